@@ -1,0 +1,106 @@
+"""What a run leaves behind: one JSON document, closed schema, with all that is needed to read a number and to get it again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, FiniteFloat, PositiveInt, ValidationError
+
+from aptp_bench.errors import ConfigError
+
+SCHEMA_VERSION = 1
+World = Literal["mini", "smoke", "paper"]
+Better = Literal["higher", "lower", "neither"]
+
+
+class Frozen(BaseModel):
+    """A value that nobody edits and that holds nothing unnamed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Measurement(Frozen):
+    """One number and all that is needed to read it."""
+
+    value: FiniteFloat  # a NaN is a failed run, never a result
+    unit: str
+    better: Better
+    n: PositiveInt  # images, prompts or timed runs behind the value
+    interval: tuple[FiniteFloat, FiniteFloat] | None = None  # 95 %; None where no estimator is known
+    detail: dict[str, Any] = {}  # what else must be known: device, dtype, backbone, resize, per-expert values
+
+
+class Expert(Frozen):
+    """One expert of a mixture: its cost and how many prompts it serves."""
+
+    macs: dict[str, int]
+    parameters: int
+    train_prompts: int
+    eval_prompts: int
+
+
+class Provenance(Frozen):
+    """How to get a record again: software, commit, device, time a stage, digests of weights and data."""
+
+    command: str
+    versions: dict[str, str]
+    commit: str | None
+    dirty: bool | None
+    device: str
+    threads: int
+    seconds: dict[str, float]  # wall time a stage took when it was done, even if this run only read it
+    digests: dict[str, str]  # of the model's weights, the metric backbones and the data
+
+
+class Record(Frozen):
+    """One run: what was asked, what came out, how to get it again. Written once, never edited."""
+
+    schema_version: Literal[1] = 1
+    world: World
+    what: dict[str, Any]  # the resolved recipe, defaults included
+    macs: dict[
+        str, dict[str, FiniteFloat]
+    ]  # convention -> {"dense", "pruned" (traffic-weighted mean on evaluation prompts), "ratio", "train_ratio"}
+    parameters: dict[str, int]  # {"dense", "stored" (all experts), "per_image" (mean expert)}
+    experts: list[Expert]
+    results: dict[str, Measurement]
+    skipped: dict[str, str] = {}  # metric -> why it could not be measured here
+    how: Provenance
+
+    @property
+    def name(self) -> str:
+        """method-dataset-budget-seed-scale: unique enough for a file name, plain enough to read."""
+        what = self.what
+        budget = f"{what['budget']['ratio']:g}{what['budget']['convention']}"
+        return f"{what['method']}-{what['dataset']}-{budget}-seed{what['seed']}-{self.world}"
+
+
+def file_name(record: Record) -> str:
+    """The record's name; where settings differ from the recipe's, a digest of them, so that no run overwrites another kind."""
+    what = record.what
+    if not what.get("settings") and not what.get("weights"):
+        return f"{record.name}.json"
+    changed = json.dumps(what, sort_keys=True).encode()
+    return f"{record.name}-{hashlib.sha256(changed).hexdigest()[:8]}.json"
+
+
+def save(record: Record, results: Path) -> Path:
+    """Write the record to `results`/records, whole or not at all; where it lies."""
+    path = results / "records" / file_name(record)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.tmp")
+    aside.write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    aside.replace(path)
+    return path
+
+
+def load(path: Path) -> Record:
+    """Read a record. Raises ConfigError if it is not JSON or not of this schema."""
+    try:
+        return Record.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, json.JSONDecodeError, ValidationError) as err:
+        first = str(err).splitlines()[0]
+        raise ConfigError(f"{path} is not a readable record ({first}); delete it and run again") from err
