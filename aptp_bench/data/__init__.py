@@ -1,0 +1,1 @@
+"""Datasets: the embedded mini world and the loaders of the real ones."""

@@ -1,0 +1,28 @@
+"""The embedded mini world: procedurally drawn, captioned 32x32 scenes that stand in for COCO and CC3M.
+
+Nothing is stored: a scene is a function of (world, seed, index), and equal scenes give equal pixels and captions.
+"""
+
+from aptp_bench.data.scenes.canvas import SIZE
+from aptp_bench.data.scenes.captions import captions
+from aptp_bench.data.scenes.catalog import KINDS, RESERVED, SUBJECTS, WORLDS
+from aptp_bench.data.scenes.palette import COLOURS
+from aptp_bench.data.scenes.prompts import PartiPrompt, prompts
+from aptp_bench.data.scenes.scene import Scene, draw, sample
+from aptp_bench.data.scenes.settings import SETTINGS
+
+__all__ = [
+    "COLOURS",
+    "KINDS",
+    "RESERVED",
+    "SETTINGS",
+    "SIZE",
+    "SUBJECTS",
+    "WORLDS",
+    "PartiPrompt",
+    "Scene",
+    "captions",
+    "draw",
+    "prompts",
+    "sample",
+]

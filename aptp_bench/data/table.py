@@ -1,0 +1,78 @@
+"""Rows of (image, caption) as a Hugging Face dataset whose images are read, and checked, when they are looked at."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from aptp_bench.data import images
+from aptp_bench.errors import DataError
+
+if TYPE_CHECKING:
+    import datasets
+
+    from aptp_bench.plugins import DatasetPlugin
+
+
+def of_files(paths: Sequence[Path], captions: Sequence[str], note: str = "") -> datasets.Dataset:
+    """A dataset of image files. Columns: image (PIL, RGB), caption (str). Nothing is read yet.
+
+    Looking at a row whose file is missing or broken raises DataError naming the file. `note` becomes the description.
+    """
+    rows: dict[str, list[Any]] = {"image": [{"path": str(p), "bytes": None} for p in paths], "caption": list(captions)}
+    return _table(rows, note)
+
+
+def of_bytes(encoded: Sequence[bytes], captions: Sequence[str], note: str = "", **more: list[Any]) -> datasets.Dataset:
+    """A dataset of images in memory, encoded as PNG. Columns: image (PIL, RGB), caption (str) and those in `more`."""
+    cells = [{"path": None, "bytes": b} for b in encoded]
+    return _table({"image": cells, "caption": list(captions), **more}, note)
+
+
+def of_prompts(captions: Sequence[str], categories: Sequence[str], challenges: Sequence[str]) -> datasets.Dataset:
+    """A dataset without images. Columns: caption, category, challenge (str)."""
+    from datasets import Dataset
+
+    columns = {"caption": list(captions), "category": list(categories), "challenge": list(challenges)}
+    return Dataset.from_dict(columns)
+
+
+def first(limit: int | None, total: int) -> int:
+    """How many of `total` rows a limit leaves. Raises DataError for a negative limit."""
+    if limit is not None and limit < 0:
+        raise DataError(f"a data set cannot be limited to {limit} rows; use 0 or more, or leave the limit out")
+    return total if limit is None else min(limit, total)
+
+
+def check_split(dataset: DatasetPlugin, split: str) -> None:
+    """Raises DataError if the dataset has no such split."""
+    if split not in dataset.splits:
+        raise DataError(f"{dataset.name} has no split '{split}'; use one of: {', '.join(dataset.splits)}")
+
+
+def _table(rows: dict[str, list[Any]], note: str) -> datasets.Dataset:
+    from datasets import Dataset, DatasetInfo, Features, Value
+    from datasets import Image as ImageColumn
+
+    more = {name: Value("int64" if isinstance((rows[name] or [""])[0], int) else "string") for name in rows}
+    features = Features({**more, "image": ImageColumn(mode="RGB", decode=False), "caption": Value("string")})
+    table = Dataset.from_dict(rows, features=features, info=DatasetInfo(description=note, features=features))
+    return table.with_transform(_decoded)
+
+
+def _decoded(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    if "image" not in batch:
+        return batch
+    return {**batch, "image": [_open(cell) for cell in batch["image"]]}
+
+
+def _open(cell: dict[str, Any]) -> Image.Image:
+    if cell["bytes"] is None:
+        return images.read(cell["path"])
+    with Image.open(io.BytesIO(cell["bytes"])) as image:
+        decoded: Image.Image = image.convert("RGB")
+        return decoded

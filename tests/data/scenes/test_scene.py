@@ -1,0 +1,146 @@
+"""Scenes: the same everywhere, other for other seeds, inside the closed label sets, and never a reserved pair."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from aptp_bench.data.scenes import COLOURS, KINDS, RESERVED, SETTINGS, SUBJECTS, WORLDS, draw, sample
+from aptp_bench.data.scenes.catalog import CATALOG, CLASHES
+from aptp_bench.data.scenes.palette import NAMED
+from aptp_bench.data.scenes.scene import ARTISTS, Scene
+
+MANY = 2_000
+
+
+def _some(world: str, count: int = MANY, seed: int = 7) -> list[Scene]:
+    return [sample(world, seed, i) for i in range(count)]
+
+
+def _one(subject: str, colour: str = "red", setting: str = "plain", count: int = 1) -> Scene:
+    row = CATALOG[subject]
+    return Scene(row.world, row.kind, subject, setting, colour, count, "dark", "open", False, 5)
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_equal_scenes_give_equal_pixels(world: str) -> None:
+    for i in range(40):
+        first, again = sample(world, 3, i), sample(world, 3, i)
+        assert first == again
+        assert np.array_equal(draw(first), draw(again))
+
+
+def test_the_first_scenes_are_the_ones_the_shipped_weights_were_trained_on() -> None:
+    listing = "\n".join(repr(sample(world, 0, i)) for world in WORLDS for i in range(200))
+    assert hashlib.sha256(listing.encode()).hexdigest()[:16] == "db2c27736a3a251f"
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_pictures_are_32_pixels_of_uint8_and_not_flat(world: str) -> None:
+    for scene in _some(world, 100):
+        picture = draw(scene)
+        assert picture.shape == (32, 32, 3)
+        assert picture.dtype == np.uint8
+        assert picture.std() > 10
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_train_and_val_share_no_scene_and_hardly_a_picture(world: str) -> None:
+    train, val = _some(world, MANY, seed=0), _some(world, MANY // 4, seed=1)
+    assert not set(train) & set(val)
+    assert not {s.seed for s in train} & {s.seed for s in val}
+    pictures = {draw(s).tobytes() for s in train}
+    alike = [s for s in val if draw(s).tobytes() in pictures]
+    assert len(alike) <= {"coco": 0, "cc3m": 0.06 * len(val)}[world]
+    assert {s.subject for s in alike} <= {"mountain", "room", "pattern", "concert", "sunset", "skyline"}
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_labels_are_in_the_closed_sets(world: str) -> None:
+    for scene in _some(world):
+        assert scene.subject in SUBJECTS
+        assert scene.setting in SETTINGS
+        assert scene.colour in COLOURS
+        assert scene.kind in KINDS
+        assert scene.count in (1, 2, 3)
+        assert scene.world == world == CATALOG[scene.subject].world
+
+
+def test_label_sets_are_small_and_complete() -> None:
+    assert len(SUBJECTS) == len(ARTISTS) == 55
+    assert len(SETTINGS) == len(KINDS) == 16
+    assert len(COLOURS) == len(NAMED) + 1 == 9
+    for labels in (SUBJECTS, SETTINGS, COLOURS, KINDS):
+        assert len(set(labels)) == len(labels)
+
+
+def test_every_subject_and_setting_is_drawn() -> None:
+    scenes = [s for world in WORLDS for s in _some(world)]
+    assert {s.subject for s in scenes} == set(SUBJECTS)
+    assert {s.setting for s in scenes} == set(SETTINGS)
+    assert {s.colour for s in scenes} == set(COLOURS)
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_reserved_pairs_are_never_sampled(world: str) -> None:
+    for scene in _some(world, 4 * MANY):
+        assert (scene.subject, scene.setting) not in RESERVED
+        assert (scene.subject, scene.colour) not in RESERVED
+
+
+def test_every_reserved_pair_would_be_sampled_were_it_not_reserved() -> None:
+    for subject, held_out in RESERVED:
+        row = CATALOG[subject]
+        assert held_out in row.settings or held_out in row.colours
+
+
+def test_no_subject_has_the_colour_of_its_ground() -> None:
+    for world in WORLDS:
+        for scene in _some(world):
+            assert CATALOG[scene.subject].place == "full" or (scene.setting, scene.colour) not in CLASHES
+
+
+@pytest.mark.parametrize("colour", ["red", "green", "blue"])
+@pytest.mark.parametrize("subject", ["heart", "bus", "fish", "house"])
+def test_the_named_colour_dominates(subject: str, colour: str) -> None:
+    channel = ("red", "green", "blue").index(colour)
+    others = [c for c in range(3) if c != channel]
+    picture = draw(_one(subject, colour)).astype(int)
+    coloured = (picture[..., channel] - picture[..., others].max(axis=-1)) > 40
+    assert coloured.mean() > 0.12
+
+
+@pytest.mark.parametrize("subject", [s for s in SUBJECTS if CATALOG[s].place != "full"])
+def test_one_subject_fills_the_frame(subject: str) -> None:
+    picture = draw(_one(subject)).astype(int)
+    drawn = np.abs(picture - picture[0, 0]).max(axis=-1) > 24
+    rows, columns = np.nonzero(drawn)
+    assert max(np.ptp(rows), np.ptp(columns)) >= 21
+
+
+def test_more_subjects_are_drawn_smaller() -> None:
+    def red(count: int) -> float:
+        picture = draw(_one("heart", count=count)).astype(int)
+        return float(((picture[..., 0] - picture[..., 1]) > 60).mean())
+
+    assert red(1) > red(2) > 0.1
+    assert red(1) > red(3) > 0.1
+
+
+def test_words_are_told_apart() -> None:
+    base = _one("sign", "red")
+    pictures = [draw(replace(base, word=word)) for word in ("open", "sale", "exit")]
+    assert all((pictures[i] != pictures[j]).any(axis=-1).sum() > 40 for i, j in ((0, 1), (0, 2), (1, 2)))
+
+
+def test_flip_mirrors_what_is_drawn_alone() -> None:
+    scene = _one("elephant", "none")
+    assert not np.array_equal(draw(scene), draw(replace(scene, flip=True)))
+
+
+def test_an_unknown_world_is_named() -> None:
+    with pytest.raises(ValueError, match="unknown world 'laion'"):
+        sample("laion", 0, 0)

@@ -1,0 +1,129 @@
+"""COCO: the official layout, the 30,000-image rule, and errors that name what is missing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from aptp_bench.data.coco import COCO2014, evaluation_pairs, first_captions, pairs
+from aptp_bench.errors import DataError
+
+REAL = Path(__file__).parents[3] / "shared" / "data" / "coco" / "annotations" / "captions_val2017.json"
+
+
+def _document(images: int, each: int = 2, split: str = "train") -> dict[str, Any]:
+    names = [{"id": 100 + i, "file_name": f"COCO_{split}2014_{i:012d}.png"} for i in range(images)]
+    # Round after round, so that an image's captions do not follow one another, as in the real files.
+    notes = [{"image_id": 100 + i, "caption": f" image {i} caption {k}\n"} for k in range(each) for i in range(images)]
+    return {"images": names, "annotations": notes}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "annotations").mkdir()
+    for split, count in (("train", 3), ("val", 5)):
+        document = _document(count, split=split)
+        (tmp_path / "annotations" / f"captions_{split}2014.json").write_text(json.dumps(document))
+        (tmp_path / f"{split}2014").mkdir()
+        for i, image in enumerate(document["images"]):
+            Image.new("RGB", (6, 4), (i, 0, 0)).save(tmp_path / f"{split}2014" / image["file_name"])
+    return tmp_path
+
+
+def _edit(root: Path, **changes: Any) -> None:
+    path = root / "annotations" / "captions_train2014.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_train_has_every_caption_with_its_image(root: Path) -> None:
+    rows = COCO2014(root=root).load("train")
+    assert len(rows) == 6
+    assert rows["caption"][:4] == ["image 0 caption 0", "image 1 caption 0", "image 2 caption 0", "image 0 caption 1"]
+    assert all(row["image"].getpixel((0, 0))[0] == int(row["caption"].split()[1]) for row in rows)
+
+
+def test_val_draws_images_once_with_their_first_caption(root: Path) -> None:
+    rows = COCO2014(root=root, val_images=4).load("val")
+    order = np.random.RandomState(42).choice(5, 4, replace=False)
+    assert list(rows["caption"]) == [f"image {i} caption 0" for i in order]
+    assert [row["image"].getpixel((0, 0))[0] for row in rows] == list(order)
+
+
+def test_a_limit_takes_the_first_rows_of_the_same_draw(root: Path) -> None:
+    data = COCO2014(root=root, val_images=4)
+    assert data.load("val", limit=2)["caption"][:] == data.load("val")["caption"][:2]
+    assert len(data.load("train", limit=2)) == 2
+
+
+def test_the_rule_for_thirty_thousand_images() -> None:
+    rows = evaluation_pairs(_document(40_504), 30_000)
+    assert len({row.file_name for row in rows}) == len(rows) == 30_000
+    assert all(row.caption.endswith("caption 0") for row in rows)
+    assert rows == evaluation_pairs(_document(40_504), 30_000)
+
+
+def test_images_without_captions_are_no_candidates() -> None:
+    document = _document(4)
+    document["images"].append({"id": 1, "file_name": "bare.png"})
+    assert len(first_captions(document)) == 4
+
+
+def test_too_few_images_is_an_error_with_the_line_to_paste() -> None:
+    with pytest.raises(DataError, match=r"30000 .* have 5; set dataset_config\.val_images=5"):
+        evaluation_pairs(_document(5), 30_000)
+
+
+def test_missing_annotations_and_folders_are_named(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"captions_train2014\.json is missing"):
+        COCO2014(root=tmp_path / "nowhere").load("train")
+    (root / "val2014").rename(root / "elsewhere")
+    with pytest.raises(DataError, match=r"there is no folder .*val2014"):
+        COCO2014(root=root, val_images=4).load("val")
+
+
+def test_missing_images_are_counted(root: Path) -> None:
+    (root / "train2014" / "COCO_train2014_000000000001.png").unlink()
+    with pytest.raises(DataError, match=r"lacks 1 of 3 images, first 'COCO_train2014_000000000001\.png'"):
+        COCO2014(root=root).load("train")
+
+
+@pytest.mark.parametrize("text", ["{", "[1, 2]", '"text"'])
+def test_annotations_that_are_no_document(root: Path, text: str) -> None:
+    (root / "annotations" / "captions_train2014.json").write_text(text)
+    with pytest.raises(DataError, match="not a COCO captions file"):
+        COCO2014(root=root).load("train")
+
+
+def test_annotations_of_an_unknown_image(root: Path) -> None:
+    _edit(root, annotations=[{"image_id": 999, "caption": "x"}])
+    with pytest.raises(DataError, match="the COCO annotations lack 999"):
+        COCO2014(root=root).load("train")
+
+
+def test_file_names_never_leave_the_folder(root: Path) -> None:
+    Image.new("RGB", (4, 4)).save(root / "secret.png")
+    _edit(root, images=[{"id": 100 + i, "file_name": "../secret.png"} for i in range(3)])
+    with pytest.raises(DataError, match="leads out of"):
+        COCO2014(root=root).load("train")
+
+
+def test_a_truncated_image_is_named_when_read(root: Path) -> None:
+    path = root / "train2014" / "COCO_train2014_000000000000.png"
+    path.write_bytes(path.read_bytes()[:30])
+    with pytest.raises(DataError, match=r"COCO_train2014_000000000000\.png is broken"):
+        COCO2014(root=root).load("train")[0]
+
+
+@pytest.mark.skipif(not REAL.is_file(), reason="real COCO captions (../shared/data/coco) are not here")
+def test_the_real_captions_of_2017() -> None:
+    document = json.loads(REAL.read_text(encoding="utf-8"))
+    assert len(pairs(document)) == 25_014
+    assert len(first_captions(document)) == 5_000
+    drawn = evaluation_pairs(document, 3_000)
+    assert len({row.file_name for row in drawn}) == 3_000
+    assert all(row.caption and row.caption == row.caption.strip() for row in drawn)

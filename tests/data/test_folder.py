@@ -1,0 +1,138 @@
+"""Any folder of images: three caption files, two ways to split, one clear line for every mismatch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from aptp_bench.data.folder import Folder, rows
+from aptp_bench.errors import DataError
+
+
+def _fill(folder: Path, count: int = 4) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for i in range(count):
+        Image.new("RGB", (5, 5), (i, 0, 0)).save(folder / f"{i:02d}.png")
+    (folder / "captions.txt").write_text("".join(f"number {i}\n" for i in range(count)))
+    return folder
+
+
+def _captions_as(folder: Path, name: str, text: str) -> None:
+    (folder / "captions.txt").unlink()
+    (folder / name).write_text(text)
+
+
+def test_lines_follow_the_sorted_names(tmp_path: Path) -> None:
+    assert [(p.name, c) for p, c in rows(_fill(tmp_path))][:2] == [("00.png", "number 0"), ("01.png", "number 1")]
+
+
+def test_json_and_csv_say_the_same(tmp_path: Path) -> None:
+    expected = rows(_fill(tmp_path))
+    table = {p.name: c for p, c in reversed(expected)}
+    _captions_as(tmp_path, "captions.json", json.dumps(table))
+    assert rows(tmp_path) == expected
+    (tmp_path / "captions.json").unlink()
+    (tmp_path / "captions.csv").write_text("file,caption\n" + "".join(f'{n},"{c}"\n' for n, c in table.items()))
+    assert rows(tmp_path) == expected
+
+
+def test_every_nth_image_is_held_out(tmp_path: Path) -> None:
+    data = Folder(root=_fill(tmp_path, 7), val_every=3)
+    assert list(data.load("val")["caption"]) == ["number 2", "number 5"]
+    assert list(data.load("train")["caption"]) == [f"number {i}" for i in (0, 1, 3, 4, 6)]
+    assert data.load("val")[0]["image"].getpixel((0, 0)) == (2, 0, 0)
+    assert len(data.load("train", limit=2)) == 2
+    assert len(data.load("train", limit=0)) == 0
+
+
+def test_folders_named_after_the_splits_are_the_splits(tmp_path: Path) -> None:
+    _fill(tmp_path / "train", 3)
+    _fill(tmp_path / "val", 2)
+    data = Folder(root=tmp_path)
+    assert [len(data.load(split)) for split in data.splits] == [3, 2]
+
+
+def test_a_split_without_images_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"leaves 'val' empty.*val_every"):
+        Folder(root=_fill(tmp_path, 4)).load("val")
+
+
+@pytest.mark.parametrize("count", [3, 5])
+def test_captions_and_images_must_match_in_number(tmp_path: Path, count: int) -> None:
+    _fill(tmp_path, 4)
+    (tmp_path / "captions.txt").write_text("x\n" * count)
+    with pytest.raises(DataError, match=f"{count} captions for 4 images"):
+        rows(tmp_path)
+
+
+def test_an_image_without_caption_is_named(tmp_path: Path) -> None:
+    _fill(tmp_path, 2)
+    _captions_as(tmp_path, "captions.json", json.dumps({"00.png": "zero"}))
+    with pytest.raises(DataError, match=r"1 captions for 2 images: 01\.png has no caption"):
+        rows(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["02.png", "sub/00.png"])
+def test_a_caption_without_image_is_named(tmp_path: Path, name: str) -> None:
+    _fill(tmp_path, 2)
+    _captions_as(tmp_path, "captions.json", json.dumps({"00.png": "a", "01.png": "b", name: "c"}))
+    with pytest.raises(DataError, match=f"{name} has no image"):
+        rows(tmp_path)
+
+
+@pytest.mark.parametrize("file", ["captions.json", "captions.csv"])
+def test_names_never_leave_the_folder(tmp_path: Path, file: str) -> None:
+    folder = _fill(tmp_path / "images", 1)
+    Image.new("RGB", (4, 4)).save(tmp_path / "secret.png")
+    text = json.dumps({"../secret.png": "x"}) if file.endswith("json") else "file,caption\n../secret.png,x\n"
+    _captions_as(folder, file, text)
+    with pytest.raises(DataError, match="leads out of"):
+        rows(folder)
+
+
+def test_exactly_one_captions_file(tmp_path: Path) -> None:
+    _fill(tmp_path)
+    (tmp_path / "captions.json").write_text("{}")
+    with pytest.raises(DataError, match=r"captions\.txt and captions\.json; keep exactly one"):
+        rows(tmp_path)
+    (tmp_path / "captions.json").unlink()
+    (tmp_path / "captions.txt").unlink()
+    with pytest.raises(DataError, match="has no captions file"):
+        rows(tmp_path)
+
+
+@pytest.mark.parametrize(("name", "text"), [
+    ("captions.json", "{"), ("captions.json", "[]"), ("captions.json", '{"00.png": 3}'),
+    ("captions.csv", "00.png,zero\n01.png,one\n"), ("captions.csv", "file,caption\n00.png\n"),
+    ("captions.csv", "file,caption\n00.png,a\n00.png,b\n"), ("captions.txt", "zero\n\n"), ("captions.txt", ""),
+])  # fmt: skip
+def test_odd_captions_files_are_refused(tmp_path: Path, name: str, text: str) -> None:
+    _fill(tmp_path, 2)
+    _captions_as(tmp_path, name, text)
+    with pytest.raises(DataError, match=r"captions\.\w+") as caught:
+        rows(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_empty_caption_is_named(tmp_path: Path) -> None:
+    _fill(tmp_path, 3)
+    (tmp_path / "captions.txt").write_text("a\n\nc\n")
+    with pytest.raises(DataError, match=r"caption of 01\.png is empty"):
+        rows(tmp_path)
+
+
+def test_text_that_is_not_utf8(tmp_path: Path) -> None:
+    _fill(tmp_path, 1)
+    (tmp_path / "captions.txt").write_bytes(b"caf\xe9\n")
+    with pytest.raises(DataError, match="UTF-8"):
+        rows(tmp_path)
+
+
+def test_a_broken_image_is_named_when_read(tmp_path: Path) -> None:
+    _fill(tmp_path, 2)
+    (tmp_path / "01.png").write_bytes(b"\x89PNG")
+    with pytest.raises(DataError, match=r"01\.png is broken"):
+        list(Folder(root=tmp_path, val_every=2).load("val"))
