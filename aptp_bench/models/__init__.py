@@ -1,0 +1,1 @@
+"""Model families, and the surgery that every pruning method stands on."""

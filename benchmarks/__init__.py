@@ -1,0 +1,1 @@
+"""Recipes, suites and the builders of the embedded mini world."""

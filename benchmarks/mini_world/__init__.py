@@ -1,0 +1,1 @@
+"""Builders that train the embedded mini world's models from nothing."""

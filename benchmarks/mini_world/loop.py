@@ -1,0 +1,131 @@
+"""The builders' training loop: AdamW, warm-up, constant rate, linear cool-down, an averaged copy, and checkpoints that survive a kill.
+
+The warm-up/stable/decay schedule (Hu et al. 2024, arXiv:2404.06395) is chosen because a longer training may start from any earlier
+checkpoint: only the cool-down depends on where the training ends.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+Loss = Callable[[int, torch.Generator], dict[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one model is trained; written beside its weights."""
+
+    steps: int
+    batch: int
+    lr: float
+    warmup: int = 200
+    cooldown: float = 0.2  # share of the steps over which the rate falls to zero
+    weight_decay: float = 0.01
+    ema: float = 0.999  # decay of the averaged copy, which is what ships
+    save_every: int = 500
+    seed: int = 0
+
+    def rate(self, step: int) -> float:
+        """Learning rate of a step."""
+        start = self.steps * (1 - self.cooldown)
+        falling = (self.steps - step) / max(1.0, self.steps - start)
+        return self.lr * min(1.0, (step + 1) / self.warmup, max(0.0, falling))
+
+
+def fit(module: nn.Module, loss: Loss, recipe: Recipe, folder: Path, watch: Callable[[int], dict] | None = None) -> nn.Module:
+    """Train in place and return the module holding the averaged weights. Goes on from `folder`'s checkpoint if there is one.
+
+    loss(step, generator): a dict with key "loss"; the generator is seeded by (seed, step), so that a resumed training equals
+    an unbroken one. watch(step): figures to log, called at every checkpoint with the averaged weights in place.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    optimiser = torch.optim.AdamW(module.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, betas=(0.9, 0.99))
+    average = {name: value.detach().clone() for name, value in module.state_dict().items()}
+    first = _restore(folder / "state.safetensors", module, optimiser, average)
+    started, module_generator = time.time(), torch.Generator()
+    module.train()
+    for step in range(first, recipe.steps):
+        module_generator.manual_seed(recipe.seed * 1_000_003 + step)
+        for group in optimiser.param_groups:
+            group["lr"] = recipe.rate(step)
+        parts = loss(step, module_generator)
+        optimiser.zero_grad()
+        parts["loss"].backward()
+        nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+        optimiser.step()
+        _blend(average, module, min(recipe.ema, (step + 1) / (step + 10)))
+        if (step + 1) % recipe.save_every == 0 or step + 1 == recipe.steps:
+            _keep(folder / "state.safetensors", module, optimiser, average, step + 1)
+            speed = (step + 1 - first) * recipe.batch / (time.time() - started)
+            line = {"step": step + 1, "per_s": round(speed, 1)} | {k: round(float(v.detach()), 4) for k, v in parts.items()}
+            _log(folder, line | (_with(module, average, watch, step + 1) if watch else {}))
+    module.load_state_dict(average)
+    return module.eval()
+
+
+def averaged(module: nn.Module, folder: Path) -> nn.Module:
+    """The averaged weights of the last checkpoint, in eval mode."""
+    state = load_file(folder / "state.safetensors")
+    module.load_state_dict({k[4:]: v for k, v in state.items() if k.startswith("ema.")})
+    return module.eval()
+
+
+@torch.no_grad()
+def _blend(average: dict[str, Tensor], module: nn.Module, decay: float) -> None:
+    names = [n for n, v in module.state_dict().items() if v.is_floating_point()]
+    state = module.state_dict()
+    torch._foreach_lerp_([average[n] for n in names], [state[n] for n in names], 1 - decay)
+    for name in state.keys() - set(names):
+        average[name].copy_(state[name])
+
+
+def _with(module: nn.Module, average: dict[str, Tensor], watch: Callable[[int], dict], step: int) -> dict:
+    own = {name: value.detach().clone() for name, value in module.state_dict().items()}
+    module.load_state_dict(average)
+    module.eval()
+    try:
+        with torch.no_grad():
+            return watch(step)
+    finally:
+        module.load_state_dict(own)
+        module.train()
+
+
+def _keep(file: Path, module: nn.Module, optimiser: torch.optim.Optimizer, average: dict[str, Tensor], step: int) -> None:
+    tensors = {f"own.{k}": v for k, v in module.state_dict().items()} | {f"ema.{k}": v for k, v in average.items()}
+    for index, moments in optimiser.state_dict()["state"].items():
+        tensors |= {f"opt.{index}.{k}": torch.as_tensor(v) for k, v in moments.items()}
+    aside = file.with_suffix(".tmp")
+    save_file({k: v.detach().clone().contiguous() for k, v in tensors.items()}, aside, metadata={"step": str(step)})
+    aside.replace(file)
+
+
+def _restore(file: Path, module: nn.Module, optimiser: torch.optim.Optimizer, average: dict[str, Tensor]) -> int:
+    if not file.exists():
+        return 0
+    with safe_open(file, "pt") as opened:
+        step = int(opened.metadata()["step"])
+    state = load_file(file)
+    module.load_state_dict({k[4:]: v for k, v in state.items() if k.startswith("own.")})
+    average.update({k[4:]: v for k, v in state.items() if k.startswith("ema.")})
+    moments: dict[int, dict[str, Tensor]] = {}
+    for key, value in state.items():
+        if key.startswith("opt."):
+            _, index, name = key.split(".")
+            moments.setdefault(int(index), {})[name] = value
+    optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
+    return step
+
+
+def _log(folder: Path, line: dict) -> None:
+    with (folder / "log.jsonl").open("a", encoding="utf-8") as out:
+        out.write(json.dumps(line) + "\n")

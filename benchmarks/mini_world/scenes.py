@@ -1,0 +1,73 @@
+"""The builders' pictures: drawn once, kept as plain arrays, both worlds side by side."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from multiprocessing import Pool
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from aptp_bench.data import scenes
+
+SPLITS = {"train": (1_001, 64_000), "val": (2_001, 4_096)}  # (seed, scenes of each world); no dataset the harness serves uses these seeds
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """images: uint8 [n, 32, 32, 3]; labels: int64 [n, 4] (subject, setting, colour, count); captions: every phrasing of each."""
+
+    images: Tensor
+    labels: Tensor
+    captions: list[list[str]]
+
+    def __len__(self) -> int:
+        return len(self.captions)
+
+    def pixels(self, index: Tensor) -> Tensor:
+        """Pictures as float [n, 3, 32, 32] in [-1, 1]."""
+        return self.images[index].permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+LABELS = {
+    "subject": len(scenes.SUBJECTS),
+    "setting": len(scenes.SETTINGS),
+    "colour": len(scenes.COLOURS),
+    "count": 3,
+}
+
+
+def gather(split: str, work: Path) -> Scenes:
+    """The pictures of a split, drawn at the first call and read from `work` afterwards."""
+    folder = work / "scenes" / split
+    if not (folder / "captions.json").exists():
+        _draw_all(split, folder)
+    captions = json.loads((folder / "captions.json").read_text(encoding="utf-8"))
+    images, labels = (np.load(folder / f"{name}.npy", allow_pickle=False) for name in ("images", "labels"))
+    return Scenes(torch.from_numpy(images), torch.from_numpy(labels), captions)
+
+
+def _draw_all(split: str, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    seed, number = SPLITS[split]
+    # the two worlds alternate, so that any stretch of the array holds both
+    jobs = [(world, seed, index) for index in range(number) for world in ("coco", "cc3m")]
+    with Pool(2) as pool:
+        drawn = pool.map(_one, jobs, chunksize=500)
+    np.save(folder / "images.npy", np.stack([d[0] for d in drawn]))
+    np.save(folder / "labels.npy", np.array([d[1] for d in drawn], dtype=np.int64))
+    (folder / "captions.json").write_text(json.dumps([d[2] for d in drawn]), encoding="utf-8")
+
+
+def _one(job: tuple[str, int, int]) -> tuple[np.ndarray, list[int], list[str]]:
+    scene = scenes.sample(*job)
+    labels = [
+        scenes.SUBJECTS.index(scene.subject),
+        scenes.SETTINGS.index(scene.setting),
+        scenes.COLOURS.index(scene.colour),
+        scene.count - 1,
+    ]
+    return scenes.draw(scene), labels, scenes.captions(scene)

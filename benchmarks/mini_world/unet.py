@@ -1,0 +1,119 @@
+"""The dense denoiser: a v-prediction U-Net with SD 2.1's topology on 8x8x4 latents."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, PNDMScheduler, UNet2DConditionModel
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from aptp_bench.benchmarks.mini_world.classifier import accuracy
+from aptp_bench.benchmarks.mini_world.loop import Recipe, averaged, fit
+from aptp_bench.benchmarks.mini_world.scenes import Scenes
+from aptp_bench.benchmarks.mini_world.towers import tokenised
+from aptp_bench.models.inception import MiniInception
+
+RECIPE = Recipe(steps=12_000, batch=64, lr=1e-3, warmup=300, ema=0.9985, save_every=500, seed=4)
+UNCONDITIONAL = 0.1  # share of the prompts that are emptied in training, for classifier-free guidance
+GUIDANCE = 3.0
+
+
+def network() -> UNet2DConditionModel:
+    """Untrained. The text also reaches the time embedding, pooled by attention: on its own, cross-attention learns late."""
+    return UNet2DConditionModel(
+        sample_size=8,
+        block_out_channels=(32, 64, 128, 128),
+        layers_per_block=2,
+        attention_head_dim=[2, 4, 8, 8],  # diffusers reads this as the number of heads
+        cross_attention_dim=128,
+        use_linear_projection=True,
+        norm_num_groups=16,
+        addition_embed_type="text",
+        addition_embed_type_num_heads=8,
+    )
+
+
+def scheduler() -> PNDMScheduler:
+    """SD 2.1's noise and sampler."""
+    return PNDMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", prediction_type="v_prediction",
+                         skip_prk_steps=True, set_alpha_to_one=False, steps_offset=1)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Eyes:
+    """What turns latents to pictures and tells what is on them: used to watch whether captions are followed."""
+
+    vae: AutoencoderKL
+    classifier: MiniInception
+    held_out: Scenes
+    text: Tensor  # [n, LENGTH, 128] of held-out captions
+    empty: Tensor  # [1, LENGTH, 128]
+
+    def __call__(self, unet: UNet2DConditionModel) -> dict[str, float]:
+        """Accuracy of every label on pictures made from the first captions."""
+        pictures = self.vae.decode(sample(unet, self.text, self.empty)).sample.clamp(-1, 1)
+        return accuracy(self.classifier, pictures, self.held_out.labels[: len(pictures)])
+
+
+@torch.no_grad()
+def encode(data: Scenes, vae: AutoencoderKL, text: CLIPTextModel, tokenizer: CLIPTokenizer, file: Path) -> dict[str, Tensor]:
+    """Latents [n, 4, 8, 8], text embeddings [n, LENGTH, 128] and the empty one, float16; computed once and kept in `file`."""
+    if not file.exists():
+        latents, embedded = [], []
+        for index in torch.arange(len(data)).split(256):
+            latents.append(vae.encode(data.pixels(index)).latent_dist.mean.half())
+            captions = [data.captions[i][0] for i in index.tolist()]
+            embedded.append(text(**tokenised(tokenizer, captions)).last_hidden_state.half())
+        empty = text(**tokenised(tokenizer, [""])).last_hidden_state.half()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        save_file({"latents": torch.cat(latents), "text": torch.cat(embedded), "empty": empty}, file)
+    return load_file(file)
+
+
+def train(encoded: dict[str, Tensor], eyes: Eyes, folder: Path, recipe: Recipe = RECIPE) -> UNet2DConditionModel:
+    """Train on (latent, caption) pairs with the plain v-prediction loss."""
+    torch.manual_seed(recipe.seed)
+    unet = network()
+    alphas = scheduler().alphas_cumprod
+
+    def loss(step: int, generator: torch.Generator) -> dict[str, Tensor]:
+        index = torch.randint(len(encoded["latents"]), (recipe.batch,), generator=generator)
+        latents, text = encoded["latents"][index].float(), encoded["text"][index].float()
+        dropped = torch.rand(recipe.batch, generator=generator) < UNCONDITIONAL
+        text = torch.where(dropped[:, None, None], encoded["empty"].float(), text)
+        noise = torch.randn(latents.shape, generator=generator)
+        t = timesteps(recipe.batch, generator)
+        a = alphas[t][:, None, None, None]
+        guess = unet(a.sqrt() * latents + (1 - a).sqrt() * noise, t, text).sample
+        return {"loss": F.mse_loss(guess, a.sqrt() * noise - (1 - a).sqrt() * latents)}
+
+    return fit(unet, loss, recipe, folder, lambda step: eyes(unet))
+
+
+def trained(folder: Path) -> UNet2DConditionModel:
+    """The U-Net of the last checkpoint."""
+    return averaged(network(), folder)
+
+
+def timesteps(number: int, generator: torch.Generator) -> Tensor:
+    """Timesteps [number], one from each of as many equal strata of 0..999: less noise in the loss than independent ones."""
+    strata = torch.randperm(number, generator=generator) + torch.rand(number, generator=generator)
+    return (strata / number * 1000).long().clamp(max=999)
+
+
+@torch.no_grad()
+def sample(unet: UNet2DConditionModel, text: Tensor, empty: Tensor, steps: int = 20, seed: int = 0) -> Tensor:
+    """Latents [n, 4, 8, 8] by DDIM with classifier-free guidance."""
+    sampler = DDIMScheduler.from_config(scheduler().config)
+    sampler.set_timesteps(steps)
+    both = torch.cat([empty.expand_as(text), text]).float()
+    latents = torch.randn(len(text), 4, 8, 8, generator=torch.Generator().manual_seed(seed))
+    for t in sampler.timesteps:
+        free, bound = unet(torch.cat([latents, latents]), t, both).sample.chunk(2)
+        latents = sampler.step(free + GUIDANCE * (bound - free), t, latents).prev_sample
+    return latents

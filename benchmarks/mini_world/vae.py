@@ -1,0 +1,116 @@
+"""The autoencoder: 32x32 pictures to 8x8x4 latents of unit variance in every channel, and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from aptp_bench.benchmarks.mini_world.loop import Recipe, averaged, fit
+from aptp_bench.benchmarks.mini_world.scenes import Scenes
+
+RECIPE = Recipe(steps=1_500, batch=32, lr=2e-3, cooldown=0.3, ema=0.99, save_every=250)
+# The latents are settled by then; the decoder alone goes on learning, on latents as rough as a denoiser makes them.
+DECODER = Recipe(steps=6_000, batch=32, lr=1.5e-3, cooldown=0.3, ema=0.995, save_every=500, seed=7)
+ROUGHNESS = 0.1  # deviation of the noise on standardised latents
+EDGES = 1.0  # weight of the error in neighbour differences: outlines are what makes a 32-pixel picture readable
+KL = 1e-5
+
+
+def network() -> AutoencoderKL:
+    """An untrained stock AutoencoderKL, factor 4, 4 latent channels."""
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        block_out_channels=(16, 32, 96),
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=8,
+        sample_size=32,
+        scaling_factor=1.0,
+    )
+
+
+def train(data: Scenes, held_out: Scenes, folder: Path, recipe: Recipe = RECIPE) -> AutoencoderKL:
+    """Train, then fold the scale of each latent channel into the 1x1 convolutions around the latents."""
+    torch.manual_seed(recipe.seed)
+    vae = network()
+
+    def loss(step: int, generator: torch.Generator) -> dict[str, Tensor]:
+        pictures = data.pixels(torch.randint(len(data), (recipe.batch,), generator=generator))
+        latent = vae.encode(pictures).latent_dist
+        noise = torch.randn(latent.mean.shape, generator=generator)
+        again = vae.decode(latent.mean + latent.std * noise).sample
+        pixel, kl = (again - pictures).abs().mean(), latent.kl().mean()
+        return {"loss": pixel + EDGES * edges(again, pictures) + KL * kl, "l1": pixel, "kl": kl}
+
+    def watch(step: int) -> dict[str, float]:
+        return {"psnr": round(psnr(vae, held_out.pixels(torch.arange(256))), 2)}
+
+    return standardised(fit(vae, loss, recipe, folder, watch), data.pixels(torch.arange(2_048)))
+
+
+def train_decoder(vae: AutoencoderKL, data: Scenes, held_out: Scenes, folder: Path, recipe: Recipe = DECODER) -> None:
+    """Train the decoder of a standardised autoencoder further, its encoder frozen."""
+    decoder = _Decoder(vae)
+
+    def loss(step: int, generator: torch.Generator) -> dict[str, Tensor]:
+        pictures = data.pixels(torch.randint(len(data), (recipe.batch,), generator=generator))
+        with torch.no_grad():
+            latents = vae.encode(pictures).latent_dist.mean
+        noise = ROUGHNESS * torch.rand(len(latents), 1, 1, 1, generator=generator)
+        again = decoder(latents + noise * torch.randn(latents.shape, generator=generator))
+        pixel = (again - pictures).abs().mean()
+        return {"loss": pixel + EDGES * edges(again, pictures), "l1": pixel}
+
+    fit(decoder, loss, recipe, folder, lambda step: {"psnr": round(psnr(vae, held_out.pixels(torch.arange(256))), 2)})
+
+
+def trained(data: Scenes, folder: Path, decoder: Path | None = None) -> AutoencoderKL:
+    """The autoencoder of the last checkpoint, its latents standardised, with the decoder of `decoder` if that was trained further."""
+    vae = standardised(averaged(network(), folder), data.pixels(torch.arange(2_048)))
+    if decoder is not None and (decoder / "state.safetensors").exists():
+        averaged(_Decoder(vae), decoder)
+    return vae
+
+
+class _Decoder(nn.Module):
+    """The half of an autoencoder that turns latents [n, 4, 8, 8] into pictures [n, 3, 32, 32]."""
+
+    def __init__(self, vae: AutoencoderKL) -> None:
+        super().__init__()
+        self.post_quant_conv, self.decoder = vae.post_quant_conv, vae.decoder
+
+    def forward(self, latents: Tensor) -> Tensor:
+        return self.decoder(self.post_quant_conv(latents))
+
+
+def edges(again: Tensor, pictures: Tensor) -> Tensor:
+    """Mean absolute error of horizontal and vertical neighbour differences."""
+    error = again - pictures
+    return error.diff(dim=2).abs().mean() + error.diff(dim=3).abs().mean()
+
+
+@torch.no_grad()
+def psnr(vae: AutoencoderKL, pictures: Tensor) -> float:
+    """Reconstruction quality in dB; pictures: [n, 3, 32, 32] in [-1, 1]."""
+    again = vae.decode(vae.encode(pictures).latent_dist.mean).sample.clamp(-1, 1)
+    return float(-10 * torch.log10(F.mse_loss(again, pictures) / 4))
+
+
+@torch.no_grad()
+def standardised(vae: AutoencoderKL, pictures: Tensor) -> AutoencoderKL:
+    """Rescale so that each latent channel has mean 0 and deviation 1; pictures come back exactly as before."""
+    latents = torch.cat([vae.encode(chunk).latent_dist.mean for chunk in pictures.split(256)])
+    mean, std = latents.mean(dim=(0, 2, 3)), latents.std(dim=(0, 2, 3))
+    channels = len(mean)
+    into, out = vae.quant_conv, vae.post_quant_conv
+    out.bias += out.weight[:, :, 0, 0] @ mean
+    out.weight *= std[None, :, None, None]
+    into.weight[:channels] /= std[:, None, None, None]
+    into.bias[:channels] = (into.bias[:channels] - mean) / std
+    into.bias[channels:] -= 2 * std.log()
+    return vae.eval()

@@ -1,0 +1,157 @@
+"""The mini world's models in the order they depend on one another: who is trained from what, and where each is shipped."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, StableDiffusionPipeline
+from transformers import CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPTextModel, CLIPTokenizer
+
+from aptp_bench import assets
+from aptp_bench.benchmarks.mini_world import classifier, pick, scenes, sentence, tokenizer, towers, unet, vae
+from aptp_bench.benchmarks.mini_world.loop import Recipe
+
+PARTS = ("tokenizer", "text_encoder", "inception", "vae", "decoder", "unet", "clip", "pick", "sentence_encoder")
+TEXT_PATCH, JUDGE_PATCH = 8, 4  # the judge looks at finer patches than the text encoder's training partner did
+
+
+class World:
+    """Every model of the mini world under one working folder; whatever is trained is read, not trained again."""
+
+    def __init__(self, work: Path, unet_recipe: Recipe = unet.RECIPE) -> None:
+        self.work, self.unet_recipe = work, unet_recipe
+
+    @cached_property
+    def train(self) -> scenes.Scenes:
+        """Scenes to train on."""
+        return scenes.gather("train", self.work)
+
+    @cached_property
+    def held_out(self) -> scenes.Scenes:
+        """Scenes to look at, of another seed."""
+        return scenes.gather("val", self.work)
+
+    @cached_property
+    def tokenizer(self) -> CLIPTokenizer:
+        """The tokenizer that all CLIP towers share."""
+        return CLIPTokenizer.from_pretrained(self.work / "tokenizer")
+
+    def train_tokenizer(self) -> None:
+        """Learn the merges."""
+        tokenizer.learn(c for phrasings in self.train.captions for c in phrasings).save_pretrained(self.work / "tokenizer")
+
+    def train_text_encoder(self) -> None:
+        """Towers whose text half becomes Stable Diffusion's."""
+        towers.train(self.train, self.held_out, self.tokenizer, self.work / "text_encoder", towers.TEXT_ENCODER, TEXT_PATCH)
+
+    def train_inception(self) -> None:
+        """The classifier of scenes."""
+        classifier.train(self.train, self.held_out, self.work / "inception")
+
+    def train_vae(self) -> None:
+        """The autoencoder."""
+        vae.train(self.train, self.held_out, self.work / "vae")
+
+    def train_decoder(self) -> None:
+        """The autoencoder's decoder, further."""
+        auto = vae.trained(self.train, self.work / "vae")
+        vae.train_decoder(auto, self.train, self.held_out, self.work / "decoder")
+
+    def autoencoder(self) -> AutoencoderKL:
+        """The autoencoder with its best decoder."""
+        return vae.trained(self.train, self.work / "vae", self.work / "decoder")
+
+    def train_unet(self) -> None:
+        """The dense denoiser."""
+        unet.train(self.encoded("train"), self.eyes(), self.work / "unet", self.unet_recipe)
+
+    def train_clip(self) -> None:
+        """The judge."""
+        towers.train(self.train, self.held_out, self.tokenizer, self.work / "clip", towers.JUDGE, JUDGE_PATCH)
+
+    def train_pick(self) -> None:
+        """The preference model, from the judge."""
+        pick.train(self.judge(), self.train, self.held_out, self.tokenizer, self.work / "pick")
+
+    def train_sentence_encoder(self) -> None:
+        """The prompt encoder."""
+        sentence.train(self.train, self.held_out, self.work / "sentence_encoder")
+
+    def text_encoder(self) -> CLIPTextModel:
+        """The text tower alone."""
+        clip = towers.trained(self.tokenizer, self.work / "text_encoder", TEXT_PATCH)
+        text = CLIPTextModel(clip.config.text_config)
+        wanted = set(text.state_dict())
+        prefix = "" if wanted <= set(clip.text_model.state_dict()) else "text_model."
+        text.load_state_dict({prefix + k: v for k, v in clip.text_model.state_dict().items()})
+        return text.eval()
+
+    def judge(self) -> CLIPModel:
+        """The towers of the judge."""
+        return towers.trained(self.tokenizer, self.work / "clip", JUDGE_PATCH)
+
+    def encoded(self, split: str) -> dict:
+        """Latents and text embeddings of a split, computed once."""
+        data, file = getattr(self, split), self.work / "encoded" / f"{split}.safetensors"
+        auto = vae.trained(self.train, self.work / "vae")
+        return unet.encode(data, auto, self.text_encoder(), self.tokenizer, file)
+
+    def eyes(self, number: int = 128) -> unet.Eyes:
+        """What watches whether captions are followed."""
+        held = self.encoded("held_out")
+        auto, judge = self.autoencoder(), classifier.trained(self.work / "inception")
+        return unet.Eyes(auto, judge, self.held_out, held["text"][:number].float(), held["empty"].float())
+
+    def pipeline(self) -> StableDiffusionPipeline:
+        """The dense Stable Diffusion."""
+        return StableDiffusionPipeline(
+            vae=self.autoencoder(), text_encoder=self.text_encoder(), tokenizer=self.tokenizer,
+            unet=unet.trained(self.work / "unet"), scheduler=unet.scheduler(), safety_checker=None,
+            feature_extractor=None, requires_safety_checker=False,
+        )  # fmt: skip
+
+    def ship(self) -> None:
+        """Write every trained model into the package in float16, with its recipe beside it."""
+        processor = CLIPProcessor(_eyesight(), self.tokenizer)
+        made = {"stable_diffusion": self.pipeline().to(dtype=torch.float16), "clip": self.judge().half(),
+                "pick": pick.trained(self.judge(), self.work / "pick").half()}  # fmt: skip
+        for name, model in made.items():
+            _fresh(assets.ROOT / name)
+            model.save_pretrained(assets.ROOT / name, safe_serialization=True)
+        for name in ("clip", "pick"):
+            processor.save_pretrained(assets.ROOT / name)
+        classifier.trained(self.work / "inception").save(_fresh(assets.ROOT / "inception"))
+        encoder = sentence.trained(self.train, self.work / "sentence_encoder").half()
+        encoder.save(str(_fresh(assets.ROOT / "sentence_encoder")), create_model_card=False)
+        for name, recipe in self.recipes().items():
+            (assets.ROOT / name / "recipe.json").write_text(json.dumps(recipe, indent=2) + "\n", encoding="utf-8")
+
+    def recipes(self) -> dict[str, dict]:
+        """How each shipped model was trained, and what its last log line says."""
+        sources = {
+            "stable_diffusion": {"text_encoder": towers.TEXT_ENCODER, "vae": vae.RECIPE, "decoder": vae.DECODER, "unet": self.unet_recipe},
+            "clip": {"clip": towers.JUDGE}, "pick": {"pick": pick.RECIPE}, "inception": {"inception": classifier.RECIPE},
+            "sentence_encoder": {"sentence_encoder": sentence.RECIPE},
+        }  # fmt: skip
+        return {name: {part: asdict(recipe) | {"last": self._last(part)} for part, recipe in parts.items()}
+                for name, parts in sources.items()}  # fmt: skip
+
+    def _last(self, part: str) -> dict:
+        lines = (self.work / part / "log.jsonl").read_text(encoding="utf-8").splitlines()
+        return json.loads(lines[-1])
+
+
+def _eyesight() -> CLIPImageProcessor:
+    return CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32},
+                              image_mean=list(towers.MEAN), image_std=list(towers.STD))  # fmt: skip
+
+
+def _fresh(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
