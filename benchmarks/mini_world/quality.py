@@ -16,7 +16,7 @@ from aptp_bench.benchmarks.mini_world import vae
 from aptp_bench.benchmarks.mini_world.classifier import accuracy
 from aptp_bench.benchmarks.mini_world.scenes import Scenes
 from aptp_bench.benchmarks.mini_world.towers import retrieval
-from aptp_bench.metrics.fid import frechet_distance_of_features
+from aptp_bench.metrics.fid import frechet_distance
 from aptp_bench.models.inception import MiniInception
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ def measure(world: World) -> dict[str, float]:
         "vae_psnr_db": vae.psnr(world.autoencoder(), real[:256]),
         "clip_top1_of_32_real": retrieval(clip, tokenizer, data, real),
         "clip_top1_of_32_generated": retrieval(clip, tokenizer, data, made),
-        "fid_generated": frechet_distance_of_features(pooled(net, made), pooled(net, real)),
-        "fid_real_train_floor": frechet_distance_of_features(pooled(net, train), pooled(net, real)),
+        "fid_generated": frechet_distance(pooled(net, made), pooled(net, real))[0],
+        "fid_real_train_floor": frechet_distance(pooled(net, train), pooled(net, real))[0],
     }
     for name, pictures in (("real", real), ("generated", made)):
         figures |= {f"{label}_{name}": value for label, value in accuracy(net, pictures, data.labels[:IMAGES]).items()}

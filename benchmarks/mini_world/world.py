@@ -17,7 +17,7 @@ from aptp_bench.benchmarks.mini_world import classifier, pick, scenes, sentence,
 from aptp_bench.benchmarks.mini_world.loop import Recipe
 
 PARTS = ("tokenizer", "text_encoder", "inception", "vae", "decoder", "unet", "clip", "pick", "sentence_encoder")
-TEXT_PATCH, JUDGE_PATCH = 8, 4  # the judge looks at finer patches than the text encoder's training partner did
+PATCH = 8  # of the image towers, in pixels
 
 
 class World:
@@ -47,7 +47,7 @@ class World:
 
     def train_text_encoder(self) -> None:
         """Towers whose text half becomes Stable Diffusion's."""
-        towers.train(self.train, self.held_out, self.tokenizer, self.work / "text_encoder", towers.TEXT_ENCODER, TEXT_PATCH)
+        towers.train(self.train, self.held_out, self.tokenizer, self.work / "text_encoder", towers.TEXT_ENCODER, PATCH)
 
     def train_inception(self) -> None:
         """The classifier of scenes."""
@@ -72,7 +72,7 @@ class World:
 
     def train_clip(self) -> None:
         """The judge."""
-        towers.train(self.train, self.held_out, self.tokenizer, self.work / "clip", towers.JUDGE, JUDGE_PATCH)
+        towers.train(self.train, self.held_out, self.tokenizer, self.work / "clip", towers.JUDGE, PATCH)
 
     def train_pick(self) -> None:
         """The preference model, from the judge."""
@@ -84,7 +84,7 @@ class World:
 
     def text_encoder(self) -> CLIPTextModel:
         """The text tower alone."""
-        clip = towers.trained(self.tokenizer, self.work / "text_encoder", TEXT_PATCH)
+        clip = towers.trained(self.tokenizer, self.work / "text_encoder", PATCH)
         text = CLIPTextModel(clip.config.text_config)
         wanted = set(text.state_dict())
         prefix = "" if wanted <= set(clip.text_model.state_dict()) else "text_model."
@@ -93,7 +93,7 @@ class World:
 
     def judge(self) -> CLIPModel:
         """The towers of the judge."""
-        return towers.trained(self.tokenizer, self.work / "clip", JUDGE_PATCH)
+        return towers.trained(self.tokenizer, self.work / "clip", PATCH)
 
     def encoded(self, split: str) -> dict:
         """Latents and text embeddings of a split, computed once."""
