@@ -95,6 +95,9 @@ class Method(Plugin, ABC):
     uses_data: ClassVar[bool] = True  # False: it needs no training pairs, so none are encoded and `job.train` is empty
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
 
+    def check(self, scale: Literal["mini", "smoke", "paper"]) -> None:  # noqa: B027  # most methods need nothing
+        """Raise what would stop `prune` and can be told before any work, such as WeightsError for a missing encoder."""
+
     @abstractmethod
     def prune(self, job: Job) -> Mixture:
         """A mixture within ±0.5 % of the budget. Raises BudgetError that says why if that cannot be."""

@@ -87,7 +87,7 @@ def evaluation_pairs(document: dict[str, Any], count: int) -> list[Pair]:
     if count > len(rows):
         fix = f"set dataset_config.val_images={len(rows)}"
         raise DataError(f"{count} validation images asked, the annotations have {len(rows)}; {fix}")
-    chosen = np.random.RandomState(SAMPLE_SEED).choice(len(rows), count, replace=True)
+    chosen = np.random.RandomState(SAMPLE_SEED).choice(len(rows), count, replace=False)
     return [rows[i] for i in chosen]
 
 

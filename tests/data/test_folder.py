@@ -107,7 +107,8 @@ def test_exactly_one_captions_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("name", "text"), [
     ("captions.json", "{"), ("captions.json", "[]"), ("captions.json", '{"00.png": 3}'),
     ("captions.csv", "00.png,zero\n01.png,one\n"), ("captions.csv", "file,caption\n00.png\n"),
-    ("captions.csv", "file,caption\n00.png,a\n00.png,b\n"), ("captions.txt", "zero\n\n"), ("captions.txt", ""),
+    ("captions.csv", "file,caption\n00.png,a\n00.png,b\n01.png,c\n"),
+    ("captions.txt", "zero\n\n"), ("captions.txt", ""),
 ])  # fmt: skip
 def test_odd_captions_files_are_refused(tmp_path: Path, name: str, text: str) -> None:
     _fill(tmp_path, 2)
