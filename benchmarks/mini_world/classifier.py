@@ -12,7 +12,7 @@ from aptp_bench.benchmarks.mini_world.loop import Recipe, averaged, fit
 from aptp_bench.benchmarks.mini_world.scenes import LABELS, Scenes
 from aptp_bench.models.inception import MiniInception
 
-RECIPE = Recipe(steps=3_000, batch=64, lr=2e-3, ema=0.995, seed=3)
+RECIPE = Recipe(steps=1_200, batch=64, lr=2e-3, ema=0.995, seed=3)
 
 
 def train(data: Scenes, held_out: Scenes, folder: Path, recipe: Recipe = RECIPE) -> MiniInception:

@@ -18,7 +18,7 @@ from aptp_bench.benchmarks.mini_world.scenes import LABELS, Scenes
 from aptp_bench.benchmarks.mini_world.tokenizer import LENGTH
 
 TEXT_ENCODER = Recipe(steps=1_600, batch=64, lr=1e-3, ema=0.99, save_every=200, seed=1)
-JUDGE = Recipe(steps=3_000, batch=64, lr=1e-3, ema=0.99, seed=2)
+JUDGE = Recipe(steps=1_600, batch=64, lr=1e-3, ema=0.99, seed=2)
 MEAN, STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 WIDTH = 128
 
