@@ -17,7 +17,7 @@ from aptp_bench.benchmarks.mini_world.loop import Recipe, averaged, fit
 from aptp_bench.benchmarks.mini_world.scenes import Scenes
 from aptp_bench.benchmarks.mini_world.towers import phrased, tokenised
 
-RECIPE = Recipe(steps=1_200, batch=64, lr=3e-4, ema=0.99, seed=6)
+RECIPE = Recipe(steps=600, batch=64, lr=3e-4, warmup=50, ema=0.98, save_every=200, seed=6)
 WEIGHTS = torch.tensor([4.0, 2.0, 2.0, 1.0])  # what a wrong subject, setting, colour and count cost
 DAMAGE = 6.0  # what the strongest damage costs
 

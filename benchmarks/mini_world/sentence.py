@@ -17,7 +17,7 @@ from aptp_bench.benchmarks.mini_world.loop import Recipe, averaged, fit
 from aptp_bench.benchmarks.mini_world.scenes import Scenes
 from aptp_bench.benchmarks.mini_world.towers import phrased
 
-RECIPE = Recipe(steps=1_500, batch=128, lr=1e-3, ema=0.99, seed=5)
+RECIPE = Recipe(steps=700, batch=128, lr=1e-3, ema=0.98, save_every=250, seed=5)
 WIDTH, LENGTH = 128, 48
 SPECIAL = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
 # How alike two scenes are: the subject says most about a prompt, then the setting, then colour and count.
@@ -82,8 +82,10 @@ def nearest(bert: nn.Module, tokenizer: PreTrainedTokenizerFast, data: Scenes, n
 
 def packed(bert: nn.Module, tokenizer: PreTrainedTokenizerFast) -> SentenceTransformer:
     """The trained network as a SentenceTransformer: transformer, mean pooling, normalisation."""
+    whole = BertModel(bert.config)  # with its unused pooler, which loaders would otherwise report as missing
+    whole.load_state_dict(bert.state_dict(), strict=False)
     with tempfile.TemporaryDirectory() as folder:
-        bert.save_pretrained(folder)
+        whole.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         transformer = Transformer(folder, max_seq_length=LENGTH)
     return SentenceTransformer(modules=[transformer, Pooling(WIDTH, pooling_mode="mean"), Normalize()], device="cpu")

@@ -19,7 +19,7 @@ from aptp_bench.benchmarks.mini_world.scenes import Scenes
 from aptp_bench.benchmarks.mini_world.towers import tokenised
 from aptp_bench.models.inception import MiniInception
 
-RECIPE = Recipe(steps=7_000, batch=64, lr=1e-3, warmup=300, ema=0.9985, save_every=500, seed=4)
+RECIPE = Recipe(steps=4_500, batch=64, lr=1e-3, warmup=300, ema=0.9985, save_every=250, seed=4)
 UNCONDITIONAL = 0.1  # share of the prompts that are emptied in training, for classifier-free guidance
 GUIDANCE = 3.0
 

@@ -126,7 +126,7 @@ class World:
         for name in ("clip", "pick"):
             processor.save_pretrained(assets.ROOT / name)
         classifier.trained(self.work / "inception").save(_fresh(assets.ROOT / "inception"))
-        encoder = sentence.trained(self.train, self.work / "sentence_encoder").half()
+        encoder = sentence.trained(self.train, self.work / "sentence_encoder")
         encoder.save(str(_fresh(assets.ROOT / "sentence_encoder")), create_model_card=False)
         for name, recipe in self.recipes().items():
             (assets.ROOT / name / "recipe.json").write_text(json.dumps(recipe, indent=2) + "\n", encoding="utf-8")

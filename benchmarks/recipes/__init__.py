@@ -1,0 +1,1 @@
+"""Recipes: what each dataset and scale runs, as YAML."""
