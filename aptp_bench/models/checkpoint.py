@@ -1,0 +1,207 @@
+"""Saving and loading a pruned U-Net, whatever cut it: config.json + pruning.json + model.safetensors.
+
+config.json describes the dense skeleton; pruning.json names what was substituted and the units that weights do not
+tell (heads, groups); every other width is read off the stored tensors. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import torch
+from diffusers.models.attention_processor import Attention
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from aptp_bench.errors import CheckpointError, PruningError
+from aptp_bench.models.substitutes import SUBSTITUTES, Substitute, name_of
+from aptp_bench.models.surgery import fix_attributes_, substitute_
+
+CONFIG, PRUNING, WEIGHTS = "config.json", "pruning.json", "model.safetensors"
+AGAIN = "save the network again, or download it again"
+
+_Shaped = (nn.Conv2d, nn.Linear, nn.GroupNorm, nn.LayerNorm)
+_T = TypeVar("_T")
+_Document = TypeVar("_Document", bound=BaseModel)
+
+
+class _Substituted(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str  # a key of SUBSTITUTES
+    settings: dict[str, int | bool | None] = {}
+
+
+class Pruning(BaseModel):
+    """What pruning.json says: module path -> what stands there, how many heads or groups it has."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: Literal[1] = 1
+    substitutes: dict[str, _Substituted]
+    heads: dict[str, PositiveInt]
+    groups: dict[str, PositiveInt]
+
+    @classmethod
+    def of(cls, unet: UNet2DConditionModel) -> Pruning:
+        """Compare a network with the dense skeleton of its config. Raises CheckpointError for an unknown substitute."""
+        modules = dict(unet.named_modules())
+        return cls(
+            substitutes=dict(_substituted(unet, _skeleton(_config(unet)))),
+            heads={path: m.heads for path, m in modules.items() if isinstance(m, Attention)},
+            groups={path: m.num_groups for path, m in modules.items() if isinstance(m, nn.GroupNorm)},
+        )
+
+
+def save_unet(unet: UNet2DConditionModel, folder: Path) -> None:
+    """Write `unet` to `folder`, which appears whole or not at all and replaces an older checkpoint there.
+
+    Raises CheckpointError if the network holds a module that no file can name, or if the folder holds other things.
+    """
+    pruning = Pruning.of(unet)
+    with written_aside(Path(folder), marker=PRUNING) as aside:
+        (aside / CONFIG).write_text(json.dumps(_config(unet), indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        (aside / PRUNING).write_text(pruning.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        tensors = {name: tensor.detach().contiguous() for name, tensor in unet.state_dict().items()}
+        save_file(tensors, aside / WEIGHTS, metadata={"format": "pt"})
+
+
+def load_unet(
+    folder: Path, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
+) -> UNet2DConditionModel:
+    """The network saved in `folder`, in eval mode; dtype: as stored if None.
+
+    Raises CheckpointError, one line with the path and what to do, if anything is missing, corrupt or does not fit.
+    """
+    folder = Path(folder)
+    config = json_document(folder / CONFIG)
+    pruning = document(folder / PRUNING, Pruning)
+    tensors = _tensors(folder / WEIGHTS, device, dtype)
+    try:
+        unet: Any = _skeleton(config)
+        _dress_(unet, pruning)
+        _fill_(unet, tensors)
+        fix_attributes_(unet)
+    except (CheckpointError, PruningError, AttributeError, KeyError, TypeError, ValueError) as err:
+        raise CheckpointError(f"{folder} is not a network that can be rebuilt ({_first_line(err)}); {AGAIN}") from err
+    return unet.eval()
+
+
+@contextmanager
+def written_aside(folder: Path, marker: str) -> Iterator[Path]:
+    """A new folder to write into, renamed to `folder` at the end of the block and removed if the block fails.
+
+    An existing folder is replaced only if it is empty or holds `marker`, so that no stranger's files are lost.
+    """
+    if folder.exists() and not (folder.is_dir() and (not any(folder.iterdir()) or (folder / marker).is_file())):
+        raise CheckpointError(f"{folder} holds other files; name a folder that is new, empty or a checkpoint")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    except OSError as err:
+        raise CheckpointError(f"{folder} cannot be written ({err.strerror}); name another folder") from err
+    try:
+        (fresh := aside / "new").mkdir()
+        yield fresh
+        if folder.exists():
+            folder.rename(aside / "old")
+        fresh.rename(folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def json_document(path: Path) -> dict[str, Any]:
+    """The JSON object in a file. Raises CheckpointError."""
+    return _read(path, lambda: dict(json.loads(path.read_text(encoding="utf-8"))))
+
+
+def document(path: Path, schema: type[_Document]) -> _Document:
+    """A JSON file as an object of a pydantic schema. Raises CheckpointError."""
+    return _read(path, lambda: schema.model_validate_json(path.read_text(encoding="utf-8")))
+
+
+def _read(path: Path, reader: Callable[[], _T]) -> _T:
+    if not path.is_file():
+        raise CheckpointError(f"{path} is missing; {AGAIN}")
+    try:
+        return reader()
+    except (OSError, ValueError, TypeError, ValidationError, SafetensorError) as err:
+        raise CheckpointError(f"{path} is corrupt ({_first_line(err)}); {AGAIN}") from err
+
+
+def _tensors(path: Path, device: torch.device | str, dtype: torch.dtype | None) -> dict[str, Tensor]:
+    tensors = _read(path, lambda: load_file(path, device=str(device)))
+    return {name: t.to(dtype) if t.is_floating_point() else t for name, t in tensors.items()} if dtype else tensors
+
+
+def _first_line(err: Exception) -> str:
+    return (str(err).splitlines() or [type(err).__name__])[0]
+
+
+def _config(unet: UNet2DConditionModel) -> dict[str, Any]:
+    """The configuration without private entries, such as the local folder it once came from."""
+    public = json.loads(unet.to_json_string())
+    return {name: value for name, value in public.items() if name == "_class_name" or not name.startswith("_")}
+
+
+def _skeleton(config: dict[str, Any]) -> UNet2DConditionModel:
+    """The dense network of a configuration, on the meta device."""
+    if config.get("_class_name", "UNet2DConditionModel") != "UNet2DConditionModel":
+        raise CheckpointError(f"the config is of a {config['_class_name']}, not of a UNet2DConditionModel")
+    with torch.device("meta"):
+        return UNet2DConditionModel.from_config(config)
+
+
+def _substituted(net: nn.Module, dense: nn.Module, path: str = "") -> Iterator[tuple[str, _Substituted]]:
+    """Walk two networks side by side and yield where they differ in kind."""
+    children = dict(net.named_children())
+    for name, there in dense.named_children():
+        here, at = children.pop(name, None), f"{path}.{name}".lstrip(".")
+        if isinstance(here, Substitute) and name_of(here) is not None:
+            yield at, _Substituted(name=str(name_of(here)), settings=here.settings)
+        elif type(here) is type(there):
+            yield from _substituted(here, there, at)
+        else:
+            raise CheckpointError(_cannot_name(at, here))
+    if children:
+        raise CheckpointError(_cannot_name(f"{path}.{next(iter(children))}".lstrip("."), next(iter(children.values()))))
+
+
+def _cannot_name(path: str, module: nn.Module | None) -> str:
+    return f"'{path}' holds a {type(module).__name__} that no file can name; use one of: {', '.join(SUBSTITUTES)}"
+
+
+def _dress_(unet: Any, pruning: Pruning) -> None:
+    """Put substitutes, heads and groups into the skeleton."""
+    for path, entry in pruning.substitutes.items():
+        if entry.name not in SUBSTITUTES:
+            raise CheckpointError(f"unknown substitute '{entry.name}' at '{path}'; known: {', '.join(SUBSTITUTES)}")
+        with torch.device("meta"):
+            substitute_(unet, path, SUBSTITUTES[entry.name](**entry.settings))
+    for path, heads in pruning.heads.items():
+        unet.get_submodule(path).heads = heads
+    for path, groups in pruning.groups.items():
+        unet.get_submodule(path).num_groups = groups
+
+
+def _fill_(unet: UNet2DConditionModel, tensors: dict[str, Tensor]) -> None:
+    """Give every parameter and buffer its stored tensor; only convolutions, linear layers and norms may be reshaped."""
+    wanted = unet.state_dict()
+    if odd := sorted(wanted.keys() ^ tensors.keys()):
+        raise CheckpointError(f"'{odd[0]}' is {'missing' if odd[0] in wanted else 'unexpected'} in {WEIGHTS}")
+    for name, tensor in tensors.items():
+        path, _, leaf = name.rpartition(".")
+        module = unet.get_submodule(path)
+        fits = tensor.shape == wanted[name].shape or (isinstance(module, _Shaped) and tensor.ndim == wanted[name].ndim)
+        if not fits:
+            raise CheckpointError(f"'{name}' has shape {tuple(tensor.shape)}, not {tuple(wanted[name].shape)}")
+        setattr(module, leaf, nn.Parameter(tensor) if leaf in module._parameters else tensor)

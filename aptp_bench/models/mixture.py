@@ -1,0 +1,173 @@
+"""What every method returns: experts, and a router that says which expert serves which prompt.
+
+A static method has one expert and the constant router; APTP has N and a learned one. Saving, loading, fine-tuning and
+generating speak of a Mixture and know no method.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import ClassVar, Literal, overload
+
+import torch
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
+
+from aptp_bench import registry
+from aptp_bench.errors import CheckpointError, PruningError
+from aptp_bench.models.checkpoint import AGAIN, document, load_unet, save_unet, written_aside
+
+INDEX, ROUTER = "mixture.json", "router"
+
+
+class Router(ABC):
+    """Sends prompts to experts. `name` is its entry point in the group aptp_bench.routers."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def __call__(self, prompts: Sequence[str]) -> torch.Tensor:
+        """prompts: n texts -> expert ids, int64 [n], on the CPU; of each prompt alone, never of its batch."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write all that `load` needs into an existing, empty folder: safetensors and JSON only."""
+
+    @classmethod
+    @abstractmethod
+    def load(cls, folder: Path) -> Router:
+        """The router saved in `folder`. Raises CheckpointError."""
+
+
+class ConstantRouter(Router):
+    """Sends every prompt to the same expert."""
+
+    name = "constant"
+
+    class _State(BaseModel):
+        model_config = ConfigDict(frozen=True, extra="forbid")
+
+        expert: NonNegativeInt = 0
+
+    def __init__(self, expert: int = 0) -> None:
+        self.expert = expert
+
+    def __call__(self, prompts: Sequence[str]) -> torch.Tensor:
+        """n prompts -> int64 [n], all the same."""
+        return torch.full((len(prompts),), self.expert, dtype=torch.long)
+
+    def save(self, folder: Path) -> None:
+        """Write constant.json."""
+        state = self._State(expert=self.expert)
+        (folder / "constant.json").write_text(state.model_dump_json() + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> ConstantRouter:
+        """Read constant.json. Raises CheckpointError."""
+        return cls(document(folder / "constant.json", cls._State).expert)
+
+
+class _Index(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: Literal[1] = 1
+    experts: PositiveInt
+    router: str
+
+
+class Mixture:
+    """Experts, one or more pruned U-Nets of one teacher, and the router over them."""
+
+    def __init__(self, experts: Sequence[UNet2DConditionModel], router: Router) -> None:
+        if len(experts) == 0:
+            raise PruningError("a mixture needs an expert; for one network use Mixture.of_one(unet)")
+        self.experts = experts
+        self.router = router
+
+    @classmethod
+    def of_one(cls, unet: UNet2DConditionModel) -> Mixture:
+        """One network that serves every prompt."""
+        return cls([unet], ConstantRouter())
+
+    def __len__(self) -> int:
+        """Number of experts."""
+        return len(self.experts)
+
+    def with_experts(self, experts: Sequence[UNet2DConditionModel]) -> Mixture:
+        """The same router over other networks, as many (e.g. after fine-tuning). Raises PruningError if not as many."""
+        if len(experts) != len(self):
+            raise PruningError(f"{len(experts)} networks for a router over {len(self)}; give one for each expert")
+        return Mixture(experts, self.router)
+
+    def route(self, prompts: Sequence[str]) -> torch.Tensor:
+        """prompts: n texts -> expert ids, int64 [n], each in [0, len(self)). Raises PruningError if one is not."""
+        ids = self.router(prompts)
+        if ids.shape != (len(prompts),) or (len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < len(self)):
+            raise PruningError(f"router '{self.router.name}' is not over these {len(self)} experts; load both together")
+        return ids
+
+    def save(self, folder: Path) -> None:
+        """Write the mixture to `folder`, which appears whole or not at all. Experts are written one at a time."""
+        with written_aside(Path(folder), marker=INDEX) as aside:
+            for i in range(len(self)):
+                save_unet(self.experts[i], aside / _expert(i))
+            (aside / ROUTER).mkdir()
+            self.router.save(aside / ROUTER)
+            index = _Index(experts=len(self), router=self.router.name)
+            (aside / INDEX).write_text(index.model_dump_json() + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(
+        cls,
+        folder: Path,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype | None = None,
+        lazy: bool = False,
+    ) -> Mixture:
+        """The mixture saved in `folder`. lazy: an expert is read when asked for, and only the last one is held.
+
+        Raises CheckpointError if a file is missing or corrupt, UnknownNameError for a router that nothing provides.
+        """
+        folder = Path(folder)
+        index = document(folder / INDEX, _Index)
+        router = registry.get("routers", index.router).load(folder / ROUTER)
+        experts = _Lazy([folder / _expert(i) for i in range(index.experts)], device, dtype)
+        return cls(experts if lazy else list(experts), router)
+
+
+class _Lazy(Sequence[UNet2DConditionModel]):
+    """Experts on disk, one at a time in memory: eight of them do not fit a GPU."""
+
+    def __init__(self, folders: Sequence[Path], device: torch.device | str, dtype: torch.dtype | None) -> None:
+        for folder in folders:
+            if not folder.is_dir():
+                raise CheckpointError(f"{folder} is missing; {AGAIN}")
+        self._folders, self._device, self._dtype = folders, device, dtype
+        self._held: tuple[int, UNet2DConditionModel] | None = None
+
+    def __len__(self) -> int:
+        return len(self._folders)
+
+    @overload
+    def __getitem__(self, i: int) -> UNet2DConditionModel: ...
+
+    @overload
+    def __getitem__(self, i: slice) -> Sequence[UNet2DConditionModel]: ...
+
+    def __getitem__(self, i: int | slice) -> UNet2DConditionModel | Sequence[UNet2DConditionModel]:
+        if isinstance(i, slice):
+            return _Lazy(self._folders[i], self._device, self._dtype)
+        i = range(len(self))[i]  # negative indices, and IndexError beyond the end
+        if self._held is None or self._held[0] != i:
+            self._held = None  # let go of one before the next is read
+            self._held = (i, load_unet(self._folders[i], self._device, self._dtype))
+        return self._held[1]
+
+    def __iter__(self) -> Iterator[UNet2DConditionModel]:
+        return (self[i] for i in range(len(self)))
+
+
+def _expert(i: int) -> str:
+    return f"expert-{i:02d}"

@@ -1,0 +1,223 @@
+"""A pruned network comes back bit for bit, whatever cut it; a broken one as one line that says what to do."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+import torch_pruning
+from diffusers.models.attention import FeedForward
+from diffusers.models.attention_processor import Attention
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from aptp_bench.errors import CheckpointError
+from aptp_bench.models import surgery
+from aptp_bench.models.checkpoint import CONFIG, PRUNING, WEIGHTS, Pruning, load_unet, save_unet, written_aside
+from aptp_bench.models.gates import GateSpace, guarded
+from aptp_bench.models.macs import count, example_inputs
+from aptp_bench.models.substitutes import NearestUpsample, Pointwise, PoolDownsample, Zeros
+
+
+def cut_at_random(unet):
+    space = GateSpace.of(unet)
+    return surgery.cut(unet, space, guarded(torch.rand(space.size) < 0.5, space))
+
+
+def cut_coupled_channels(unet):
+    """Channels of the residual stream, through torch-pruning: widths that no gate space knows."""
+    student = surgery.clone(unet)
+    attentions = {path: m for path, m in student.named_modules() if isinstance(m, Attention)}
+    pruner = torch_pruning.pruner.BasePruner(
+        student,
+        {
+            "sample": torch.randn(1, 4, 8, 8),
+            "timestep": torch.ones(1, dtype=torch.long),
+            "encoder_hidden_states": torch.randn(1, 7, 128),
+        },
+        importance=torch_pruning.importance.MagnitudeImportance(p=1),
+        pruning_ratio=0.3,
+        ignored_layers=[student.conv_out, student.add_embedding],
+        num_heads={p: a.heads for a in attentions.values() for p in (a.to_q, a.to_k, a.to_v)},
+        out_channel_groups={m.net[0].proj: 2 for m in student.modules() if isinstance(m, FeedForward)},
+        in_channel_groups={},
+        unwrapped_parameters=[(student.add_embedding.pool.positional_embedding, 1)],
+    )
+    pruner.step()
+    surgery.fix_attributes_(student, {path: pruner.num_heads[a.to_q] for path, a in attentions.items()})
+    student.zero_grad()
+    return student
+
+
+def substituted(unet):
+    student = surgery.clone(unet)
+    for path, module in {
+        "mid_block.attentions.0.transformer_blocks.0.attn2": Zeros(),
+        "down_blocks.0.downsamplers.0": PoolDownsample(),
+        "up_blocks.0.upsamplers.0": NearestUpsample(),
+        "down_blocks.1.resnets.0": Pointwise(32, 64),
+    }.items():
+        surgery.substitute_(student, path, module)
+    return student
+
+
+def same(one, other) -> bool:
+    """Equal tensors under equal names, both ways."""
+    ours, theirs = one.state_dict(), other.state_dict()
+    return ours.keys() == theirs.keys() and all(torch.equal(t, theirs[name]) for name, t in ours.items())
+
+
+@pytest.mark.parametrize("prune", [surgery.clone, cut_at_random, cut_coupled_channels, substituted])
+def test_round_trip_is_exact(prune, unet, inputs, tmp_path):
+    pruned, given = prune(unet), inputs(2)
+    save_unet(pruned, tmp_path / "net")
+    again = load_unet(tmp_path / "net")
+    assert same(pruned, again) and not again.training
+    with torch.no_grad():
+        assert torch.equal(pruned(**given).sample, again(**given).sample)
+    assert all(p.requires_grad for p in again.parameters())
+    sizes = example_inputs(unet, tokens=7)
+    assert count(pruned, sizes, "aptp") == count(again, sizes, "aptp")
+
+
+def test_loaded_network_can_be_trained_pruned_and_saved_again(unet, inputs, tmp_path):
+    save_unet(cut_at_random(unet), tmp_path / "a")
+    first = load_unet(tmp_path / "a")
+    first.train()(**inputs()).sample.mean().backward()
+    second = cut_at_random(first)
+    save_unet(second, tmp_path / "b")
+    assert same(load_unet(tmp_path / "b"), second)
+
+
+def test_dtype_is_the_stored_one_or_the_one_asked_for(unet, tmp_path):
+    save_unet(surgery.clone(unet, {p: p.detach().half() for p in unet.parameters()}), tmp_path / "net")
+    assert load_unet(tmp_path / "net").dtype == torch.float16
+    assert {p.dtype for p in load_unet(tmp_path / "net", dtype=torch.bfloat16).parameters()} == {torch.bfloat16}
+
+
+def test_files_are_plain_and_say_what_was_done(unet, tmp_path):
+    pruned = cut_at_random(unet)
+    save_unet(pruned, tmp_path / "net")
+    assert sorted(p.name for p in (tmp_path / "net").iterdir()) == sorted([CONFIG, PRUNING, WEIGHTS])
+    said = Pruning.model_validate_json((tmp_path / "net" / PRUNING).read_text())
+    closed = {name for name, module in pruned.named_modules() if isinstance(module, surgery.SkipResnet)}
+    assert {path for path, entry in said.substitutes.items() if entry.name == "skip_resnet"} == closed
+    for path, heads in said.heads.items():
+        assert pruned.get_submodule(path).heads == heads
+    config = json.loads((tmp_path / "net" / CONFIG).read_text())
+    assert not any(name.startswith("_") for name in config if name != "_class_name")
+
+
+def test_saving_twice_gives_the_same_bytes(unet, tmp_path):
+    for name in ("a", "b"):
+        save_unet(unet, tmp_path / name)
+    for file in (CONFIG, PRUNING, WEIGHTS):
+        assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+@pytest.fixture
+def saved(unet, tmp_path):
+    save_unet(cut_at_random(unet), tmp_path / "net")
+    return tmp_path / "net"
+
+
+@pytest.mark.parametrize("file", [CONFIG, PRUNING, WEIGHTS])
+def test_missing_and_corrupt_files(file, saved):
+    whole = (saved / file).read_bytes()
+    (saved / file).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(CheckpointError) as caught:
+        load_unet(saved)
+    assert file in str(caught.value) and "again" in str(caught.value) and "\n" not in str(caught.value)
+    (saved / file).unlink()
+    with pytest.raises(CheckpointError, match=f"{file} is missing"):
+        load_unet(saved)
+
+
+def edit(folder, change) -> None:
+    said = json.loads((folder / PRUNING).read_text())
+    change(said)
+    (folder / PRUNING).write_text(json.dumps(said))
+
+
+def test_unknown_substitute_is_refused(saved):
+    edit(saved, lambda said: said["substitutes"].update({"mid_block.resnets.0": {"name": "os.system"}}))
+    with pytest.raises(CheckpointError, match=r"unknown substitute 'os\.system'.*skip_resnet"):
+        load_unet(saved)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda said: said["substitutes"].update({"nowhere.0": {"name": "zeros"}}),
+        lambda said: said["substitutes"].update({"mid_block.resnets.0": {"name": "skip_resnet", "settings": {"x": 1}}}),
+        lambda said: said["heads"].update({"mid_block.attentions.0.transformer_blocks.0.attn1": 77}),
+        lambda said: said["groups"].update({"conv_norm_out": 7}),
+        lambda said: said["heads"].update({"nowhere": 1}),
+        lambda said: said.update(version=2),
+        lambda said: said.update(extra=2),
+    ],
+)
+def test_document_that_does_not_fit_is_refused(change, saved):
+    edit(saved, change)
+    with pytest.raises(CheckpointError, match="net"):
+        load_unet(saved)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda t: t.pop("conv_in.weight"), "'conv_in.weight' is missing"),
+        (lambda t: t.update(more=torch.zeros(1)), "'more' is unexpected"),
+        (lambda t: t.update({"conv_in.weight": torch.zeros(3)}), "'conv_in.weight' has shape"),
+        (lambda t: t.update({"add_embedding.pool.positional_embedding": torch.zeros(1, 3)}), "has shape"),
+    ],
+)
+def test_tensors_that_do_not_fit_are_refused(change, said, saved):
+    tensors = load_file(saved / WEIGHTS)
+    change(tensors)
+    save_file(tensors, saved / WEIGHTS)
+    with pytest.raises(CheckpointError, match=said):
+        load_unet(saved)
+
+
+def test_config_of_another_class_is_refused(saved):
+    config = json.loads((saved / CONFIG).read_text())
+    (saved / CONFIG).write_text(json.dumps({**config, "_class_name": "UNet2DModel"}))
+    with pytest.raises(CheckpointError, match="UNet2DModel"):
+        load_unet(saved)
+
+
+def test_module_without_a_name_cannot_be_saved(unet, tmp_path):
+    surgery.substitute_(unet, "mid_block.resnets.0.conv1", nn.Identity())
+    with pytest.raises(CheckpointError, match=r"mid_block\.resnets\.0\.conv1.*Identity.*skip_resnet"):
+        save_unet(unet, tmp_path / "net")
+    assert not (tmp_path / "net").exists()
+
+
+def test_strangers_folder_is_never_replaced(unet, tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "one.png").write_text("precious")
+    with pytest.raises(CheckpointError, match="holds other files"):
+        save_unet(unet, tmp_path / "photos")
+    assert (tmp_path / "photos" / "one.png").read_text() == "precious"
+
+
+def test_failed_write_leaves_the_old_checkpoint(tmp_path):
+    with written_aside(tmp_path / "x", "mark") as aside:
+        (aside / "mark").write_text("old")
+    with pytest.raises(RuntimeError), written_aside(tmp_path / "x", "mark") as aside:
+        (aside / "mark").write_text("new")
+        raise RuntimeError
+    assert (tmp_path / "x" / "mark").read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["x"]
+    with written_aside(tmp_path / "x", "mark") as aside:
+        (aside / "mark").write_text("new")
+    assert (tmp_path / "x" / "mark").read_text() == "new"
+    assert [p.name for p in tmp_path.iterdir()] == ["x"]
+
+
+def test_folder_that_cannot_be_made_is_named(unet, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CheckpointError, match="cannot be written"):
+        save_unet(unet, tmp_path / "file" / "net")

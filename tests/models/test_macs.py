@@ -1,0 +1,188 @@
+"""Three conventions, to the digit: published totals, torch's own count, torch-pruning's own count."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch_pruning
+from diffusers.models.attention_processor import Attention
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from aptp_bench.errors import CountError
+from aptp_bench.models import macs
+from aptp_bench.models.gates import GateSpace, guarded
+from aptp_bench.models.macs import count, example_inputs, parameters
+from aptp_bench.models.substitutes import NearestUpsample, PoolDownsample, SkipTransformer, Zeros
+from aptp_bench.models.surgery import clone, cut, substitute_
+
+GOLDEN = {  # convention -> MACs of SD 2.1's U-Net at 96x96 and 64x64 latents
+    "exact": (1_074_552_872_960, 402_128_732_160),
+    "aptp": (1_384_186_267_264, 460_909_190_784),
+    "modules": (760_931_140_224, 339_300_553_344),
+}
+ODD = {"use_linear_projection": False, "addition_embed_type": None, "resnet_time_scale_shift": "scale_shift"}
+
+
+def executed(unet, inputs: dict) -> int:
+    with FlopCounterMode(display=False) as flops, torch.no_grad():
+        unet(**inputs)
+    return flops.get_total_flops() // 2
+
+
+def pruned(unet, seed: int = 0):
+    space = GateSpace.of(unet)
+    return cut(unet, space, guarded(torch.rand(space.size, generator=torch.Generator().manual_seed(seed)) < 0.6, space))
+
+
+@pytest.mark.parametrize("convention", GOLDEN)
+def test_sd21_costs_what_is_published(convention, sd21):
+    at_96, at_64 = GOLDEN[convention]
+    assert count(sd21, example_inputs(sd21), convention).total == at_96
+    assert count(sd21, example_inputs(sd21, 64), convention).total == at_64
+
+
+def test_sd21_has_its_parameters(sd21):
+    assert parameters(sd21) == 865_910_724
+
+
+@pytest.mark.parametrize(
+    ("config", "cuts"), [({}, 0), ({}, 1), (ODD, 1), ({"act_fn": "gelu"}, 0), ({"act_fn": "mish"}, 0)], ids=str
+)
+def test_independent_counters_agree(config, cuts, build, inputs):
+    unet, real = build(**config), inputs()
+    unet = pruned(unet) if cuts else unet
+    given = example_inputs(unet, tokens=real["encoder_hidden_states"].shape[1])
+    assert count(unet, given, "exact").total == executed(unet, real)
+    assert count(unet, given, "modules").total == torch_pruning.utils.count_ops_and_params(unet, real)[0]
+
+
+@pytest.mark.parametrize("surgery", [lambda unet: unet, pruned], ids=["dense", "cut"])
+def test_independent_counters_agree_on_sd21(surgery, sd21):
+    unet = surgery(sd21)
+    given = example_inputs(unet)
+    assert count(unet, given, "exact").total == executed(unet, given)
+    assert count(unet, given, "modules").total == torch_pruning.utils.count_ops_and_params(unet, given)[0]
+
+
+def test_substitutes_are_counted(build, inputs):
+    unet, real = build(), inputs()
+    substitute_(unet, "down_blocks.0.downsamplers.0", PoolDownsample())
+    substitute_(unet, "up_blocks.0.upsamplers.0", NearestUpsample())
+    substitute_(unet, "mid_block.attentions.0.transformer_blocks.0.attn2", Zeros())
+    given = example_inputs(unet, tokens=real["encoder_hidden_states"].shape[1])
+    assert count(unet, given, "exact").total == executed(unet, real)
+    assert count(unet, given, "modules").total == torch_pruning.utils.count_ops_and_params(unet, real)[0]
+
+
+def test_work_is_filed_under_the_module_that_does_it(sd21):
+    counted = count(sd21, example_inputs(sd21), "exact")
+    assert sum(counted.by_module.values()) == counted.total
+    assert counted.under("down_blocks.0.attentions.0") == pytest.approx(73.74e9, rel=1e-4)
+    attention = "down_blocks.0.attentions.0.transformer_blocks.0.attn2"
+    assert counted.by_module[attention] == 2 * 96**2 * 77 * 320
+    assert counted.by_module[f"{attention}.to_k"] == 77 * 1024 * 320
+    top = ("conv_in", "time_embedding", "down_blocks", "mid_block", "up_blocks", "conv_out")
+    assert sum(map(counted.under, top)) == counted.total
+    assert counted.under("down_blocks.1") != counted.under("down_blocks.11")  # a path, not a prefix
+
+
+def test_aptp_counts_attention_as_published(sd21):
+    """Self- and cross-attention cost the same, 312.487 G each; the text's length does not matter."""
+    counted = count(sd21, example_inputs(sd21), "aptp")
+    for kind in ("attn1", "attn2"):
+        paths = [path for path, m in sd21.named_modules() if isinstance(m, Attention) and path.endswith(kind)]
+        assert sum(counted.by_module[path] for path in paths) == pytest.approx(312.487e9, rel=1e-6)
+    assert count(sd21, example_inputs(sd21, tokens=5), "aptp").total == counted.total
+
+
+def test_aptp_counts_every_activation_twice(sd21):
+    counted = count(sd21, example_inputs(sd21), "aptp")
+    activations = {path for path, m in sd21.named_modules() if isinstance(m, nn.SiLU)}
+    assert sum(counted.by_module[path] for path in activations) == pytest.approx(0.30166e9, rel=1e-3)
+
+
+def test_text_embedding_is_counted_in_all_conventions(build):
+    with_text, without = build(), build(addition_embed_type=None)
+    for convention in GOLDEN:
+        counted = count(with_text, example_inputs(with_text, tokens=7), convention)
+        rest = count(without, example_inputs(without, tokens=7), convention).total
+        assert counted.total - rest == counted.under("add_embedding") > 0
+    pool = count(with_text, example_inputs(with_text, tokens=7), "exact").by_module["add_embedding.pool"]
+    assert pool == 2 * 8 * 128  # one query, the mean and seven tokens as keys, all heads together 128 wide
+
+
+def test_shared_activations_count_where_they_are_called(build):
+    """diffusers before 0.34 hands one SiLU to every module."""
+    unet = build()
+    expected = count(unet, example_inputs(unet), "aptp").by_module
+    shared = nn.SiLU()
+    for module in list(unet.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, nn.SiLU):
+                setattr(module, name, shared)
+    assert count(unet, example_inputs(unet), "aptp").by_module == expected
+
+
+def test_unknown_modules_are_refused(build):
+    unet = build()
+    substitute_(unet, "mid_block.resnets.0.norm1", nn.BatchNorm2d(128))
+    with pytest.raises(CountError, match=r"BatchNorm2d 'mid_block\.resnets\.0\.norm1'"):
+        count(unet, example_inputs(unet), "modules")
+    substitute_(unet, "mid_block.resnets.0.norm1", nn.PixelShuffle(1))  # no parameters, and yet it may cost
+    with pytest.raises(CountError, match="PixelShuffle"):
+        count(unet, example_inputs(unet), "exact")
+    gelu = build(act_fn="gelu")
+    with pytest.raises(CountError, match="aptp convention has no cost"):
+        count(gelu, example_inputs(gelu), "aptp")
+
+
+def test_hidden_work_is_refused(build):
+    class Squared(nn.Identity):
+        def forward(self, x):
+            return x @ x.transpose(-1, -2)
+
+    unet = build()
+    substitute_(unet, "mid_block.resnets.0.dropout", Squared())
+    with pytest.raises(CountError, match="torch executes"):
+        count(unet, example_inputs(unet), "exact")
+
+
+def test_unknown_names_and_inputs_are_refused(build):
+    unet = build()
+    with pytest.raises(CountError, match="exact, aptp, modules"):
+        count(unet, example_inputs(unet), "macs")
+    crowded = build(class_embed_type="timestep")
+    with pytest.raises(CountError, match="conditions"):
+        example_inputs(crowded)
+
+
+def test_remembered_counts_are_not_confused(unet, monkeypatch):
+    """Counts are kept by geometry: another geometry, other inputs or other heads are counted anew, and few are kept."""
+    monkeypatch.setattr(macs, "_COUNTED", {})
+    monkeypatch.setattr(macs, "_REMEMBERED", 2)
+    totals = [
+        count(unet, example_inputs(unet, size, tokens), "aptp").total for size, tokens in ((8, 7), (16, 7), (8, 7))
+    ]
+    assert totals[0] == totals[2] < totals[1]
+    unet.mid_block.attentions[0].transformer_blocks[0].attn1.heads = 4
+    assert count(unet, example_inputs(unet, 8, 7), "aptp").total < totals[0]
+    unet.mid_block.attentions[0].transformer_blocks[0].attn1.heads = 8
+    substitute_(unet, "mid_block.attentions.0", SkipTransformer())
+    assert count(unet, example_inputs(unet, 8, 7), "aptp").total < totals[0]
+    assert len(macs._COUNTED) == 2
+
+
+def test_network_and_inputs_are_left_alone(unet, inputs):
+    given, before = inputs(), {name: p.clone() for name, p in unet.named_parameters()}
+    count(unet, given, "aptp")
+    assert given["encoder_hidden_states"].shape[1] == 7 and not given["sample"].is_meta
+    assert not any(m._forward_hooks for m in unet.modules())
+    assert all(torch.equal(p, before[name]) for name, p in unet.named_parameters())
+
+
+def test_inputs_follow_the_configuration(build):
+    unet = build(sample_size=(8, 16), cross_attention_dim=128)
+    given = example_inputs(unet)
+    assert given["sample"].shape == (1, 4, 8, 16) and given["encoder_hidden_states"].shape == (1, 77, 128)
+    assert example_inputs(clone(unet), 4, 3)["sample"].shape == (1, 4, 4, 4)

@@ -1,0 +1,135 @@
+"""A mixture routes, saves and loads without knowing who made it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from aptp_bench import registry
+from aptp_bench.errors import CheckpointError, PruningError, UnknownNameError
+from aptp_bench.models import mixture as module
+from aptp_bench.models.gates import GateSpace, guarded
+from aptp_bench.models.mixture import INDEX, ConstantRouter, Mixture, Router
+from aptp_bench.models.surgery import cut
+
+
+class ByLength(Router):
+    """A stranger's router: long prompts to the second expert."""
+
+    name = "by-length"
+
+    def __call__(self, prompts):
+        return torch.tensor([int(len(prompt) > 5) for prompt in prompts], dtype=torch.long)
+
+    def save(self, folder: Path) -> None:
+        (folder / "any.json").write_text("{}")
+
+    @classmethod
+    def load(cls, folder: Path) -> ByLength:
+        assert (folder / "any.json").is_file()
+        return cls()
+
+
+@pytest.fixture(autouse=True)
+def provided(monkeypatch):
+    known = {"constant": ConstantRouter, "by-length": ByLength}
+    real = registry.get
+    monkeypatch.setattr(registry, "get", lambda group, name: known.get(name) or real(group, name))
+
+
+@pytest.fixture
+def mixture(unet) -> Mixture:
+    space = GateSpace.of(unet)
+    keeps = [guarded(torch.rand(space.size) < share, space) for share in (0.3, 0.8)]
+    return Mixture([cut(unet, space, keep) for keep in keeps], ByLength())
+
+
+def test_constant_router_is_registered_under_its_name():
+    assert registry.plugins("routers")["constant"].load() is ConstantRouter
+
+
+def test_prompts_reach_their_experts(mixture):
+    assert mixture.route(["short", "a long one", ""]).tolist() == [0, 1, 0]
+    assert mixture.route([]).shape == (0,)
+    assert len(mixture) == 2
+
+
+def test_one_network_serves_all(unet):
+    single = Mixture.of_one(unet)
+    assert single.experts[0] is unet and single.route(["a", "b"]).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_round_trip_is_exact(lazy, mixture, inputs, tmp_path):
+    mixture.save(tmp_path / "mix")
+    again = Mixture.load(tmp_path / "mix", lazy=lazy)
+    assert len(again) == 2 and isinstance(again.router, ByLength)
+    given = inputs()
+    with torch.no_grad():
+        for ours, theirs in zip(mixture.experts, again.experts, strict=True):
+            assert torch.equal(ours(**given).sample, theirs(**given).sample)
+
+
+def test_saving_over_itself_while_lazy(mixture, tmp_path):
+    mixture.save(tmp_path / "mix")
+    Mixture.load(tmp_path / "mix", lazy=True).save(tmp_path / "mix")
+    again = Mixture.load(tmp_path / "mix")
+    assert torch.equal(again.experts[1].conv_in.weight, mixture.experts[1].conv_in.weight)
+
+
+def test_lazy_mixture_holds_one_expert(mixture, tmp_path, monkeypatch):
+    mixture.save(tmp_path / "mix")
+    read: list[str] = []
+    real = module.load_unet
+    monkeypatch.setattr(module, "load_unet", lambda folder, *rest: (read.append(folder.name), real(folder, *rest))[1])
+    experts = Mixture.load(tmp_path / "mix", lazy=True).experts
+    assert read == []
+    assert experts[0] is experts[0] and experts[-1] is experts[1]
+    assert read == ["expert-00", "expert-01"]
+    assert len(experts[:1]) == 1 and len(list(experts)) == 2
+    with pytest.raises(IndexError):
+        experts[2]
+
+
+def test_dtype_is_passed_on(mixture, tmp_path):
+    mixture.save(tmp_path / "mix")
+    again = Mixture.load(tmp_path / "mix", dtype=torch.float16, lazy=True)
+    assert again.experts[0].dtype == torch.float16
+
+
+def test_tuned_experts_keep_the_router(mixture, unet):
+    tuned = mixture.with_experts([unet, unet])
+    assert tuned.router is mixture.router and tuned.experts[0] is unet
+    with pytest.raises(PruningError, match="1 networks"):
+        mixture.with_experts([unet])
+
+
+def test_what_cannot_be_is_refused(unet):
+    with pytest.raises(PruningError, match="of_one"):
+        Mixture([], ConstantRouter())
+    with pytest.raises(PruningError, match="constant"):
+        Mixture([unet], ConstantRouter(3)).route(["a"])
+
+
+def test_constant_router_remembers_its_expert(tmp_path):
+    ConstantRouter(2).save(tmp_path)
+    assert ConstantRouter.load(tmp_path)(["a"]).tolist() == [2]
+
+
+def test_broken_mixtures_are_named(mixture, tmp_path):
+    folder = tmp_path / "mix"
+    with pytest.raises(CheckpointError, match=r"mixture\.json is missing"):
+        Mixture.load(folder)
+    mixture.save(folder)
+    whole = (folder / INDEX).read_text()
+    (folder / INDEX).write_text(whole.replace("by-length", "by-magic"))
+    with pytest.raises(UnknownNameError, match="by-magic"):
+        Mixture.load(folder)
+    (folder / INDEX).write_text(whole.replace('"experts":2', '"experts":3'))
+    with pytest.raises(CheckpointError, match="expert-02 is missing"):
+        Mixture.load(folder, lazy=True)
+    (folder / INDEX).write_text(whole[:5])
+    with pytest.raises(CheckpointError, match="corrupt"):
+        Mixture.load(folder)

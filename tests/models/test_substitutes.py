@@ -1,0 +1,76 @@
+"""Every substitute runs where it is put, keeps the shapes, and can be rebuilt from its settings."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from aptp_bench.models.substitutes import (
+    SUBSTITUTES,
+    Identity,
+    NearestUpsample,
+    Pointwise,
+    PoolDownsample,
+    SkipResnet,
+    SkipTransformer,
+    Zeros,
+    name_of,
+)
+from aptp_bench.models.surgery import swapped
+
+BLOCK = "down_blocks.0.attentions.0.transformer_blocks.0"
+PLACES = {
+    "mid_block.resnets.0": SkipResnet(128),
+    "up_blocks.3.resnets.2": SkipResnet(32),
+    "down_blocks.1.resnets.0": Pointwise(32, 64),
+    "down_blocks.0.resnets.0.conv1": Pointwise(32, 32, bias=False),
+    "down_blocks.0.resnets.0.conv2": Identity(),
+    "down_blocks.0.resnets.0.norm1": Identity(),
+    "down_blocks.0.resnets.0.time_emb_proj": Zeros(32),
+    "mid_block.attentions.0": SkipTransformer(),
+    "mid_block.attentions.0.proj_in": Identity(),
+    f"{BLOCK}.attn1": Zeros(),
+    f"{BLOCK}.attn2": Zeros(),
+    f"{BLOCK}.ff": Zeros(),
+    "down_blocks.0.downsamplers.0": PoolDownsample(),
+    "up_blocks.0.upsamplers.0": NearestUpsample(),
+}
+
+
+@pytest.mark.parametrize("path", PLACES)
+def test_network_runs_and_changes(path, unet, inputs):
+    given = inputs(2, size=12)  # the innermost level is 2x2, down from 3x3: odd sizes round up
+    with torch.no_grad():
+        plain = unet(**given).sample
+        with swapped(unet, path, PLACES[path]):
+            changed = unet(**given).sample
+        assert changed.shape == plain.shape and not torch.equal(changed, plain)
+        assert torch.equal(unet(**given).sample, plain)
+
+
+@pytest.mark.parametrize("module", PLACES.values(), ids=PLACES)
+def test_settings_rebuild_it(module):
+    again = SUBSTITUTES[name_of(module)](**module.settings)
+    assert type(again) is type(module)
+    assert {n: t.shape for n, t in again.state_dict().items()} == {n: t.shape for n, t in module.state_dict().items()}
+
+
+def test_only_table_entries_have_names():
+    assert name_of(torch.nn.Identity()) is None
+    assert {name_of(module) for module in PLACES.values()} == set(SUBSTITUTES)
+
+
+def test_pointwise_takes_over_what_a_convolution_does_to_flat_images():
+    conv = torch.nn.Conv2d(3, 5, 3, padding=1)
+    flat = torch.randn(1, 3, 1, 1).expand(1, 3, 5, 5)
+    inner = (slice(None), slice(None), 2, 2)  # away from the padding
+    torch.testing.assert_close(Pointwise.after(conv)(flat)[inner], conv(flat)[inner])
+    given = torch.randn(5, 3, 1, 1)
+    torch.testing.assert_close(Pointwise.after(conv, given)(flat), F.conv2d(flat, given, conv.bias))
+
+
+def test_resampling_rounds_as_the_convolutions_do():
+    assert PoolDownsample()(torch.randn(1, 2, 5, 7)).shape == (1, 2, 3, 4)
+    assert NearestUpsample()(torch.randn(1, 2, 3, 4)).shape == (1, 2, 6, 8)
+    assert NearestUpsample()(torch.randn(1, 2, 3, 4), torch.Size([5, 7])).shape == (1, 2, 5, 7)
