@@ -1,0 +1,160 @@
+"""Fréchet Inception distance, without matrix square roots of products.
+
+Paper: Heusel et al., "GANs Trained by a Two Time-Scale Update Rule", NeurIPS 2017, arXiv:1706.08500, Eq. 6.
+Same value as clean-fid and pytorch-fid; the trace of (S1 S2)^(1/2) is computed by symmetric routes, which are faster
+and exact to rounding where sqrtm loses digits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from aptp_bench.errors import MetricError
+from aptp_bench.metrics.bootstrap import GROUPS, Interval, jackknife_interval, left_out
+from aptp_bench.metrics.reading import extractor, fakes_and_reals
+from aptp_bench.plugins import Metric, PluginConfig
+from aptp_bench.records import Measurement
+
+if TYPE_CHECKING:
+    from aptp_bench.evaluate import Evidence
+
+CHUNK = 4096  # rows accumulated at a time
+CHEAP = 512  # features up to which an interval is computed unasked: a group takes milliseconds, a second at 2048
+
+Route = Literal["cholesky", "eigen", "low-rank"]
+
+
+class FID(Metric):
+    """Fréchet distance between Inception features of generated and real images."""
+
+    name, unit, better, backbone = "fid", "", "lower", "inception"
+    needs = frozenset({"images", "reals"})
+    paper = "Heusel et al. 2017, arXiv:1706.08500"
+
+    class Config(PluginConfig):
+        """The distance has no settings; its interval has one."""
+
+        groups: int | None = Field(
+            None,
+            ge=0,
+            description=f"of the interval's jackknife, 0: no interval; none: {GROUPS} up to {CHEAP} features, else 0",
+        )
+
+    config: Config
+
+    def __call__(self, evidence: Evidence) -> Measurement:
+        """The distance; its interval says how far another set of as many images would move it (see fid_interval)."""
+        fake, real = fakes_and_reals(evidence, self.backbone, "pool")
+        value, route = frechet_distance(fake, real)
+        groups = self.config.groups
+        if groups is None:
+            groups = GROUPS if fake.shape[1] <= CHEAP else 0
+        interval = fid_interval(value, fake, real, groups) if groups > 1 and len(fake) > 2 else None
+        facts = {**extractor(evidence, self.backbone), "n_real": len(real), "route": route, "jackknife_groups": groups}
+        return self.measured(value, n=len(fake), interval=interval, **facts)
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What a set of features leaves behind, float64: n, their sum [d] and the sum of their outer products [d, d]."""
+
+    n: int
+    total: Tensor
+    outer: Tensor
+
+    @classmethod
+    def of(cls, features: Tensor) -> Moments:
+        """features: [n, d]."""
+        width = features.shape[1]
+        total, outer = torch.zeros(width, dtype=torch.float64), torch.zeros(width, width, dtype=torch.float64)
+        for rows in features.split(CHUNK):
+            x = rows.double()
+            total += x.sum(dim=0)
+            outer += x.T @ x
+        return cls(len(features), total, outer)
+
+    def without(self, other: Moments) -> Moments:
+        """The moments of the set less a part of it."""
+        return Moments(self.n - other.n, self.total - other.total, self.outer - other.outer)
+
+    @property
+    def mean(self) -> Tensor:
+        """[d]."""
+        return self.total / self.n
+
+    @property
+    def covariance(self) -> Tensor:
+        """[d, d], divided by n - 1. Raises MetricError for fewer than two vectors."""
+        return (self.outer - torch.outer(self.total, self.mean)) / (_at_least_two(self.n) - 1)
+
+
+def frechet_distance(fake: Tensor, real: Tensor) -> tuple[float, Route]:
+    """|m1 - m2|^2 + tr S1 + tr S2 - 2 tr (S1 S2)^(1/2), and the route its last term took. fake: [n, d], real: [m, d].
+
+    With n <= d or m <= d a covariance has no full rank and the trace comes from the features themselves.
+    """
+    if min(_at_least_two(len(fake)), _at_least_two(len(real))) <= fake.shape[1]:
+        return low_rank_distance(fake, real), "low-rank"
+    return moments_distance(Moments.of(fake), Moments.of(real))
+
+
+def moments_distance(a: Moments, b: Moments) -> tuple[float, Route]:
+    """The distance from moments alone, and the route that was taken."""
+    first, second = a.covariance, b.covariance
+    factor, failed = torch.linalg.cholesky_ex(first)
+    root = eigen_root(first) if failed else factor
+    distance = (a.mean - b.mean).square().sum() + first.trace() + second.trace() - 2 * trace_root(root, second)
+    return max(0.0, float(distance)), "eigen" if failed else "cholesky"
+
+
+def low_rank_distance(fake: Tensor, real: Tensor) -> float:
+    """The distance where covariances lack rank: tr (S1 S2)^(1/2) is the nuclear norm of A B^T (see `centred`)."""
+    (mean_1, a), (mean_2, b) = centred(fake), centred(real)
+    shared = torch.linalg.svdvals(compact(a) @ compact(b).T).sum()
+    return max(0.0, float((mean_1 - mean_2).square().sum() + a.square().sum() + b.square().sum() - 2 * shared))
+
+
+def trace_root(root: Tensor, covariance: Tensor) -> Tensor:
+    """tr (S1 S2)^(1/2), S1 = root root^T: root^T S2 root has the eigenvalues of S1 S2 and is symmetric. [d, d] each."""
+    inner = root.T @ covariance @ root
+    return torch.linalg.eigvalsh((inner + inner.T) / 2).clamp(min=0).sqrt().sum()
+
+
+def eigen_root(covariance: Tensor) -> Tensor:
+    """V sqrt(max(eigenvalues, 0)): a root of a covariance that Cholesky refuses."""
+    values, vectors = torch.linalg.eigh(covariance)
+    return vectors * values.clamp(min=0).sqrt()
+
+
+def centred(features: Tensor) -> tuple[Tensor, Tensor]:
+    """features: [n, d] -> (mean [d], (features - mean) / sqrt(n - 1) [n, d]), float64."""
+    x = features.double()
+    mean = x.mean(dim=0)
+    return mean, (x - mean) / (len(x) - 1) ** 0.5
+
+
+def compact(x: Tensor) -> Tensor:
+    """A matrix of at most d rows with the same x^T x: [n, d] -> [min(n, d), d]."""
+    return torch.linalg.qr(x, mode="r").R if len(x) > x.shape[1] else x
+
+
+def fid_interval(value: float, fake: Tensor, real: Tensor, groups: int) -> Interval:
+    """95 % interval of the FID of n generated images against these reals, by leaving out groups of the generated ones.
+
+    In it is the sampling of the generated images; not in it are FID's bias at this n, the choice of the reals, and the
+    training seed. Moments are subtracted, so a group costs one trace term; routes by covariance serve any rank here.
+    """
+    whole, reals = Moments.of(fake), Moments.of(real)
+    rest = [whole.without(Moments.of(fake[group])) for group in left_out(len(fake), groups)]
+    return jackknife_interval(value, torch.tensor([moments_distance(reals, part)[0] for part in rest]), floor=0.0)
+
+
+def _at_least_two(n: int) -> int:
+    if n < 2:
+        raise MetricError(f"FID needs two images of each kind, got {n}; raise the size, e.g. --set sizes.val=64")
+    return n

@@ -1,0 +1,137 @@
+"""Evidence by hand: features without images, and a small mixture without a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from aptp_bench.config import LatencyConfig, SamplingConfig
+from aptp_bench.models.gates import GateSpace
+from aptp_bench.models.mixture import Mixture, Router
+from aptp_bench.models.stable_diffusion import MINI_GEOMETRY, Geometry
+from aptp_bench.models.surgery import cut
+
+CAPTIONS = ("a", "bb", "ccc", "dddd", "eeeee")
+SMALL = Geometry(  # two levels instead of four: the same kinds of layers, a tenth of the modules
+    unet={
+        **MINI_GEOMETRY.unet,
+        "block_out_channels": (32, 64),
+        "attention_head_dim": [2, 4],
+        "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+        "layers_per_block": 1,
+    },
+    vae=MINI_GEOMETRY.vae,
+    text={**MINI_GEOMETRY.text, "num_hidden_layers": 1},
+)
+
+
+@dataclass
+class Backbone:
+    name: str = "fake-net"
+    resize: str = "none"
+    logit_scale: float = 20.0
+
+    def digest(self) -> str:
+        return "0" * 64
+
+
+@dataclass
+class Features:
+    """The part of Evidence that metrics of images read."""
+
+    fake: dict[str, Tensor]
+    real: dict[str, Tensor] | None = None
+    text: Tensor | None = None
+    network: Any = field(default_factory=Backbone)
+
+    def features(self, role: str) -> tuple[dict[str, Tensor], dict[str, Tensor] | None]:
+        return self.fake, self.real
+
+    def text_features(self, role: str) -> Tensor:
+        assert self.text is not None
+        return self.text
+
+    def backbone(self, role: str) -> Any:
+        return self.network
+
+
+@dataclass
+class System:
+    """The part of Evidence that metrics of cost read."""
+
+    mixture: Mixture
+    teacher: Any
+    model: Any
+    captions: Sequence[str]
+    assignment: Tensor
+    sampling: SamplingConfig
+    latency: LatencyConfig
+    convention: str = "exact"
+    device: torch.device = torch.device("cpu")
+    dtype: torch.dtype = torch.float32
+
+
+class ByLength(Router):
+    """Prompts of even length to expert 0, the others to expert 1."""
+
+    name = "by-length"
+
+    def __call__(self, prompts: Sequence[str]) -> Tensor:
+        return torch.tensor([len(prompt) % 2 for prompt in prompts])
+
+    def save(self, folder: Any) -> None: ...
+
+    @classmethod
+    def load(cls, folder: Any) -> ByLength:
+        return cls()
+
+
+@pytest.fixture
+def given() -> type[Features]:
+    """given(fake={...}, real={...}, text=...) -> evidence with these features."""
+    return Features
+
+
+@pytest.fixture(scope="session")
+def teacher() -> Any:
+    return SMALL.build()
+
+
+@pytest.fixture(scope="session")
+def narrowed(teacher: Any) -> Callable[[float], Any]:
+    """narrowed(share) -> the teacher's U-Net with about that share of every layer's width gates."""
+    space = GateSpace.of(teacher.unet)
+
+    def make(share: float) -> Any:
+        keep = torch.ones(space.size, dtype=torch.bool)
+        for width in space.widths:
+            keep[width.start + max(1, round(share * width.size)) : width.start + width.size] = False
+        return cut(teacher.unet, space, keep)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def mixture(narrowed: Callable[[float], Any]) -> Mixture:
+    return Mixture([narrowed(0.75), narrowed(0.25)], ByLength())
+
+
+@pytest.fixture
+def system(teacher: Any, mixture: Mixture) -> System:
+    """Two experts, 3/4 and 1/4 wide; of five prompts two go to the first."""
+    return System(
+        mixture,
+        teacher,
+        SimpleNamespace(latent_size=SMALL.unet["sample_size"]),
+        CAPTIONS,
+        mixture.route(CAPTIONS),
+        SamplingConfig(steps=2),
+        LatencyConfig(warmup=1, repeats=5),
+    )

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+from torch import nn
+
+from aptp_bench.metrics.alignment import alignment, changed_widths
+
+
+def test_only_changed_widths_count() -> None:
+    dense = nn.Sequential(nn.Conv2d(3, 128, 1), nn.Linear(128, 128), nn.Linear(128, 10))
+    pruned = nn.Sequential(nn.Conv2d(3, 64, 1), nn.Linear(64, 104), nn.Linear(104, 10))
+    assert sorted(changed_widths(pruned, dense)) == [64, 64, 104, 104]
+    assert alignment(pruned, dense) == {"pruned_widths": 4, "multiple_of_8": 1.0, "multiple_of_64": 0.5}
+
+
+def test_a_width_that_fits_no_tile_lowers_both_shares() -> None:
+    found = alignment(nn.Linear(57, 10), nn.Linear(64, 10))
+    assert found == {"pruned_widths": 1, "multiple_of_8": 0.0, "multiple_of_64": 0.0}
+
+
+def test_an_unpruned_network_has_no_shares() -> None:
+    assert alignment(nn.Linear(7, 7), nn.Linear(7, 7)) == {
+        "pruned_widths": 0,
+        "multiple_of_8": None,
+        "multiple_of_64": None,
+    }
+
+
+def test_layers_that_the_dense_network_has_not_are_passed_over() -> None:
+    assert list(changed_widths(nn.Sequential(nn.Linear(5, 5)), nn.Linear(7, 7))) == []
+
+
+def test_heads_of_a_real_expert_are_whole(system) -> None:
+    found = alignment(system.mixture.experts[0], system.teacher.unet)
+    assert found["pruned_widths"] > 0
+    assert 0 <= found["multiple_of_64"] <= found["multiple_of_8"] <= 1

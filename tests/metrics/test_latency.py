@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+import torch
+
+from aptp_bench.metrics import latency
+from aptp_bench.metrics.latency import Latency, Times, call_inputs, count_calls, time_router
+
+
+def constant(value: float, n: int = 5) -> torch.Tensor:
+    return torch.full((n,), value, dtype=torch.float64)
+
+
+def times(**changes) -> Times:
+    made = {
+        "calls": [constant(3.0), constant(1.0)],
+        "dense_calls": constant(4.0),
+        "image": constant(11.0),
+        "dense_image": constant(41.0),
+        "route": constant(0.5),
+        "calls_per_image": 10,
+        "busiest": 1,
+    }
+    return Times(**{**made, **changes})
+
+
+def test_one_expert_costs_its_own_image_and_the_router() -> None:
+    mixture, dense = times(calls=[constant(1.0)], busiest=0).per_image(torch.ones(1, dtype=torch.float64), batch=1)
+    assert set(mixture.tolist()) == {11.5}
+    assert set(dense.tolist()) == {41.0}
+
+
+def test_other_experts_differ_by_their_unet_calls() -> None:
+    """Expert 0 would take 11 + 10 * (3 - 1) = 31 s an image; a quarter of the prompts go there."""
+    share = torch.tensor([0.25, 0.75], dtype=torch.float64)
+    assert times().per_image(share, batch=1)[0][0].item() == pytest.approx(0.5 + 0.25 * 31 + 0.75 * 11)
+
+
+def test_a_batch_is_shared_by_its_images() -> None:
+    share = torch.tensor([0.0, 1.0], dtype=torch.float64)
+    assert times().per_image(share, batch=4)[0][0].item() == pytest.approx(11.5 / 4)
+
+
+def test_the_estimate_is_that_of_the_medians_and_the_replicates_scatter_around_it() -> None:
+    noisy = torch.tensor([1.0, 1.1, 0.9, 1.3, 5.0], dtype=torch.float64)
+    mixture, _ = times(calls=[noisy], image=10 * noisy, busiest=0).per_image(torch.ones(1, dtype=torch.float64), batch=1)
+    assert mixture[0].item() == pytest.approx(11.5)
+    assert mixture.min() < 11.5 < mixture.max()
+
+
+def test_guidance_doubles_the_batch_and_no_guidance_does_not(system) -> None:
+    inputs = call_inputs(system.teacher.unet, system)
+    assert inputs["sample"].shape == (2, 4, 8, 8)
+    assert inputs["encoder_hidden_states"].shape == (2, 32, 128)
+    system.sampling = system.sampling.model_copy(update={"guidance": 1.0})
+    assert len(call_inputs(system.teacher.unet, system)["sample"]) == 1
+
+
+def test_calls_are_counted_and_the_hook_is_taken_off() -> None:
+    net = torch.nn.Linear(2, 2)
+    assert count_calls(net, lambda: [net(torch.ones(2)) for _ in range(3)]) == 3
+    assert not net._forward_pre_hooks
+
+
+def test_the_router_is_timed(system, monkeypatch) -> None:
+    seen: list[str] = []
+    route = system.mixture.route
+
+    def slow(prompts):
+        seen.extend(prompts)
+        time.sleep(0.005)
+        return route(prompts)
+
+    monkeypatch.setattr(system.mixture, "route", slow)
+    assert time_router(system).median() >= 0.005
+    assert set(seen) == set(system.captions)
+
+
+def test_the_measurement_has_all_that_is_needed_to_read_it(system) -> None:
+    before = {name: value.clone() for name, value in system.teacher.unet.state_dict().items()}
+    found = Latency()(system)
+    low, high = found.interval
+    assert 0 < low <= found.value <= high
+    detail = found.detail
+    assert detail["unet_calls"] == 3  # PNDM: one more than steps
+    assert detail["traffic"] == [0.4, 0.6]
+    assert detail["image"]["expert"] == 1
+    assert detail["ratio"] == pytest.approx(found.value / detail["dense_s"])
+    assert [each["n"] for each in detail["unet_call"]["experts"]] == [5, 5]
+    assert detail["unet_call"]["dense"]["n"] == 10
+    assert len(detail["alignment"]) == 2
+    assert detail["dtype"] == "float32"
+    assert detail["router"]["median_s"] < found.value
+    after = system.teacher.unet.state_dict()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+
+
+def test_a_slow_expert_shows_in_the_value(system, monkeypatch) -> None:
+    """The same run with one expert made slower by 20 ms a call costs its share of the prompts more."""
+    monkeypatch.setattr(latency, "alignment", lambda *_: {})
+    handle = system.mixture.experts[0].register_forward_pre_hook(lambda *_: time.sleep(0.02))
+    slow = Latency()(system)
+    handle.remove()
+    calls = [each["median_s"] for each in slow.detail["unet_call"]["experts"]]
+    assert calls[0] > calls[1] + 0.01
+    assert slow.value > slow.detail["image"]["timed"]["median_s"] + 0.4 * 3 * 0.01
