@@ -1,0 +1,50 @@
+"""APTP: prompts are routed to experts that were pruned for prompts like them.
+
+Paper: Ganjdanesh, Shirkavand, Gao, Huang, "Not All Prompts Are Made Equal: Prompt-based Pruning of Text-to-Image Diffusion Models",
+ICLR 2025, arXiv:2406.12042.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from aptp_bench.methods.aptp.config import APTPConfig
+from aptp_bench.plugins import Job, Method
+
+if TYPE_CHECKING:
+    from aptp_bench.models.mixture import Mixture
+
+__all__ = ["APTP", "APTPConfig"]
+
+
+class APTP(Method):
+    """N experts and a learned router: similar prompts share an architecture, and the mean over prompts meets the budget."""
+
+    name = "aptp"
+    paper = "Ganjdanesh et al., ICLR 2025, arXiv:2406.12042"
+    Config = APTPConfig
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "mini": {"warmup_steps": 50, "joint_steps": 200, "batch": 64, "lr": 2.5e-3, "lr_warmup": 10},
+        "smoke": {
+            "experts": 4,
+            "warmup_steps": 8,
+            "joint_steps": 24,
+            "batch": 32,
+            "lr": 1e-2,
+            "lr_warmup": 2,
+            "align_steps": 100,
+        },
+    }
+
+    def check(self, scale: str) -> None:
+        """Raise WeightsError now if there is no prompt encoder."""
+        from aptp_bench.methods.aptp import encoder
+
+        if not self.config.uni_arch:
+            encoder.check(self.config.encoder or encoder.default(scale))
+
+    def prune(self, job: Job) -> Mixture:
+        """Search, land on the budget, cut. Raises BudgetError if the budget cannot be met, TrainingError if the search diverges."""
+        from aptp_bench.methods.aptp.pruning import prune  # imported late: torch is not needed to list methods
+
+        return prune(job, self.config)

@@ -1,0 +1,135 @@
+"""From trained codes to experts: which units each code keeps, so that the mixture meets its budget.
+
+The paper thresholds nothing in print. A gate without noise is open from 0.5 on; but the budget was met by soft gates under noise, so
+the experts cut at 0.5 can miss it. Landing (ours) moves that threshold, one for all codes, until the load-weighted mean fits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from aptp_bench.budget import TOLERANCE, Budget
+from aptp_bench.errors import BudgetError
+from aptp_bench.models.cost import Cost
+from aptp_bench.models.gates import GateSpace, guarded
+
+ROUNDING = 1e-9  # of the dense MACs: the dense network meets a budget of 1
+CLOSE = 2e-4  # of the dense MACs: no gate is flipped for less
+FLIPS = 50  # single gates flipped at most
+
+
+@dataclass(frozen=True)
+class Landed:
+    """Hard decisions keep: bool [N, D]; ratios: [N] share of the dense MACs; mean: load-weighted; how it was reached.
+
+    threshold: the logit from which a unit is kept; plain: the mean at the threshold that was asked for; flips: single gates changed.
+    """
+
+    keep: Tensor
+    ratios: Tensor
+    mean: float
+    threshold: float
+    plain: float
+    flips: int
+
+
+def logit_of(threshold: float, temperature: float) -> float:
+    """The logit whose gate without noise is `threshold`: 0 for 0.5."""
+    return temperature * math.log(threshold / (1.0 - threshold))
+
+
+def binarised(logits: Tensor, threshold: float, space: GateSpace) -> Tensor:
+    """Logits [N, D] -> bool [N, D]: kept from the threshold on, and at least one unit of every layer."""
+    return guarded(logits >= threshold, space)
+
+
+def land(logits: Tensor, loads: Tensor, cost: Cost, budget: Budget, threshold: float = 0.0, shift: bool = True) -> Landed:
+    """Cut codes (effective logits [N, D]) so that sum_i loads_i MACs_i meets the budget. loads: [N], sums to 1.
+
+    Raises BudgetError if no threshold comes within the tolerance, or if `shift` is off and the given one does not.
+    """
+    logits = logits.detach().cpu()
+
+    def at(threshold: float) -> _Try:
+        return _Try(binarised(logits, threshold, cost.space), threshold, loads.double(), cost)
+
+    tried, flips = at(threshold), 0
+    plain = tried.mean
+    if shift:
+        lowest = _lowest(logits, lambda level: at(level).mean <= budget.ratio + ROUNDING)
+        tried, flips = _nudged(at(lowest), logits, budget.ratio)
+    landed = Landed(tried.keep, cost.ratio(tried.keep), tried.mean, tried.threshold, plain, flips)
+    if abs(budget.missed_by(landed.mean)) > TOLERANCE:
+        raise BudgetError(_missed(landed, cost, budget, shift))
+    return landed
+
+
+@dataclass(frozen=True)
+class _Try:
+    """Decisions keep: bool [N, D] reached by a threshold, under loads [N]."""
+
+    keep: Tensor
+    threshold: float
+    loads: Tensor
+    cost: Cost
+
+    @property
+    def mean(self) -> float:
+        """Load-weighted share of the dense MACs."""
+        return float((self.loads * self.cost.ratio(self.keep)).sum())
+
+    def changes(self, order: Tensor) -> Tensor:
+        """What flipping each gate of `order` (flat indices, [K]) alone would add to the mean, [K]; infinite if a layer closed."""
+        experts, gates = order // self.keep.shape[1], order % self.keep.shape[1]
+        rows = self.keep[experts]
+        rows[torch.arange(len(order)), gates] ^= True
+        change = self.loads[experts] * (self.cost.ratio(rows) - self.cost.ratio(self.keep)[experts])
+        return change.masked_fill((guarded(rows, self.cost.space) != rows).any(1), math.inf)
+
+    def flipped(self, at: int) -> _Try:
+        """The same with one gate, a flat index, the other way."""
+        keep = self.keep.clone()
+        keep.view(-1)[at] ^= True
+        return replace(self, keep=keep)
+
+
+def _lowest(logits: Tensor, fits: Callable[[float], bool]) -> float:
+    """The lowest threshold among the logits that fits; above them all if none does."""
+    candidates = torch.unique(logits)
+    low, high = 0, len(candidates)
+    while low < high:
+        middle = (low + high) // 2
+        if fits(float(candidates[middle])):
+            high = middle
+        else:
+            low = middle + 1
+    return float(candidates[low]) if low < len(candidates) else math.inf
+
+
+def _nudged(landed: _Try, logits: Tensor, aim: float) -> tuple[_Try, int]:
+    """Flip single gates, those nearest the threshold first, while that brings the mean nearer to `aim`."""
+    order = (logits - landed.threshold).abs().flatten().argsort()
+    for flips in range(FLIPS):
+        gap = landed.mean - aim
+        if abs(gap) <= CLOSE:
+            return landed, flips
+        after = (gap + landed.changes(order)).abs()
+        halving = torch.nonzero(after <= abs(gap) / 2)[:, 0]
+        best = int(halving[0]) if len(halving) else int(after.argmin())
+        if float(after[best]) >= abs(gap):
+            return landed, flips
+        landed = landed.flipped(int(order[best]))
+    return landed, FLIPS
+
+
+def _missed(landed: Landed, cost: Cost, budget: Budget, shift: bool) -> str:
+    reached = f"APTP's experts cost {landed.mean:.4f} of the dense MACs ({budget.convention}) for a budget of {budget.ratio:g}"
+    if not shift:
+        return f"{reached}; use landing=shift, or train longer"
+    leanest = float(cost.ratio(guarded(torch.zeros(cost.space.size, dtype=torch.bool), cost.space)))
+    return f"{reached}, and the leanest network {leanest:.4f}; raise --budget"

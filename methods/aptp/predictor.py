@@ -1,0 +1,62 @@
+"""What the pruning stage trains: the architecture predictor (eta, one linear layer) and the architecture codes (eq. 4)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Init = Literal["orthogonal", "predicted", "random"]
+
+
+class Architect(nn.Module):
+    """eta: z [B, width] -> e [B, D] logits; codes: [N, D] logits. Without a width there is no predictor (Uni-Arch)."""
+
+    def __init__(self, width: int | None, gates: int, codes: int, generator: torch.Generator) -> None:
+        super().__init__()
+        self.codes = nn.Parameter(torch.zeros(codes, gates))
+        self.predictor = None if width is None else nn.Linear(width, gates)
+        if self.predictor is not None:
+            with torch.no_grad():
+                self.predictor.weight.copy_(orthogonal(gates, self.predictor.in_features, generator))
+                self.predictor.bias.zero_()
+
+    def forward(self, prompts: Tensor) -> Tensor:
+        """z: [B, width] -> e: [B, D]."""
+        assert self.predictor is not None  # Uni-Arch never asks
+        return self.predictor(prompts)
+
+    def begin_codes(self, how: Init, prompts: Tensor, generator: torch.Generator) -> None:
+        """Set the codes at the end of the warm-up; prompts: z of the training set, [n, width].
+
+        Without a predictor nothing can be predicted, so that "predicted" is "orthogonal".
+        """
+        n, gates = self.codes.shape
+        with torch.no_grad():
+            if how == "random":
+                self.codes.copy_(torch.randn(n, gates, generator=generator))
+            elif how == "predicted" and self.predictor is not None:
+                embeddings = self(prompts)
+                self.codes.copy_(embeddings[spread(embeddings, n, generator)])
+            else:
+                self.codes.copy_(orthogonal(n, gates, generator))
+
+
+def orthogonal(rows: int, columns: int, generator: torch.Generator) -> Tensor:
+    """A random [rows, columns] matrix whose rows (or, if fewer, columns) are orthonormal."""
+    tall = torch.randn(max(rows, columns), min(rows, columns), generator=generator)
+    q, r = torch.linalg.qr(tall)
+    q = q * torch.sign(torch.diagonal(r))  # uniform over such matrices, and the same whatever QR's sign convention
+    return q if rows >= columns else q.T
+
+
+def spread(points: Tensor, n: int, generator: torch.Generator) -> Tensor:
+    """Indices [n] of points far apart: a random first, then each drawn by its squared distance to the chosen (k-means++)."""
+    points = points.detach().cpu()
+    chosen = [int(torch.randint(len(points), (1,), generator=generator))]
+    while len(chosen) < n:
+        distance = torch.cdist(points, points[chosen]).min(1).values.square()
+        weights = distance if float(distance.sum()) > 0 else torch.ones_like(distance)
+        chosen.append(int(torch.multinomial(weights, 1, generator=generator)))
+    return torch.tensor(chosen)

@@ -1,0 +1,132 @@
+"""APTP from a job to a mixture: embed the prompts, search, align if need be, land on the budget, cut."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from aptp_bench.diffusion import Noising
+from aptp_bench.methods.aptp.config import APTPConfig
+from aptp_bench.methods.aptp.encoder import PromptEncoder, default
+from aptp_bench.methods.aptp.experts import Landed, land, logit_of
+from aptp_bench.methods.aptp.gumbel import Relaxation, outside_in
+from aptp_bench.methods.aptp.predictor import Architect
+from aptp_bench.methods.aptp.report import Spread, report, spread
+from aptp_bench.methods.aptp.router import CosineRouter
+from aptp_bench.methods.aptp.routing import Routing
+from aptp_bench.methods.aptp.search import Search
+from aptp_bench.methods.aptp.transport import Similarity
+from aptp_bench.models.cost import Cost
+from aptp_bench.models.gates import Gated, GateSpace
+from aptp_bench.models.macs import example_inputs
+from aptp_bench.models.mixture import Mixture
+from aptp_bench.models.surgery import cut
+from aptp_bench.noise import generator
+from aptp_bench.ondemand import OnDemand
+from aptp_bench.plugins import Job
+from aptp_bench.training import TrainConfig, frozen, train
+
+Rows = list[dict[str, Any]]
+
+
+def prune(job: Job, config: APTPConfig) -> Mixture:
+    """The experts in order of their cost, cut from the teacher when asked for, and the router over them."""
+    encoder = None if config.uni_arch else PromptEncoder(config.encoder or default(job.scale), job.device)
+    with searching(job, config, encoder) as search:
+        history = _run(search, job)
+        before = _aligned(search, job)
+    routes = search.routes()
+    landed = _landed(search, routes)
+    order = landed.ratios.argsort()
+    routes = order.argsort()[routes]
+    landed = Landed(
+        landed.keep[order], landed.ratios[order], landed.mean, landed.threshold, landed.plain, landed.flips
+    )
+    unet, space = job.teacher.unet, search.gated.space
+    experts = OnDemand(lambda i: cut(unet, space, landed.keep[i]), len(order))
+    if encoder is None:
+        return Mixture.of_one(experts[0])
+    about = report(landed, routes, job.train.captions, search.cost, job.budget, before)
+    return Mixture(experts, CosineRouter(PromptEncoder(encoder.name), _served(search.routing, order), about, history))
+
+
+def schedule(config: APTPConfig, steps: int) -> TrainConfig:
+    """The settings of the loop that runs one stage of the search."""
+    kept = config.model_dump(include={"batch", "accumulate", "weight_decay", "checkpoint_every"})
+    lr = config.lr * math.sqrt(config.batch) if config.lr_scale == "sqrt_batch" else config.lr
+    return TrainConfig(steps=steps, lr=lr, warmup=config.lr_warmup, **kept)
+
+
+@contextmanager
+def searching(job: Job, config: APTPConfig, encoder: PromptEncoder | None) -> Iterator[Search]:
+    """A search over the job's frozen teacher, gates installed; the teacher is put back as it was."""
+    unet = job.teacher.unet
+    space = GateSpace.of(unet)
+    nested = config.depth_gates == "nested"
+    order = (config.depth_order or outside_in(len(space.depths))) if nested else ()
+    relaxation = Relaxation(space, config.temperature, config.offset, config.noise, order, config.guard)
+    prompts = torch.zeros(len(job.train), 1) if encoder is None else encoder(job.train.captions)
+    width = None if encoder is None else prompts.shape[1]
+    architect = Architect(width, space.size, config.codes, generator("aptp", job.seed)).to(job.device)
+    inputs = example_inputs(unet, tokens=job.teacher.tokenizer.model_max_length)
+    with frozen(unet), Gated(unet, space, config.placement) as gated:
+        yield Search(
+            gated=gated,
+            pairs=job.train,
+            prompts=prompts.to(job.device),
+            noising=Noising.of(job.teacher.scheduler),
+            cost=Cost.of(unet, space, inputs, job.budget.convention),
+            budget=job.budget,
+            routing=Routing(architect, relaxation, Similarity.of(space, config.similarity)),
+            config=config,
+        )
+
+
+def _run(search: Search, job: Job) -> Rows:
+    """Stages 1a and 1b; what every step reported. Uni-Arch has no predictor to warm up: all steps train its code."""
+    config, architect = search.config, search.architect
+    warm: Rows = []
+    joint = config.joint_steps + (config.warmup_steps if config.uni_arch else 0)
+    if architect.predictor is not None:
+        where = {"seed": job.seed, "folder": job.workdir / "warmup", "progress": job.progress, "label": "APTP warm-up"}
+        warm = train(architect.predictor, search.warm, schedule(config, config.warmup_steps), **where)
+    architect.begin_codes(config.init, search.prompts, generator("codes", job.seed))
+    where = {"seed": job.seed + 1, "folder": job.workdir / "joint", "progress": job.progress, "label": "APTP search"}
+    rows = train(architect, search.joint, schedule(config, joint), **where)
+    return [{"stage": "warmup", **row} for row in warm] + [{"stage": "joint", **row} for row in rows]
+
+
+def _aligned(search: Search, job: Job) -> Spread | None:
+    """Fit the predictor to the transport plan if eq. 22 leaves an expert (nearly) without prompts; the spread there was before."""
+    config, n = search.config, search.config.codes
+    loads = torch.bincount(search.routes(), minlength=n)
+    if not config.align_steps or n == 1 or int(loads.min()) >= max(1.0, config.align_below * len(search.pairs) / n):
+        return None
+    settings = TrainConfig(steps=config.align_steps, batch=config.batch, lr=config.align_lr, warmup=0)
+    where = {"seed": job.seed + 2, "folder": job.workdir / "align", "progress": job.progress, "label": "APTP alignment"}
+    train(search.architect.predictor, search.align, settings, **where)
+    return spread(loads)
+
+
+def _landed(search: Search, routes: Tensor) -> Landed:
+    config = search.config
+    loads = torch.bincount(routes, minlength=config.codes) / len(routes)
+    logits = search.relaxation.effective(search.architect.codes.detach())
+    threshold = logit_of(config.threshold, config.temperature)
+    return land(logits, loads, search.cost, search.budget, threshold, config.landing == "shift")
+
+
+def _served(routing: Routing, order: Tensor) -> Routing:
+    """The routing over codes in another order, on the CPU, with nothing left to train."""
+    state = {name: tensor.detach().cpu() for name, tensor in routing.architect.state_dict().items()}
+    state["codes"] = state["codes"][order]
+    n, gates = state["codes"].shape
+    architect = Architect(state["predictor.weight"].shape[1], gates, n, torch.Generator())
+    architect.load_state_dict(state)
+    return Routing(architect.requires_grad_(False), routing.relaxation, routing.similarity)

@@ -1,0 +1,100 @@
+"""What can be said of a mixture without running it: cost, load and frequent words of every expert (APTP, arXiv:2406.12042, Tables 2 and 4)."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+from aptp_bench.budget import Budget, Convention
+from aptp_bench.methods.aptp.experts import Landed
+from aptp_bench.models.cost import Cost
+
+WORD = re.compile(r"[a-z]+(?:'[a-z]+)?")
+STOP = frozenset(
+    ["a", "about", "above", "after", "all", "along", "also", "an", "and", "another", "are", "around", "as", "at", "away", "back", "be", "because", "been", "before", "behind", "being", "below", "beneath", "beside", "between", "both", "but", "by", "can", "down", "during", "each", "few", "for", "from", "front", "full", "had", "has", "have", "he", "her", "here", "his", "how", "i", "in", "inside", "into", "is", "it", "its", "just", "large", "like", "little", "lot", "lots", "made", "many", "more", "most", "much", "near", "nearby", "new", "next", "no", "not", "of", "off", "on", "one", "onto", "or", "other", "our", "out", "outside", "over", "people's", "person's", "photo", "picture", "image", "several", "she", "side", "sits", "sitting", "small", "so", "some", "stands", "standing", "that", "the", "their", "them", "then", "there", "these", "they", "this", "those", "through", "to", "together", "top", "toward", "two", "under", "up", "upon", "very", "view", "was", "way", "were", "what", "when", "where", "which", "while", "who", "will", "with", "within", "you", "your"]
+)
+
+
+class _Closed(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ExpertReport(_Closed):
+    """One expert: share of the dense MACs, training prompts, their frequent words, share of MACs kept by block."""
+
+    macs_ratio: float
+    prompts: int
+    words: list[str]
+    blocks: dict[str, float]
+
+
+class Spread(_Closed):
+    """How prompts are spread over experts: the number of equally loaded experts with the same entropy, and the largest share."""
+
+    effective: float
+    largest: float
+
+
+class Report(_Closed):
+    """A mixture: the experts in order of their cost, and how the budget was met.
+
+    mean_ratio: load-weighted; plain_ratio: what the threshold that was asked for would have given; before_alignment: the spread that eq. 22
+    had after the search, None if nothing was aligned.
+    """
+
+    convention: Convention
+    budget: float
+    mean_ratio: float
+    plain_ratio: float
+    threshold: float
+    flips: int
+    spread: Spread
+    before_alignment: Spread | None
+    experts: list[ExpertReport]
+
+
+def spread(loads: Tensor) -> Spread:
+    """The spread of loads [N], counts or shares."""
+    shares = loads.double() / loads.sum()
+    return Spread(effective=float(torch.exp(-torch.xlogy(shares, shares).sum())), largest=float(shares.max()))
+
+
+def frequent_words(captions: Sequence[str], top: int = 3) -> list[str]:
+    """The words that most captions have, stop words left out; ties in alphabetical order."""
+    seen: Counter[str] = Counter()
+    for caption in captions:
+        seen.update(set(WORD.findall(caption.lower())) - STOP)
+    return [word for word, _ in sorted(seen.items(), key=lambda item: (-item[1], item[0]))[:top]]
+
+
+def report(
+    landed: Landed, routes: Tensor, captions: Sequence[str], cost: Cost, budget: Budget, before: Spread | None = None
+) -> Report:
+    """Describe experts landed.keep [N, D] that serve `captions` by routes [n]."""
+    served = [[captions[j] for j in torch.nonzero(routes == i)[:, 0].tolist()] for i in range(len(landed.keep))]
+    blocks = cost.block_ratios(landed.keep)
+    experts = [
+        ExpertReport(
+            macs_ratio=float(landed.ratios[i]),
+            prompts=len(own),
+            words=frequent_words(own),
+            blocks={path: float(kept[i]) for path, kept in blocks.items()},
+        )
+        for i, own in enumerate(served)
+    ]
+    return Report(
+        convention=budget.convention,
+        budget=budget.ratio,
+        mean_ratio=landed.mean,
+        plain_ratio=landed.plain,
+        threshold=landed.threshold,
+        flips=landed.flips,
+        spread=spread(torch.bincount(routes, minlength=len(experts))),
+        before_alignment=before,
+        experts=experts,
+    )

@@ -1,0 +1,40 @@
+"""The map from a prompt's embedding to a code (APTP, arXiv:2406.12042, eqs. 4, 22): one definition for training, splitting and serving."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from aptp_bench.methods.aptp.gumbel import Relaxation
+from aptp_bench.methods.aptp.predictor import Architect
+from aptp_bench.methods.aptp.transport import Similarity, nearest
+
+ROWS = 4096  # prompts compared at once
+
+
+@dataclass(frozen=True)
+class Routing:
+    """Predictor and codes, how logits become gates, and which similarity compares them."""
+
+    architect: Architect
+    relaxation: Relaxation
+    similarity: Similarity
+
+    def scores(self, prompts: Tensor) -> Tensor:
+        """z [B, d] -> S [N, B] of eq. 22: no noise, no batch effect; differentiable in eta, the codes are taken as they are.
+
+        Float64: gates that are nearly all open have cosines that float32 cannot tell apart.
+        """
+        codes, embeddings = self.architect.codes.detach().double(), self.architect(prompts).double()
+        return self.similarity.test(
+            (codes, self.relaxation.gates(codes)), (embeddings, self.relaxation.gates(embeddings))
+        )
+
+    @torch.no_grad()
+    def routes(self, prompts: Tensor) -> Tensor:
+        """z [n, d] -> code of each prompt, int64 [n], on the CPU."""
+        if len(self.architect.codes) == 1:
+            return torch.zeros(len(prompts), dtype=torch.long)
+        return torch.cat([nearest(self.scores(rows)) for rows in prompts.split(ROWS)]).cpu()

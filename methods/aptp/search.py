@@ -1,0 +1,188 @@
+"""The pruning stage: warm-up of the predictor (1a), then predictor and codes together (1b). The U-Net is frozen throughout.
+
+Paper: APTP, arXiv:2406.12042, eq. 15 and Section 3.4; the reference for the order of things is the loss of each stage below.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from aptp_bench import diffusion
+from aptp_bench.budget import Budget
+from aptp_bench.diffusion import Draw, Noising
+from aptp_bench.methods.aptp import losses
+from aptp_bench.methods.aptp.config import APTPConfig
+from aptp_bench.methods.aptp.gumbel import Relaxation, straight_through
+from aptp_bench.methods.aptp.predictor import Architect
+from aptp_bench.methods.aptp.routing import Routing
+from aptp_bench.methods.aptp.transport import assign, nearest, sinkhorn
+from aptp_bench.models.cost import Cost
+from aptp_bench.models.gates import Gated
+from aptp_bench.pairs import Pairs
+from aptp_bench.training import Part
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """What a step has drawn: the whole batch's pairs [B], their z [B, d], steps and noise; this part's rows; a generator for gates."""
+
+    pairs: Tensor
+    prompts: Tensor
+    draw: Draw
+    part: Part
+    generator: torch.Generator
+
+
+@dataclass(frozen=True)
+class Search:
+    """The losses of both stages over one gated teacher. prompts: z of all training pairs, [n, d], on the device."""
+
+    gated: Gated
+    pairs: Pairs
+    prompts: Tensor
+    noising: Noising
+    cost: Cost
+    budget: Budget
+    routing: Routing
+    config: APTPConfig
+
+    def warm(self, step: int, generator: torch.Generator, part: Part) -> dict[str, Tensor]:
+        """Stage 1a: every sample runs under its own e' (eq. 12); no codes, no transport. Trains eta."""
+        at = self._sample(generator, part)
+        relaxed = self.relaxation.gates(self.architect(at.prompts), generator)
+        gates = self._acting(relaxed)
+        weights = gates.new_full((self.config.batch,), 1.0 / self.config.batch)
+        ratios = self._ratio(gates)
+        terms = self._network(at, gates, weights) | self._budget(ratios.mean(), ratios)
+        terms["contrastive"] = self._contrastive(at, relaxed)
+        return {"loss": self._objective(terms), **terms, "ratio": ratios.mean()}
+
+    def joint(self, step: int, generator: torch.Generator, part: Part) -> dict[str, Tensor]:
+        """Stage 1b, eq. 15: every sample runs under the code it is assigned. Trains the codes, and eta through eq. 13."""
+        at, codes = self._sample(generator, part), self.architect.codes
+        code_gates = self.relaxation.gates(codes, generator)
+        terms, assignment = self._routed(at, (codes, code_gates))
+        acting = self._acting(code_gates)
+        ratios = self._ratio(acting)
+        loads = torch.bincount(assignment, minlength=len(codes)) / len(assignment)
+        weights = losses.expert_weights(assignment, len(codes)).to(codes)
+        terms |= self._network(at, acting[assignment], weights) | self._budget(
+            (loads * ratios).sum(), ratios[assignment]
+        )
+        return {
+            "loss": self._objective(terms),
+            **terms,
+            "ratio": (loads * ratios).sum(),
+            "loads": loads,
+            "ratios": ratios,
+        }
+
+    def align(self, step: int, generator: torch.Generator, part: Part) -> dict[str, Tensor]:
+        """Fit eta to the plan over drawn prompts with the codes as they are: cross-entropy of the test rule towards it. Ours."""
+        drawn = torch.randint(len(self.pairs), (self.config.batch,), generator=generator)
+        scores = self.routing.scores(self.prompts[drawn.to(self.prompts.device)])
+        return {"loss": self._towards(sinkhorn(scores.detach(), self.config.transport_eps, 50), scores)}
+
+    @property
+    def architect(self) -> Architect:
+        """What is trained."""
+        return self.routing.architect
+
+    @property
+    def relaxation(self) -> Relaxation:
+        """How logits become gates."""
+        return self.routing.relaxation
+
+    def routes(self) -> Tensor:
+        """The code of every training pair by eq. 22, int64 [n]."""
+        return self.routing.routes(self.prompts)
+
+    def _sample(self, generator: torch.Generator, part: Part) -> Sampled:
+        drawn = torch.randint(len(self.pairs), (self.config.batch,), generator=generator)
+        draw = Draw.of(self.noising, (self.config.batch, *self.pairs.latents.shape[1:]), generator)
+        return Sampled(drawn, self.prompts[drawn.to(self.prompts.device)], draw, part, generator)
+
+    def _network(self, at: Sampled, gates: Tensor, weights: Tensor) -> dict[str, Tensor]:
+        """Denoising and distillation terms of this part's rows; gates [B, D] and weights [B] are the whole batch's."""
+        config, rows = self.config, at.part.rows(self.config.batch)
+        noised = at.draw.apply(self.noising, self.pairs.batch(at.pairs[rows], gates.device), rows, config.snr_gamma)
+        taught = None
+        if config.distillation:
+            self.gated.set(None)
+            with torch.no_grad():
+                taught = diffusion.observe(self.gated.unet, noised, config.precision)
+        self.gated.set(gates[rows])
+        seen = diffusion.observe(self.gated.unet, noised, config.precision)
+        each = {"denoising": diffusion.denoising_loss(seen, noised)}
+        if taught is not None:
+            each["output"] = diffusion.output_distillation(seen, taught)
+            each["blocks"] = diffusion.block_distillation(seen, taught, config.blocks)
+        return {name: (weights[rows] * term).sum() * at.part.of for name, term in each.items()}
+
+    def _routed(self, at: Sampled, codes: tuple[Tensor, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
+        """Terms that train eta, and the code of every prompt of the batch, [B]. codes: logits and gates."""
+        if self.architect.predictor is None:
+            return {}, torch.zeros(len(at.pairs), dtype=torch.long, device=at.prompts.device)
+        embeddings = self.architect(at.prompts)
+        gates = self.relaxation.gates(embeddings, at.generator)
+        similarity = self.routing.similarity.training(codes, (embeddings, gates)).detach()
+        assignment = torch.cat([self._assign(similarity[:, rows]) for rows in self._scopes(at.part, len(gates))])
+        terms = {"contrastive": self._contrastive(at, gates)}
+        if self.config.link == "assignment":
+            plan = F.one_hot(assignment, len(codes[0])).T / len(assignment)
+            terms["link"] = self._towards(plan, self.routing.scores(at.prompts))
+        return terms, assignment
+
+    def _assign(self, similarity: Tensor) -> Tensor:
+        if not self.config.transport:
+            return nearest(similarity)
+        return assign(similarity, self.config.transport_eps, self.config.transport_iterations)
+
+    def _scopes(self, part: Part, n: int) -> list[slice]:
+        """The rows that are transported together: all, or those of each part."""
+        return (
+            [slice(0, n)] if self.config.batch_scope == "global" else [Part(i, part.of).rows(n) for i in range(part.of)]
+        )
+
+    def _contrastive(self, at: Sampled, gates: Tensor) -> Tensor:
+        rows = slice(None) if self.config.batch_scope == "global" else at.part.rows(len(gates))
+        return losses.contrastive(
+            at.prompts[rows], gates[rows], self.config.contrastive_tau, self.config.contrastive_reduction
+        )
+
+    def _budget(self, mean: Tensor, ratios: Tensor) -> dict[str, Tensor]:
+        """The budget term, and the authors' two that push ratios apart; ratios: [B], of every sample's network."""
+        terms = {"resource": losses.resource(mean, self._target())}
+        if len(self.architect.codes) > 1:
+            terms |= {"max": 1.0 - ratios.max(), "std": -(ratios.var() + 1e-12).sqrt()}  # the root has no slope at 0
+        return terms
+
+    def _objective(self, terms: dict[str, Tensor]) -> Tensor:
+        c = self.config
+        weights = {
+            "denoising": 1.0, "output": c.output_weight, "blocks": c.block_weight, "resource": c.resource_weight,
+            "contrastive": c.contrastive_weight * c.contrastive, "max": c.max_weight, "std": c.std_weight, "link": c.link_weight,
+        }  # fmt: skip
+        return torch.stack([weights[name] * term.float() for name, term in terms.items() if weights[name]]).sum()
+
+    def _acting(self, gates: Tensor) -> Tensor:
+        return straight_through(gates) if self.config.gates == "straight_through" else gates
+
+    def _ratio(self, gates: Tensor) -> Tensor:
+        """Share of the MACs kept, [n], float32: of all, or of what can be pruned."""
+        cost = self.cost.ratio if self.config.resource_on == "total" else self.cost.prunable_ratio
+        return cost(gates).float()
+
+    def _target(self) -> float:
+        if self.config.resource_on == "total":
+            return self.budget.ratio
+        return 1.0 - (1.0 - self.budget.ratio) * self.cost.dense / self.cost.prunable_with_depth
+
+    def _towards(self, plan: Tensor, scores: Tensor) -> Tensor:
+        """Cross-entropy of softmax(S / eps) over the codes towards a plan [N, B] whose columns sum to 1/B."""
+        log_routing = torch.log_softmax(scores / self.config.transport_eps, dim=0)
+        return -(plan.to(log_routing) * log_routing).sum()

@@ -1,0 +1,67 @@
+"""A pruning job on a Stable Diffusion of a few thousand parameters, with prompts about few enough things to have clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+
+from aptp_bench.budget import Budget
+from aptp_bench.models.gates import GateSpace
+from aptp_bench.pairs import Pairs
+from aptp_bench.plugins import Job
+from aptp_bench.progress import SilentProgress
+
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline
+
+THINGS = ("cat", "boat", "pizza", "clock tower", "umbrella", "giraffe")
+PLACES = ("in snow", "on a beach", "at night", "under a bridge", "in the kitchen")
+
+
+@pytest.fixture(scope="session")
+def space(tiny: StableDiffusionPipeline) -> GateSpace:
+    return GateSpace.of(tiny.unet)
+
+
+@pytest.fixture(scope="session")
+def pairs() -> Pairs:
+    captions = [f"a {thing} {place}" for thing in THINGS for place in PLACES]
+    generator = torch.Generator().manual_seed(0)
+    latents = torch.randn(len(captions), 4, 4, 4, generator=generator)
+    return Pairs(captions, latents, torch.randn(len(captions), 77, 16, generator=generator))
+
+
+@pytest.fixture(scope="session")
+def encoder(tmp_path_factory: pytest.TempPathFactory, build_encoder: Callable[[Path], Path]) -> str:
+    return str(build_encoder(tmp_path_factory.mktemp("encoder")))
+
+
+@pytest.fixture
+def job(tiny: StableDiffusionPipeline, pairs: Pairs, tmp_path: Path) -> Callable[..., Job]:
+    """job(ratio, convention, **changes) -> a job of its own folder."""
+
+    def make(ratio: float = 0.8, convention: str = "exact", **changes: Any) -> Job:
+        settings = {
+            "teacher": tiny,
+            "train": pairs,
+            "budget": Budget.of(ratio, convention),
+            "seed": 0,
+            "device": torch.device("cpu"),
+            "workdir": tmp_path / "work",
+            "progress": SilentProgress(),
+            "scale": "smoke",
+        }
+        return Job(**{**settings, **changes})
+
+    return make
+
+
+@pytest.fixture
+def settings(encoder: str) -> dict[str, Any]:
+    """Options of a search that takes a second."""
+    short = {"warmup_steps": 2, "joint_steps": 3, "batch": 12, "align_steps": 60, "checkpoint_every": 1}
+    return {"encoder": encoder, "experts": 3, "lr": 0.1, "lr_warmup": 0, **short}

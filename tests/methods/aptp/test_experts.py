@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from torch import Tensor
+
+from aptp_bench.budget import CONVENTIONS, Budget
+from aptp_bench.errors import BudgetError
+from aptp_bench.methods.aptp.experts import binarised, land, logit_of
+from aptp_bench.models.cost import Cost
+from aptp_bench.models.gates import GateSpace
+from aptp_bench.models.macs import count, example_inputs
+from aptp_bench.models.surgery import cut
+
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline
+
+LOADS = torch.tensor([0.5, 0.3, 0.2])
+
+
+@pytest.fixture(scope="module")
+def costs(tiny: StableDiffusionPipeline, space: GateSpace) -> dict[str, Cost]:
+    return {name: Cost.of(tiny.unet, space, example_inputs(tiny.unet), name) for name in CONVENTIONS}
+
+
+def codes(space: GateSpace, seed: int = 0, mean: float = 3.0) -> Tensor:
+    return mean + 2 * torch.randn(3, space.size, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS)
+@pytest.mark.parametrize("ratio", [0.6, 0.8, 0.95])
+def test_experts_land_within_half_a_percent_in_what_the_cut_networks_really_cost(
+    tiny: StableDiffusionPipeline, space: GateSpace, costs: dict[str, Cost], convention: str, ratio: float
+) -> None:
+    landed = land(codes(space), LOADS, costs[convention], Budget.of(ratio, convention))
+    inputs = example_inputs(tiny.unet)
+    dense = count(tiny.unet, inputs, convention).total
+    real = [count(cut(tiny.unet, space, keep), inputs, convention).total / dense for keep in landed.keep]
+    assert float((LOADS.double() * torch.tensor(real)).sum()) == pytest.approx(ratio, abs=0.005)
+    assert landed.ratios.tolist() == pytest.approx(real)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_few_gates_are_flipped_against_the_threshold_and_only_near_it(
+    space: GateSpace, costs: dict[str, Cost], seed: int
+) -> None:
+    logits = codes(space, seed)
+    landed = land(logits, LOADS, costs["exact"], Budget.of(0.8))
+    against = landed.keep != binarised(logits, landed.threshold, space)
+    assert int(against.sum()) <= landed.flips < 0.05 * logits.numel()
+    assert float((logits - landed.threshold).abs()[against].sum()) < 10.0
+
+
+def test_every_layer_keeps_a_unit(space: GateSpace, costs: dict[str, Cost]) -> None:
+    logits = codes(space)
+    logits[1, space.widths[2].span] = -50.0
+    landed = land(logits, LOADS, costs["exact"], Budget.of(0.8))
+    for keep in landed.keep:
+        assert all(part.any() for part in space.split(keep)[0])
+
+
+def test_without_the_shift_the_threshold_is_the_one_asked_for_or_refused(
+    space: GateSpace, costs: dict[str, Cost]
+) -> None:
+    logits = codes(space)
+    reached = float((LOADS.double() * costs["exact"].ratio(binarised(logits, 0.0, space))).sum())
+    landed = land(logits, LOADS, costs["exact"], Budget.of(reached), shift=False)
+    assert landed.mean == pytest.approx(reached) == landed.plain and landed.threshold == 0.0
+    with pytest.raises(BudgetError, match="use landing=shift, or train longer"):
+        land(logits, LOADS, costs["exact"], Budget.of(reached - 0.02), shift=False)
+
+
+def test_a_budget_below_the_leanest_network_is_refused(space: GateSpace, costs: dict[str, Cost]) -> None:
+    with pytest.raises(BudgetError, match=r"the leanest network 0\.\d+; raise --budget"):
+        land(codes(space), LOADS, costs["exact"], Budget.of(0.01))
+
+
+def test_the_whole_budget_keeps_everything(space: GateSpace, costs: dict[str, Cost]) -> None:
+    assert land(codes(space), LOADS, costs["exact"], Budget.of(1.0)).keep.all()
+
+
+def test_loads_decide_the_mean(space: GateSpace, costs: dict[str, Cost]) -> None:
+    logits = codes(space)
+    logits[0] += 1.0  # a rich expert
+    few, many = torch.tensor([0.02, 0.49, 0.49]), torch.tensor([0.9, 0.05, 0.05])
+    a, b = (land(logits, loads, costs["exact"], Budget.of(0.8)) for loads in (few, many))
+    assert a.threshold < b.threshold
+
+
+def test_a_half_is_logit_zero_and_gates_are_scaled_by_the_temperature() -> None:
+    assert logit_of(0.5, 0.4) == 0.0
+    gate = torch.sigmoid(torch.tensor(logit_of(0.8, 0.4)) / 0.4)
+    assert float(gate) == pytest.approx(0.8)

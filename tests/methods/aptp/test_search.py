@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+
+from aptp_bench.methods.aptp import losses
+from aptp_bench.methods.aptp.config import APTPConfig
+from aptp_bench.methods.aptp.encoder import PromptEncoder
+from aptp_bench.methods.aptp.pruning import searching
+from aptp_bench.methods.aptp.search import Search
+from aptp_bench.noise import generator
+from aptp_bench.plugins import Job
+from aptp_bench.training import Part
+
+Start = Callable[..., Search]
+
+
+@pytest.fixture
+def start(job: Callable[..., Job], settings: dict[str, Any]) -> Iterator[Start]:
+    """start(**options) -> a search over installed gates, codes set to random ones."""
+    opened: list[Any] = []
+
+    def begin(**options: Any) -> Search:
+        while opened:
+            opened.pop().__exit__(None, None, None)
+        config = APTPConfig(**{**settings, **options})
+        context = searching(job(0.7), config, None if config.uni_arch else PromptEncoder(config.encoder))
+        search = context.__enter__()
+        opened.append(context)
+        search.architect.begin_codes("random", search.prompts, generator("codes"))
+        return search
+
+    yield begin
+    opened.pop().__exit__(None, None, None)
+
+
+def step(search: Search, stage: str, part: Part | None = None, seed: int = 0) -> dict[str, torch.Tensor]:
+    return getattr(search, stage)(0, generator("step", seed), part or Part())
+
+
+def value(term: torch.Tensor) -> float:
+    return float(term.detach())
+
+
+def test_the_objective_is_equation_15_with_the_authors_two_terms(start: Start) -> None:
+    search = start()
+    terms = step(search, "joint")
+    expected = (
+        terms["denoising"]
+        + 0.2 * (terms["output"] + terms["blocks"])
+        + 2.0 * terms["resource"]
+        + 100.0 * terms["contrastive"]
+        + 0.1 * (terms["max"] + terms["std"])
+    )
+    torch.testing.assert_close(terms["loss"], expected)
+    torch.testing.assert_close(terms["resource"], losses.resource(terms["ratio"], 0.7))
+    torch.testing.assert_close((terms["loads"] * terms["ratios"]).sum(), terms["ratio"])
+    assert float(terms["loads"].sum()) == pytest.approx(1.0)
+
+
+def test_codes_learn_from_the_network_and_eta_from_the_contrastive_loss_only(start: Start) -> None:
+    search = start(contrastive_weight=0.0)
+    step(search, "joint")["loss"].backward()
+    assert search.architect.codes.grad.abs().sum() > 0
+    assert search.architect.predictor.weight.grad is None
+    search = start(resource_weight=0.0, max_weight=0.0, std_weight=0.0, output_weight=0.0, block_weight=0.0)
+    step(search, "joint")["loss"].backward()
+    assert search.architect.predictor.weight.grad.abs().sum() > 0
+
+
+def test_the_link_lets_transport_reach_eta_and_not_the_codes(start: Start) -> None:
+    search = start(contrastive_weight=0.0, link="assignment")
+    terms = step(search, "joint")
+    torch.autograd.backward(terms["link"])
+    assert search.architect.predictor.weight.grad.abs().sum() > 0
+    assert search.architect.codes.grad is None
+
+
+def test_the_warm_up_trains_eta_through_the_network(start: Start) -> None:
+    search = start(contrastive_weight=0.0)
+    step(search, "warm")["loss"].backward()
+    assert search.architect.predictor.weight.grad.abs().sum() > 0
+    assert search.architect.codes.grad is None
+
+
+def test_frozen_weights_get_no_gradient(start: Start) -> None:
+    search = start()
+    step(search, "joint")["loss"].backward()
+    assert all(p.grad is None for p in search.gated.unet.parameters())
+
+
+@pytest.mark.parametrize("stage", ["warm", "joint"])
+def test_parts_amount_to_the_whole_batch(start: Start, stage: str) -> None:
+    search = start()
+    whole = step(search, stage)
+    whole["loss"].backward()
+    learned = search.architect.codes if stage == "joint" else search.architect.predictor.weight
+    gradient, learned.grad = learned.grad, None
+    parts = [step(search, stage, Part(i, 3)) for i in range(3)]
+    (sum(part["loss"] for part in parts) / 3).backward()
+    for name in ("loss", "denoising", "output", "blocks", "contrastive", "ratio"):
+        torch.testing.assert_close(torch.stack([p[name] for p in parts]).mean(), whole[name], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(learned.grad, gradient, rtol=1e-3, atol=1e-5)
+
+
+def test_a_local_scope_transports_each_part_by_itself(start: Start) -> None:
+    search = start(batch_scope="local", experts=4)
+    loads = step(search, "joint", Part(0, 3))["loads"]
+    assert torch.equal(loads, step(search, "joint", Part(2, 3))["loads"])  # every part knows the others' assignment
+
+
+def test_transport_uses_every_code_where_the_nearest_one_takes_all(start: Start) -> None:
+    def loads(search: Search) -> torch.Tensor:
+        with torch.no_grad():
+            search.architect.codes[0] = search.architect(search.prompts).mean(0)
+            search.architect.codes[1:] *= 0.1
+        return step(search, "joint")["loads"]
+
+    assert int((loads(start()) > 0).sum()) == 3
+    assert float(loads(start(transport=False)).max()) > 0.8
+
+
+def test_open_gates_leave_nothing_to_distil(start: Start) -> None:
+    search = start()
+    with torch.no_grad():
+        search.architect.codes.fill_(60.0)
+    terms = step(search, "joint")
+    assert value(terms["output"]) < 1e-10 and value(terms["blocks"]) < 1e-10
+    assert value(terms["ratio"]) == pytest.approx(1.0)
+
+
+def test_without_distillation_the_teacher_is_not_run(start: Start) -> None:
+    terms = step(start(distillation=False), "joint")
+    assert "output" not in terms and "blocks" not in terms
+
+
+def test_one_network_for_all_prompts_has_a_gradient_without_nan(start: Start) -> None:
+    search = start(uni_arch=True)
+    terms = step(search, "joint")
+    terms["loss"].backward()
+    assert terms["loads"].tolist() == [1.0] and "contrastive" not in terms
+    assert search.architect.codes.grad.isfinite().all()
+
+
+def test_equal_experts_have_a_gradient_without_nan(start: Start) -> None:
+    search = start(transport=False)
+    with torch.no_grad():
+        search.architect.codes.copy_(search.architect.codes[:1].expand(3, -1))
+    step(search, "joint")["loss"].backward()
+    assert search.architect.codes.grad.isfinite().all()
+
+
+def test_the_adjusted_target_of_prunable_macs_is_met_where_the_total_is(start: Start) -> None:
+    search = start(resource_on="prunable")
+    gates = torch.rand(200, search.gated.space.size, generator=torch.Generator().manual_seed(0))
+    total, prunable = search.cost.ratio(gates), search.cost.prunable_ratio(gates)
+    slope = (prunable[1:] - prunable[0]) / (total[1:] - total[0])
+    expected = prunable[0] + slope * (0.7 - total[0])
+    torch.testing.assert_close(expected, torch.full_like(expected, search._target()), rtol=1e-6, atol=1e-6)

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import datasets
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from aptp_bench.errors import CheckpointError, DataError
+from aptp_bench.pairs import Pairs, encode_pairs, encode_text, prepared
+
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline
+
+CAPTIONS = ["a cat", "a dog on a mat", "rain", "ünïcode, and a long caption about nothing at all", "a cat"]
+
+
+@pytest.fixture
+def dataset() -> datasets.Dataset:
+    generator = np.random.default_rng(0)
+    images = [Image.fromarray(generator.integers(0, 256, (8, 8, 3), dtype=np.uint8)) for _ in CAPTIONS]
+    features = datasets.Features({"caption": datasets.Value("string"), "image": datasets.Image()})
+    return datasets.Dataset.from_dict({"caption": CAPTIONS, "image": images}, features=features)
+
+
+def some(n: int = 5) -> Pairs:
+    generator = torch.Generator().manual_seed(0)
+    text = torch.randn(n, 3, 2, generator=generator).half()
+    return Pairs([f"caption {i}" for i in range(n)], torch.randn(n, 4, 2, 2, generator=generator), text)
+
+
+def test_pairs_that_do_not_belong_together_are_refused() -> None:
+    with pytest.raises(DataError, match="2 captions, 3 latents, 3 texts"):
+        Pairs(["a", "b"], torch.zeros(3, 4, 2, 2), torch.zeros(3, 1, 1))
+
+
+def test_a_batch_holds_the_rows_asked_for_in_float32() -> None:
+    pairs = some()
+    batch = pairs.batch(torch.tensor([4, 0, 4]))
+    assert batch.captions == ["caption 4", "caption 0", "caption 4"]
+    assert batch.latents.dtype == batch.text.dtype == torch.float32
+    assert torch.equal(batch.latents, pairs.latents[[4, 0, 4]])
+    assert torch.equal(batch.text, pairs.text[[4, 0, 4]].float())
+    assert len(pairs.subset([1, 2])) == 2
+
+
+def test_saved_pairs_come_back_as_they_were(tmp_path: Path) -> None:
+    pairs = some()
+    pairs.save(tmp_path)
+    again = Pairs.load(tmp_path)
+    assert list(again.captions) == list(pairs.captions)
+    assert torch.equal(again.latents, pairs.latents) and torch.equal(again.text, pairs.text)
+
+
+@pytest.mark.parametrize("file", ["pairs.safetensors", "captions.json"])
+def test_broken_pairs_are_refused(tmp_path: Path, file: str) -> None:
+    some().save(tmp_path)
+    (tmp_path / file).write_text("{")
+    with pytest.raises(CheckpointError, match="run again"):
+        Pairs.load(tmp_path)
+
+
+def test_encoding_is_the_vae_mean_and_what_generation_reads(
+    tiny: StableDiffusionPipeline, dataset: datasets.Dataset
+) -> None:
+    pairs = encode_pairs(tiny, dataset, batch=2)
+    with torch.no_grad():
+        image = prepared(dataset[1]["image"], 8)[None]
+        mean = tiny.vae.encode(image).latent_dist.mean * tiny.vae.config.scaling_factor
+        tokens = tiny.tokenizer([CAPTIONS[1]], padding="max_length", truncation=True, max_length=77, return_tensors="pt")
+        text = tiny.text_encoder(tokens.input_ids)[0]
+    torch.testing.assert_close(pairs.latents[1:2].float(), mean, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(pairs.text[1:2].float(), text, rtol=2e-3, atol=2e-3)
+    assert list(pairs.captions) == CAPTIONS and torch.equal(pairs.text[0], pairs.text[4])
+
+
+def test_on_disk_and_in_memory_are_the_same(
+    tiny: StableDiffusionPipeline, dataset: datasets.Dataset, tmp_path: Path
+) -> None:
+    kept, held = encode_pairs(tiny, dataset, batch=2, folder=tmp_path), encode_pairs(tiny, dataset, batch=2)
+    assert torch.equal(kept.latents, held.latents) and torch.equal(kept.text, held.text)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["captions.json", "pairs.safetensors"]
+
+
+class Killed:
+    """Progress that stops after some batches and counts them."""
+
+    def __init__(self, after: int) -> None:
+        self.after, self.seen = after, 0
+
+    def track(self, items: Sequence[Any], label: str, done: int = 0) -> Iterator[Any]:
+        for item in items[done:]:
+            if self.seen == self.after:
+                raise KeyboardInterrupt
+            self.seen += 1
+            yield item
+
+    def say(self, line: str) -> None: ...
+
+
+def test_a_killed_encoding_goes_on_where_it_stopped(
+    tiny: StableDiffusionPipeline, dataset: datasets.Dataset, tmp_path: Path
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        encode_pairs(tiny, dataset, Killed(2), batch=2, folder=tmp_path)
+    rest = Killed(9)
+    pairs = encode_pairs(tiny, dataset, rest, batch=2, folder=tmp_path)
+    assert rest.seen == 1
+    whole = encode_pairs(tiny, dataset, batch=2)
+    assert torch.equal(pairs.latents, whole.latents) and torch.equal(pairs.text, whole.text)
+
+
+def test_an_empty_dataset_is_refused(tiny: StableDiffusionPipeline, dataset: datasets.Dataset) -> None:
+    with pytest.raises(DataError, match="raise the training limit"):
+        encode_pairs(tiny, dataset.select([]))
+
+
+def test_an_image_is_scaled_by_its_shorter_side_and_cropped_at_the_centre() -> None:
+    left_white = Image.new("L", (40, 20))
+    left_white.paste(255, (0, 0, 20, 20))
+    tensor = prepared(left_white, 10)
+    assert tensor.shape == (3, 10, 10) and tensor.min() >= -1 and tensor.max() <= 1
+    assert tensor[:, :, 0].min() > 0.99 and tensor[:, :, -1].max() < -0.99
+    assert prepared(Image.new("RGB", (7, 31)), 16).shape == (3, 16, 16)
+
+
+def test_the_empty_prompt_has_a_text_of_its_own(tiny: StableDiffusionPipeline) -> None:
+    text = encode_text(tiny, ["", "a cat"])
+    assert text.shape == (2, 77, 16) and not torch.equal(text[0], text[1])

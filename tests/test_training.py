@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from aptp_bench.errors import CheckpointError, TrainingError
+from aptp_bench.progress import SilentProgress
+from aptp_bench.training import Part, TrainConfig, frozen, train
+
+CONFIG = TrainConfig(steps=7, batch=12, lr=0.05, warmup=3, weight_decay=0.1, clip=1.0, checkpoint_every=3)
+
+
+def network() -> nn.Module:
+    torch.manual_seed(3)
+    return nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 1))
+
+
+def regression(module: nn.Module, stop_at: int | None = None) -> Any:
+    def loss(step: int, generator: torch.Generator, part: Part) -> dict[str, Tensor]:
+        if step == stop_at:
+            raise KeyboardInterrupt
+        x = torch.randn(12, 4, generator=generator)[part.rows(12)]
+        error = (module(x) - x.sum(1, keepdim=True)).square().mean()
+        return {"loss": error, "shape": torch.tensor([1.0, float(step)])}
+
+    return loss
+
+
+def fit(folder: Path, config: TrainConfig = CONFIG, seed: int = 1, stop_at: int | None = None) -> tuple[nn.Module, list]:
+    module = network()
+    loss = regression(module, stop_at)
+    return module, train(module, loss, config, seed=seed, folder=folder, progress=SilentProgress(), label="fit")
+
+
+def same(a: nn.Module, b: nn.Module) -> bool:
+    return all(torch.equal(p, q) for p, q in zip(a.parameters(), b.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("stop_at", [1, 4, 6])
+def test_a_resumed_training_equals_an_unbroken_one_bit_for_bit(tmp_path: Path, stop_at: int) -> None:
+    unbroken, history = fit(tmp_path / "unbroken")
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path / "broken", stop_at=stop_at)
+    resumed, again = fit(tmp_path / "broken")
+    assert same(unbroken, resumed)
+    assert history == again
+
+
+def test_a_finished_training_is_read_and_not_redone(tmp_path: Path) -> None:
+    first, history = fit(tmp_path)
+    second, again = fit(tmp_path, stop_at=0)
+    assert same(first, second)
+    assert again == history and [row["step"] for row in history] == list(range(7))
+    assert [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()] == history
+
+
+def test_the_seed_decides_what_is_drawn(tmp_path: Path) -> None:
+    assert not same(fit(tmp_path / "one", seed=1)[0], fit(tmp_path / "two", seed=2)[0])
+
+
+@pytest.mark.parametrize("parts", [2, 4])
+def test_accumulated_parts_amount_to_the_whole_batch(tmp_path: Path, parts: int) -> None:
+    whole, one = fit(tmp_path / "whole")
+    split, many = fit(tmp_path / "split", CONFIG.model_copy(update={"accumulate": parts}))
+    for p, q in zip(whole.parameters(), split.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-4, atol=1e-5)
+    assert many[-1]["loss"] == pytest.approx(one[-1]["loss"], rel=1e-4)
+    assert many[-1]["shape"] == one[-1]["shape"]
+
+
+@pytest.mark.parametrize("of", [1, 3, 5])
+def test_parts_tile_a_batch(of: int) -> None:
+    rows = [row for i in range(of) for row in range(12)[Part(i, of).rows(12)]]
+    assert rows == list(range(12))
+
+
+def test_the_loss_falls(tmp_path: Path) -> None:
+    _, history = fit(tmp_path, TrainConfig(steps=60, batch=12, lr=0.05))
+    assert history[-1]["loss"] < 0.2 * history[0]["loss"]
+
+
+def test_the_rate_rises_linearly_and_stays() -> None:
+    config = TrainConfig(steps=9, batch=1, lr=0.4, warmup=4)
+    assert [config.lr_at(step) for step in range(6)] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.4, 0.4])
+    assert TrainConfig(steps=1, batch=1, lr=0.4).lr_at(0) == 0.4
+
+
+def test_a_training_that_diverges_says_so_and_how_to_mend_it(tmp_path: Path) -> None:
+    module = network()
+
+    def loss(step: int, generator: torch.Generator, part: Part) -> dict[str, Tensor]:
+        return {"loss": module(torch.ones(1, 4)).sum() * (float("inf") if step == 2 else 1.0)}
+
+    with pytest.raises(TrainingError, match="fit diverged at step 2 .*lower its learning rate, now 0.05"):
+        train(module, loss, CONFIG, seed=0, folder=tmp_path, progress=SilentProgress(), label="fit")
+
+
+def test_a_folder_of_another_training_is_refused(tmp_path: Path) -> None:
+    fit(tmp_path)
+    with pytest.raises(CheckpointError, match="delete it and run again"):
+        fit(tmp_path, CONFIG.model_copy(update={"lr": 0.01}))
+    with pytest.raises(CheckpointError, match="delete it and run again"):
+        fit(tmp_path, seed=9)
+
+
+def test_a_broken_state_is_refused(tmp_path: Path) -> None:
+    fit(tmp_path)
+    (tmp_path / "state.safetensors").write_bytes(b"not safetensors")
+    with pytest.raises(CheckpointError, match="delete it and run again"):
+        fit(tmp_path)
+
+
+def test_only_parameters_that_require_gradients_change(tmp_path: Path) -> None:
+    module, before = network(), network()
+    module[0].requires_grad_(False)
+    train(module, regression(module), CONFIG, seed=0, folder=tmp_path, progress=SilentProgress(), label="fit")
+    assert torch.equal(module[0].weight, before[0].weight)
+    assert not torch.equal(module[2].weight, before[2].weight)
+
+
+def test_clipping_bounds_the_gradient_and_not_the_reported_loss(tmp_path: Path) -> None:
+    tight = CONFIG.model_copy(update={"clip": 1e-9, "weight_decay": 0.0})
+    loose = CONFIG.model_copy(update={"clip": None, "weight_decay": 0.0})
+    held, moved = fit(tmp_path / "tight", tight)[0], fit(tmp_path / "loose", loose)[0]
+    start = network()
+    assert _distance(held, start) < 0.2 * _distance(moved, start)  # AdamW's eps takes over where gradients vanish
+
+
+def test_frozen_puts_everything_back_even_after_an_error() -> None:
+    module = network().train()
+    module[0].requires_grad_(False)
+    module[1].eval()
+    with pytest.raises(RuntimeError, match="inside"), frozen(module):
+        assert not any(p.requires_grad for p in module.parameters()) and not module.training
+        raise RuntimeError("inside")
+    assert [p.requires_grad for p in module.parameters()] == [False, False, True, True]
+    assert [m.training for m in module] == [True, False, True] and module.training
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import test_training as t; from pathlib import Path;"
+        "from safetensors.torch import save_file; from aptp_bench.ranks import Ranks;"
+        "m, h = t.fit(Path(sys.argv[2]) / 'shared');"
+        "rank = Ranks.here(); assert rank.size == 2;"
+        "save_file(dict(m.state_dict()), str(Path(sys.argv[2]) / f'rank{rank.rank}.safetensors'))"
+    )
+    (tmp_path / "two.py").write_text(code)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(tmp_path / "two.py")]
+    subprocess.run([*launch, str(Path(__file__).parent), str(tmp_path)], check=True, capture_output=True, timeout=300)
+    from safetensors.torch import load_file
+
+    one = fit(tmp_path / "alone")[0].state_dict()
+    for rank in range(2):
+        other = load_file(tmp_path / f"rank{rank}.safetensors")
+        for name, tensor in one.items():
+            torch.testing.assert_close(other[name], tensor, rtol=1e-4, atol=1e-5)
+
+
+def _distance(a: nn.Module, b: nn.Module) -> float:
+    return float(sum((p - q).detach().abs().sum() for p, q in zip(a.parameters(), b.parameters(), strict=True)))
