@@ -1,0 +1,46 @@
+"""The command line. Commands parse, call one function and print; whatever is heavy is imported inside them."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from aptp_bench import __version__
+from aptp_bench.cli import doctor, evaluate, listings, profile, run
+from aptp_bench.cli.failures import outcome
+
+app = typer.Typer(
+    name="aptp-bench",
+    help="Prune, fine-tune, sample and measure text-to-image diffusion models: every method through the same harness.",
+    epilog="Begin with: aptp-bench run --method aptp --dataset coco --scale smoke",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for register in (run.register, profile.register, evaluate.register, listings.register, doctor.register):
+    register(app)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"aptp-bench {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    version: Annotated[
+        bool | None, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = None,
+) -> None:
+    """Prune, fine-tune, sample and measure text-to-image diffusion models: every method through the same harness."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(outcome(lambda: app(standalone_mode=False)))

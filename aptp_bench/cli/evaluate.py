@@ -1,0 +1,61 @@
+"""aptp-bench evaluate"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aptp_bench.cli.options import Device, Json, print_json
+
+if TYPE_CHECKING:
+    from aptp_bench.imagesets import ImageSet
+
+EPILOG = "Example: aptp-bench evaluate images/ --captions captions.txt --reals photos/ --metrics fid,clip_score --json"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog=EPILOG)(evaluate)
+
+
+def evaluate(
+    folder: Annotated[Path, typer.Argument(help="Generated images, in the order of their names.")],
+    captions: Annotated[
+        Path, typer.Option(help="A line an image (.txt), {file: caption} (.json), or file,caption (.csv).")
+    ],
+    reals: Annotated[Path | None, typer.Option(help="A folder of real images.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Or a dataset's held-out images.")] = None,
+    metrics: Annotated[str | None, typer.Option(help="Comma-separated; default: all that read images.")] = None,
+    scale: Annotated[str, typer.Option(help="Whose metric networks: mini, or paper for the published ones.")] = "mini",
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Measure a folder of images with captions, however they were made."""
+    from aptp_bench import provenance
+    from aptp_bench.models.weights import quiet
+    from aptp_bench.outside import measure_folder
+
+    provenance.use_threads()
+    names = [name.strip() for name in metrics.split(",") if name.strip()] if metrics else None
+    with quiet():
+        found = measure_folder(folder, captions, _reals(reals, dataset, scale), names, scale, provenance.device(device))
+    if as_json:
+        print_json(found)
+    else:
+        from aptp_bench.cli.tables import show_measurements
+
+        show_measurements(found)
+
+
+def _reals(folder: Path | None, dataset: str | None, scale: str) -> ImageSet | None:
+    """The real images asked for. Raises ConfigError if they were asked for twice."""
+    from aptp_bench.errors import ConfigError
+    from aptp_bench.outside import real_dataset, real_folder
+
+    if folder is not None and dataset is not None:
+        raise ConfigError("real images come from --reals or from --dataset, not from both; leave one out")
+    if folder is not None:
+        return real_folder(folder, scale)
+    return real_dataset(dataset, scale) if dataset is not None else None

@@ -1,0 +1,48 @@
+"""Exit codes and the one line that a user sees when something is wrong: 2 for what they can mend, 130 for ctrl-C."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from aptp_bench.errors import AptpBenchError
+
+MEND, STOPPED = 2, 130
+STOPPED_LINE = "stopped; run the same command to go on"
+
+
+def outcome(command: Callable[[], Any]) -> int:
+    """Run a command and turn its end into an exit code. Any other error is a bug and keeps its traceback."""
+    try:
+        code = command()
+    except AptpBenchError as err:
+        return _say(f"error: {err}", MEND)
+    except KeyboardInterrupt:
+        return _say(STOPPED_LINE, STOPPED)
+    except Exception as err:
+        line = usage_line(err)
+        if line is None:
+            raise
+        return _say(f"error: {line}", MEND)
+    if code == STOPPED:  # typer catches ctrl-C itself
+        return _say(STOPPED_LINE, STOPPED)
+    return code if isinstance(code, int) else 0
+
+
+def usage_line(err: Exception) -> str | None:
+    """What typer's usage errors say, in one line with the help to look at; None for other errors.
+
+    Told by what they can do: typer brings its own copy of click's classes or uses click's, depending on its version.
+    """
+    speak = getattr(err, "format_message", None)
+    if speak is None:
+        return "aborted" if type(err).__name__ == "Abort" else None
+    context = getattr(err, "ctx", None)
+    path = context.command_path if context is not None else "aptp-bench"
+    return " ".join(str(speak()).split()).rstrip(".") + f" (see: {path} --help)"
+
+
+def _say(line: str, code: int) -> int:
+    sys.stderr.write(" ".join(line.split()) + "\n")
+    return code

@@ -1,0 +1,73 @@
+"""aptp-bench methods, metrics, datasets, models: who provides what, and why something cannot run here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from aptp_bench.cli.options import Json, print_json
+
+if TYPE_CHECKING:
+    from aptp_bench.registry import Plugin
+
+GROUPS = ("methods", "metrics", "datasets", "models")
+CLASS_DATA = ("unit", "better", "on", "backbone", "world", "captions_only")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the four commands."""
+    for group in GROUPS:
+        app.command(name=group, help=f"The {group} at hand; with a name, its options.")(_command(group))
+
+
+def _command(group: str) -> Callable[..., None]:
+    def listing(
+        name: Annotated[str | None, typer.Argument(help="Show this one and its options.")] = None,
+        as_json: Json = False,
+    ) -> None:
+        from aptp_bench import registry
+
+        if name is not None:
+            registry.get(group, name)  # an unknown name is refused with a near one
+        rows = [facts(p) for p in registry.plugins(group).values() if name in (None, p.name)]
+        if as_json:
+            print_json(rows)
+        else:
+            from aptp_bench.cli.tables import show_listing, show_plugin
+
+            show_listing(group, rows) if name is None else show_plugin(rows[0])
+
+    return listing
+
+
+def facts(plugin: Plugin) -> dict[str, Any]:
+    """A plugin's name, package, summary, paper, options, why it cannot run here, and the data on its class."""
+    from aptp_bench.errors import ConfigError
+
+    row: dict[str, Any] = {"name": plugin.name, "package": plugin.provider}
+    try:
+        kind = plugin.load()
+    except ConfigError as err:
+        return row | {"summary": "", "paper": "", "unavailable": str(err), "options": []}
+    row |= {"summary": kind.summary(), "paper": getattr(kind, "paper", ""), "unavailable": kind.unavailable()}
+    more = {key: getattr(kind, key) for key in CLASS_DATA if hasattr(kind, key)}
+    return row | {"options": options(kind)} | more
+
+
+def options(kind: Any) -> list[dict[str, Any]]:
+    """A plugin's options with type, default and meaning."""
+    rows = []
+    for name, field in kind.Config.model_fields.items():
+        default = None if field.is_required() else field.get_default(call_default_factory=True)
+        kind_of = (
+            getattr(field.annotation, "__name__", None) if not getattr(field.annotation, "__args__", None) else None
+        )
+        shown = kind_of or str(field.annotation).replace("typing.", "")
+        rows.append({"name": name, "type": shown, "default": _plain(default), "help": field.description or ""})
+    return rows
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, (str, int, float, bool, list, type(None))) else str(value)

@@ -1,0 +1,120 @@
+"""aptp-bench run"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aptp_bench.cli.options import Device, Json, print_json
+
+if TYPE_CHECKING:
+    from aptp_bench.config import Recipe
+    from aptp_bench.records import Record
+    from aptp_bench.store import Store
+
+EPILOG = (
+    "Examples: aptp-bench run --method aptp --dataset coco  |  aptp-bench run --method aptp --dataset coco "
+    "--budget 0.64 --macs aptp --set experts=4  |  a run that was stopped goes on with the same command"
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog=EPILOG)(run)
+
+
+def run(
+    method: Annotated[str, typer.Option(help="How to prune: see aptp-bench methods.")],
+    dataset: Annotated[str, typer.Option(help="What to train and measure on: see aptp-bench datasets.")],
+    scale: Annotated[
+        str, typer.Option(help="mini (minutes on a laptop), smoke (a minute), paper (SD 2.1 and the real data).")
+    ] = "mini",
+    model: Annotated[str | None, typer.Option(help="The model; default: the scale's. See aptp-bench models.")] = None,
+    budget: Annotated[float | None, typer.Option(help="Share of the dense MACs to keep, e.g. 0.78.")] = None,
+    macs: Annotated[str | None, typer.Option(help="How the budget's MACs are counted: exact, aptp or modules.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of pruning, fine-tuning and noise.")] = None,
+    weights: Annotated[str | None, typer.Option(help="The teacher's: a folder, a hub id, or random.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value, any setting; --dry-run shows them.")
+    ] = None,
+    device: Device = "auto",
+    runs_dir: Annotated[Path, typer.Option(help="Where stages are kept.")] = Path("runs"),
+    results_dir: Annotated[Path, typer.Option(help="Where the records go.")] = Path("results"),
+    reference: Annotated[
+        bool, typer.Option("--reference/--no-reference", help="Make the dense reference row too.")
+    ] = True,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the resolved recipe and the stages, and stop.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Prune, fine-tune, generate and measure; ends with a table and a record. Run again to go on where it stopped."""
+    from aptp_bench import config
+    from aptp_bench.store import check_writable
+
+    flags = {"model": model, "budget.ratio": budget, "budget.convention": macs, "seed": seed, "weights": weights}
+    recipe = config.recipe(method, dataset, scale, flags, settings or [])
+    if not reference:
+        recipe = recipe.model_copy(update={"reference": None})
+    check_writable(runs_dir, "--runs-dir")
+    check_writable(results_dir / "records", "--results-dir")
+    if dry_run:
+        _show_plan(recipe, runs_dir, device, as_json)
+    else:
+        _run(recipe, _store(runs_dir), device, results_dir, as_json)
+
+
+def _run(recipe: Recipe, store: Store, device: str, results_dir: Path, as_json: bool) -> None:
+    from aptp_bench import provenance, records
+    from aptp_bench.models.weights import quiet
+    from aptp_bench.run import run_with_reference
+
+    provenance.use_threads()
+    with quiet():
+        made = run_with_reference(recipe, store, provenance.device(device))
+    if not store.ranks.first:
+        return
+    paths = [records.save(record, results_dir) for record in made]
+    if as_json:
+        print_json({"records": [r.model_dump(mode="json") for r in made], "files": [str(path) for path in paths]})
+    else:
+        _show(made, paths)
+
+
+def _show(made: list[Record], paths: list[Path]) -> None:
+    from aptp_bench.cli.tables import show_comparison
+
+    show_comparison(made)
+    for path in paths:
+        typer.echo(f"record: {path}")
+
+
+def _show_plan(recipe: Recipe, runs_dir: Path, device: str, as_json: bool) -> None:
+    from aptp_bench import provenance
+    from aptp_bench.cli.tables import show_plan
+    from aptp_bench.materials import Materials
+    from aptp_bench.run import plan
+
+    materials = Materials.of(recipe, provenance.device(device))
+    stages = {
+        each.method: plan(each, materials, _store(runs_dir, dry=True)) for each in (recipe.of_reference(), recipe) if each
+    }
+    if as_json:
+        rows = {
+            name: [{"stage": s.name, "folder": str(s.folder), "done": s.done} for s in each]
+            for name, each in stages.items()
+        }
+        print_json({"recipe": recipe.model_dump(mode="json"), "command": recipe.command, "stages": rows})
+    else:
+        show_plan(recipe, stages)
+
+
+def _store(runs_dir: Path, dry: bool = False) -> Store:
+    from aptp_bench.progress import SilentProgress, reporter
+    from aptp_bench.ranks import Ranks
+    from aptp_bench.store import Store
+
+    ranks = Ranks.here()
+    return Store(runs_dir, reporter() if ranks.first else SilentProgress(), ranks, dry)

@@ -1,0 +1,198 @@
+"""Tables on stdout. They say which world a number is of, its unit, which way is better, and its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from aptp_bench.budget import CONVENTIONS
+
+if TYPE_CHECKING:
+    from aptp_bench.cli.doctor import Check
+    from aptp_bench.config import Recipe
+    from aptp_bench.records import Record
+    from aptp_bench.store import Stage
+
+WORLDS = {
+    "mini": "mini world: numbers are not comparable with the paper's",
+    "smoke": "mini world, smoke scale: a test that everything runs; its numbers mean little",
+    "paper": "paper scale",
+}
+RANDOM = "random weights: images are noise, quality numbers mean nothing"
+ARROWS = {"higher": "↑", "lower": "↓", "neither": ""}
+GIGA, MEGA = 1e9, 1e6
+
+
+def show_comparison(records: Sequence[Record]) -> None:
+    """Records side by side: metrics, MACs in all conventions, parameters; then the experts of each mixture."""
+    what = records[-1].what
+    console = Console()
+    console.print()
+    budget = f"budget {what['budget']['ratio']:g} of the {what['budget']['convention']} MACs"
+    title = f"{what['method']} on {what['dataset']}, {what['model']}, {budget}, seed {what['seed']}"
+    table = _table(["", *(record.what["method"] for record in records)])
+    for label, cells in (*_metric_rows(records), *_cost_rows(records)):
+        table.add_row(label, *cells)
+    _titled(console, title, table)
+    _line(console, world(records[-1]))
+    for record in records:
+        if len(record.experts) > 1:
+            shares = "share of the dense MACs by convention, millions of parameters, prompts served"
+            _titled(console, f"experts of {record.what['method']}: {shares}", experts_table(record))
+    _skipped(console, {name: reason for record in records for name, reason in record.skipped.items()})
+
+
+def world(record: Record) -> str:
+    """Which world the numbers are of, in words."""
+    return f"{WORLDS[record.world]}; {RANDOM}" if record.what.get("weights") == "random" else WORLDS[record.world]
+
+
+def experts_table(record: Record) -> Table:
+    """A mixture's experts; their mean over the training prompts, which is what the budget is about, comes last."""
+    table = _table(["expert", *CONVENTIONS, "parameters", "train", "val"])
+    for place, expert in enumerate(record.experts):
+        prompts = (expert.train_prompts, expert.eval_prompts)
+        ratios = [f"{expert.macs[name] / record.macs[name]['dense']:.3f}" for name in CONVENTIONS]
+        table.add_row(str(place), *ratios, f"{expert.parameters / MEGA:.2f}", *map(str, prompts))
+    means = [f"{record.macs[name]['train_ratio']:.4f}" for name in CONVENTIONS]
+    table.add_row("training mean", *means, "", "", "", style="bold")
+    return table
+
+
+def show_measurements(found: Mapping[str, Any]) -> None:
+    """What `evaluate` found."""
+    console = Console()
+    table = _table(["metric", "value", "n"])
+    for name, result in found["results"].items():
+        table.add_row(
+            _label(name, result["unit"], result["better"]),
+            number(result["value"], result["interval"]),
+            str(result["n"]),
+        )
+    _titled(console, f"{found['images']} images", table)
+    _line(console, WORLDS[found["world"]])
+    _skipped(console, found["skipped"])
+
+
+def show_profile(facts: Mapping[str, Any]) -> None:
+    """A model's gates, parameters and MACs, and those of a mixture's experts."""
+    console = Console()
+    size = f"{facts['resolution']} px, latents {facts['latent']}², {facts['tokens']} text tokens, one sample"
+    table = _table(["", *(f"MACs {name}, G" for name in CONVENTIONS), "parameters, M"])
+    rows = [("dense", facts), *((f"expert {e['expert']}", e) for e in facts.get("experts", []))]
+    for label, row in rows:
+        table.add_row(
+            label, *(f"{row['macs'][name] / GIGA:,.4f}" for name in CONVENTIONS), f"{row['params'] / MEGA:,.3f}"
+        )
+    _titled(console, f"{facts['model']}: {size}", table)
+    kinds = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in facts["gates_by_kind"].items())
+    console.print(f"gates: {facts['gates']} ({kinds})", highlight=False)
+
+
+def show_listing(group: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Plugins of a group."""
+    console, table = Console(), _table(["name", "package", "what it is", "paper", "here"])
+    for row in rows:
+        state = "[green]ready[/]" if row["unavailable"] is None else "[yellow]no[/]"
+        table.add_row(row["name"], row["package"], escape(row["summary"]), escape(row["paper"]), state)
+    _titled(console, group, table)
+    for row in rows:
+        if row["unavailable"] is not None:
+            _line(console, f"{row['name']} cannot run here: {row['unavailable']}")
+
+
+def show_plugin(row: Mapping[str, Any]) -> None:
+    """One plugin with its options."""
+    console = Console()
+    console.print(f"[bold]{row['name']}[/] ({row['package']}): {escape(row['summary'])}", highlight=False)
+    for key in ("paper", "unavailable"):
+        if row[key]:
+            console.print(f"{key}: {row[key]}", highlight=False, markup=False)
+    if not row["options"]:
+        console.print("no options", highlight=False)
+        return
+    table = _table(["name", "default", "type", "meaning"])
+    for option in row["options"]:
+        table.add_row(option["name"], escape(str(option["default"])), escape(option["type"]), escape(option["help"]))
+    _titled(console, "options: --set name=value", table)
+
+
+def show_plan(recipe: Recipe, plans: Mapping[str, Sequence[Stage]]) -> None:
+    """The resolved recipe and the stages of every run it makes."""
+    console = Console()
+    console.print(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False), highlight=False, markup=False)
+    table = _table(["run", "stage", "state", "folder"])
+    for method, stages in plans.items():
+        for stage in stages:
+            state = f"done in {stage.seconds:.1f} s" if stage.seconds is not None else _begun(stage)
+            table.add_row(method, stage.name, state, str(stage.folder))
+    console.print(table)
+
+
+def show_checks(checks: Iterable[Check]) -> None:
+    """The doctor's findings; what only other scales need is marked so."""
+    console, table = Console(), _table(["", "what", "found"])
+    found = list(checks)
+    for check in found:
+        mark = "[green]ok[/]" if check.ok else "[red]missing[/]" if check.needed else "[yellow]optional[/]"
+        table.add_row(mark, check.what, escape(check.found))
+    _titled(console, "doctor", table)
+    for check in found:
+        if not check.ok:
+            _line(console, f"{check.what}: {check.fix}")
+
+
+def number(value: float, interval: Sequence[float] | None = None) -> str:
+    """A value with four significant digits, and its 95 % interval where there is one."""
+    shown = f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+    return shown if interval is None else f"{shown} [{interval[0]:.4g}, {interval[1]:.4g}]"
+
+
+def _metric_rows(records: Sequence[Record]) -> Iterable[tuple[str, list[str]]]:
+    names = dict.fromkeys(name for record in records for name in record.results)
+    for name in names:
+        facts = next(record.results[name] for record in records if name in record.results)
+        cells = [record.results.get(name) for record in records]
+        yield _label(name, facts.unit, facts.better), ["–" if m is None else number(m.value, m.interval) for m in cells]
+
+
+def _cost_rows(records: Sequence[Record]) -> Iterable[tuple[str, list[str]]]:
+    for name in CONVENTIONS:
+        yield f"MACs {name} / dense ↓", [f"{record.macs[name]['ratio']:.4f}" for record in records]
+    yield "parameters stored, M", [f"{record.parameters['stored'] / MEGA:,.2f}" for record in records]
+
+
+def _label(name: str, unit: str, better: str) -> str:
+    return " ".join(part for part in (name.replace("_", " "), f"({unit})" if unit else "", ARROWS[better]) if part)
+
+
+def _begun(stage: Stage) -> str:
+    return "begun" if stage.folder.with_name(f"{stage.folder.name}.partial").is_dir() else "to do"
+
+
+def _skipped(console: Console, skipped: Mapping[str, str]) -> None:
+    for name, reason in skipped.items():
+        _line(console, f"not measured: {name}: {reason}")
+
+
+def _titled(console: Console, title: str, table: Table) -> None:
+    """A table below its title, which rich would fold to the table's width."""
+    console.print(title, style="bold", highlight=False, markup=False, soft_wrap=True)
+    console.print(table)
+
+
+def _line(console: Console, text: str) -> None:
+    """Text as it is, unbroken, so that a command in it can be copied."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _table(columns: Sequence[str]) -> Table:
+    table = Table()
+    for place, column in enumerate(columns):
+        table.add_column(column, overflow="fold", justify="left" if place == 0 else "default")
+    return table

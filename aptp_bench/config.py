@@ -1,0 +1,277 @@
+"""A run's settings: one frozen object, every default in a recipe or beside its meaning, unknown keys refused.
+
+Later beats earlier: the method's defaults, its preset for the scale, the recipe `benchmarks/recipes/<scale>.yaml`, the
+recipe's section for the dataset, the command's options, `--set key=value`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import shlex
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from aptp_bench import registry
+from aptp_bench.budget import Budget
+from aptp_bench.errors import ConfigError
+from aptp_bench.plugins import Plugin
+from aptp_bench.records import World
+
+SCALES: tuple[str, ...] = get_args(World)
+REFERENCE_BUDGET = 1.0  # the reference row is the network as it is
+FLAGS = frozenset({"method", "dataset", "scale", "settings"})  # options of the command, not keys of --set
+
+
+class Settings(BaseModel):
+    """A group of settings: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Sizes(Settings):
+    """How many rows of each data set a run uses."""
+
+    train: int = Field(gt=0, description="training pairs")
+    val: int = Field(gt=0, description="held-out captions, one image generated for each")
+    partiprompts: int = Field(ge=0, description="prompts of the second evaluation set; 0: leave it out")
+
+
+class SamplingConfig(Settings):
+    """How images are generated. PNDM calls the U-Net steps + 1 times, DDIM steps times; guidance doubles the batch."""
+
+    steps: int = Field(25, gt=0, description="sampler steps; the paper uses 25")
+    guidance: float = Field(
+        7.5, ge=0, description="classifier-free guidance scale; the paper uses 7.5; 1 or less: none"
+    )
+    scheduler: Literal["pndm", "ddim"] = Field("pndm", description="sampler; the paper uses PNDM")
+    batch: int = Field(64, gt=0, description="images generated together; changes no noise")
+
+
+class Resolution(Settings):
+    """Pixels, width = height, at which images are handled where they are not generated."""
+
+    train: int = Field(gt=0, description="of training images; the paper uses 256")
+    measure: int = Field(
+        gt=0,
+        description="to which images, generated and real, are brought before a metric's network; the paper uses 256",
+    )
+
+
+class LatencyConfig(Settings):
+    """How one U-Net call is timed."""
+
+    warmup: int = Field(2, ge=0, description="untimed calls before the timed ones")
+    repeats: int = Field(10, gt=1, description="timed calls; the median and the spread are reported")
+    batch: int = Field(1, gt=0, description="samples in a call")
+
+
+class Recipe(Settings):
+    """Everything that decides a run's numbers."""
+
+    method: str
+    method_config: dict[str, Any] = Field(default_factory=dict, description="the method's options")
+    dataset: str
+    dataset_config: dict[str, Any] = Field(default_factory=dict, description="the dataset's options")
+    prompts: str | None = Field(None, description="caption-only dataset of the second evaluation set")
+    model: str
+    weights: str | None = Field(None, description="a folder, a hub id, or random; None: the model's own")
+    scale: World
+    budget: Budget
+    seed: int = Field(0, ge=0)
+    sizes: Sizes
+    resolution: Resolution
+    encode_batch: int = Field(64, gt=0, description="images encoded together")
+    finetune: dict[str, Any] = Field(default_factory=dict, description="settings of the shared fine-tuning")
+    sampling: SamplingConfig
+    metrics: tuple[str, ...]
+    backbones: dict[str, str] = Field(
+        description="which network plays each role: inception, clip_score, cmmd, preference"
+    )
+    latency: LatencyConfig = LatencyConfig()
+    reference: str | None = Field(None, description="method of the reference row")
+    settings: tuple[str, ...] = Field((), description="what --set changed, as it was given")
+
+    @field_validator("budget", mode="before")
+    @classmethod
+    def _in_range(cls, budget: Any) -> Any:
+        """BudgetError says more than a type can."""
+        return Budget.of(float(budget["ratio"]), budget["convention"]) if isinstance(budget, Mapping) else budget
+
+    @property
+    def name(self) -> str:
+        """How progress and errors call this run."""
+        return f"{self.method} on {self.dataset} ({self.scale})"
+
+    @property
+    def command(self) -> str:
+        """The line that runs exactly this again."""
+        words = [
+            "aptp-bench",
+            "run",
+            "--method",
+            self.method,
+            "--dataset",
+            self.dataset,
+            "--scale",
+            self.scale,
+            "--model",
+            self.model,
+        ]
+        words += ["--budget", f"{self.budget.ratio:g}", "--macs", self.budget.convention, "--seed", str(self.seed)]
+        words += ["--weights", self.weights] if self.weights else []
+        for setting in self.settings:
+            words += ["--set", setting]
+        return shlex.join(words)
+
+    def of_reference(self) -> Recipe | None:
+        """The recipe of the reference row; None if there is none or this is it."""
+        if self.reference in (None, self.method):
+            return None
+        kept = tuple(
+            s
+            for s in self.settings
+            if s.partition("=")[0].partition(".")[0] in type(self).model_fields.keys() - {"method_config"}
+        )
+        budget = {"ratio": REFERENCE_BUDGET, "convention": self.budget.convention}
+        changes = {"method": self.reference, "method_config": {}, "budget": budget, "settings": kept}
+        return _checked({**self.model_dump(), **changes})
+
+
+def recipe(
+    method: str, dataset: str, scale: str = "mini", flags: Mapping[str, Any] | None = None, settings: Sequence[str] = ()
+) -> Recipe:
+    """The resolved recipe. flags: dotted keys with their values, None where not given; settings: "key=value" lines.
+
+    Raises UnknownNameError for names that nothing provides, ConfigError for keys and values, BudgetError.
+    """
+    document = {**preset(scale), "method": method, "scale": scale, "settings": list(settings)}
+    datasets = document.pop("datasets", {})
+    dataset = document.pop("aliases", {}).get(dataset, dataset)
+    section = datasets.get(dataset, {})
+    methods = section.get("methods", {})
+    kind = registry.get("methods", method)
+    document = merged(document, {"dataset": dataset, **{k: v for k, v in section.items() if k != "methods"}})
+    document = merged(document, {"method_config": merged(kind.presets.get(scale, {}), methods.get(method, {}))})
+    if method == document["reference"]:
+        document = placed(document, "budget.ratio", REFERENCE_BUDGET)
+    known = known_keys(kind, registry.get("datasets", dataset), document)
+    for key, value in (flags or {}).items():
+        document = document if value is None else placed(document, key, value)
+    for setting in settings:
+        document = placed(document, *parsed(setting, known))
+    return _checked(document)
+
+
+def preset(scale: str) -> dict[str, Any]:
+    """The recipe file of a scale. Raises ConfigError for a scale that has none."""
+    if scale not in SCALES:
+        raise ConfigError(f"unknown scale '{scale}'; use --scale with one of {', '.join(SCALES)}")
+    text = files("aptp_bench.benchmarks.recipes").joinpath(f"{scale}.yaml").read_text(encoding="utf-8")
+    return dict(yaml.safe_load(text))
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with `over` laid on it, mapping by mapping; neither is changed."""
+    result = dict(base)
+    for key, value in over.items():
+        old = result.get(key)
+        result[key] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return result
+
+
+def placed(document: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
+    """`document` with the dotted key set."""
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return merged(document, value)
+
+
+def parsed(setting: str, known: Sequence[str]) -> tuple[str, Any]:
+    """The dotted key and the value of "sampling.steps=5"; a method's option may leave `method_config.` away.
+
+    Raises ConfigError with near keys.
+    """
+    key, equals, text = setting.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"--set takes key=value, e.g. --set sampling.steps=10; got '{setting}'")
+    for full in (key, f"method_config.{key}"):
+        if full in known:
+            try:
+                return full, yaml.safe_load(text)
+            except yaml.YAMLError as err:
+                raise ConfigError(
+                    f"--set {key}: '{text}' is not a YAML value; quote it, e.g. --set '{key}=\"text\"'"
+                ) from err
+    raise ConfigError(f"there is no setting '{key}'; {_near(key, known)} (see them all: add --dry-run)")
+
+
+def known_keys(method: type[Plugin], dataset: type[Plugin], document: Mapping[str, Any]) -> list[str]:
+    """Every dotted key that --set takes."""
+    from aptp_bench.finetune import FinetuneConfig
+
+    keys = [key for key in _dotted(Recipe) if key not in FLAGS]
+    keys += [f"backbones.{role}" for role in document.get("backbones", {})]
+    keys += [f"method_config.{key}" for key in _dotted(method.Config)]
+    keys += [f"dataset_config.{key}" for key in _dotted(dataset.Config)]
+    return keys + [f"finetune.{key}" for key in _dotted(FinetuneConfig)]
+
+
+def _dotted(model: type[BaseModel]) -> list[str]:
+    keys = []
+    for name, field in model.model_fields.items():
+        nested = isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+        keys += [f"{name}.{key}" for key in _dotted(field.annotation)] if nested else [name]  # type: ignore[arg-type]
+    return keys
+
+
+def _same_world(document: Mapping[str, Any]) -> None:
+    """Raise UnknownNameError for a name that nothing provides, ConfigError for one of another world."""
+    world = "paper" if document["scale"] == "paper" else "mini"
+    named = [("datasets", document["dataset"]), ("models", document["model"])]
+    named += [("datasets", document["prompts"])] if document["prompts"] else []
+    named += [("backbones", name) for name in document["backbones"].values()]
+    for group, name in named:
+        kind = registry.get(group, name)
+        if kind.world != world:
+            what = f"{group[:-1]} '{name}' is of the {kind.world} world"
+            raise ConfigError(f"{what}, and numbers of two worlds do not mix; use --scale {kind.world}")
+    for name in document["metrics"]:
+        registry.get("metrics", name)
+
+
+def _near(key: str, known: Sequence[str]) -> str:
+    """Which keys were perhaps meant: those that end alike, else those that look alike."""
+    short = {k.removeprefix("method_config."): None for k in known}
+    leaf = key.rpartition(".")[2]
+    alike = [k for k in short if k.rpartition(".")[2] == leaf]
+    near = difflib.get_close_matches(key, alike, cutoff=0) or difflib.get_close_matches(key, short)
+    near = near or [k for k in short if difflib.get_close_matches(leaf, [k.rpartition(".")[2]], cutoff=0.7)][:3]
+    if near:
+        return f"did you mean {' or '.join(near)}?"
+    return f"groups are {', '.join(sorted({k.partition('.')[0] for k in known}))}"
+
+
+def _checked(document: Mapping[str, Any]) -> Recipe:
+    """A Recipe whose names exist and belong together, and whose options are complete with their defaults."""
+    from aptp_bench.finetune import FinetuneConfig
+
+    _same_world(document)
+    method = registry.get("methods", document["method"])(**document.get("method_config", {}))
+    dataset = registry.get("datasets", document["dataset"])(**document.get("dataset_config", {}))
+    resolved = {
+        "method_config": method.config.model_dump(mode="json"),
+        "dataset_config": dataset.config.model_dump(mode="json"),
+    }
+    try:
+        tuning = FinetuneConfig(**document.get("finetune", {})).model_dump(mode="json")
+        return Recipe(**{**document, **resolved, "finetune": tuning})
+    except ValidationError as err:
+        first = err.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "recipe"
+        raise ConfigError(
+            f"setting '{where}': {first['msg']} (got {first.get('input')!r}); change it with --set {where}=…"
+        ) from err

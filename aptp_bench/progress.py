@@ -1,0 +1,102 @@
+"""Progress on stderr: bars with time spent and time left on a terminal, a plain line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TextIO
+
+QUIET_SECONDS = 30.0  # between two plain lines of one label
+
+
+class SilentProgress:
+    """Says nothing: for tests and for use as a library."""
+
+    def track(self, items: Sequence[Any], label: str, done: int = 0) -> Iterable[Any]:
+        """items[done:], unreported."""
+        return iter(items[done:])
+
+    def say(self, line: str) -> None:
+        """Nothing."""
+
+
+class PlainProgress:
+    """A line at the start, one every half minute, one at the end: for logs and pipes."""
+
+    def __init__(self, stream: TextIO | None = None, every: float = QUIET_SECONDS) -> None:
+        self.stream, self.every = stream, every
+
+    def track(self, items: Sequence[Any], label: str, done: int = 0) -> Iterator[Any]:
+        """Iterate over items[done:] and say how far it is and how long it will take; nothing if all was done before."""
+        total, begun = len(items), time.monotonic()
+        said = begun
+        for position, item in enumerate(items[done:], start=done):
+            now = time.monotonic()
+            if now - said >= self.every and position > done:
+                left = (now - begun) / (position - done) * (total - position)
+                self.say(f"{label}: {position}/{total}, {clock(left)} left")
+                said = now
+            yield item
+        if done < total:
+            self.say(f"{label}: {total}/{total}, {clock(time.monotonic() - begun)}")
+
+    def say(self, line: str) -> None:
+        """The line, on stderr."""
+        stream = self.stream or sys.stderr
+        stream.write(line + "\n")
+        stream.flush()
+
+
+class RichProgress:
+    """Bars with elapsed time and time left; bars inside bars share one display."""
+
+    def __init__(self) -> None:
+        from rich import progress as bars
+        from rich.console import Console
+
+        self.bars = bars.Progress(
+            bars.TextColumn("{task.description:<28}"),
+            bars.BarColumn(bar_width=32),
+            bars.MofNCompleteColumn(),
+            bars.TimeElapsedColumn(),
+            bars.TextColumn("left"),
+            bars.TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+
+    def track(self, items: Sequence[Any], label: str, done: int = 0) -> Iterator[Any]:
+        """Iterate over items[done:] behind a bar that starts at `done`; its last state stays on the screen."""
+        if done >= len(items):
+            return
+        task = self.bars.add_task(label, total=len(items), completed=done)
+        self.bars.start()
+        try:
+            for item in items[done:]:
+                yield item
+                self.bars.advance(task)
+        finally:
+            self.bars.stop_task(task)
+            if all(other.stop_time is not None for other in self.bars.tasks):
+                self.bars.stop()
+                for other in self.bars.task_ids:
+                    self.bars.remove_task(other)
+
+    def say(self, line: str) -> None:
+        """The line above the bars, on stderr."""
+        self.bars.console.print(line, markup=False, highlight=False)
+
+
+def reporter() -> RichProgress | PlainProgress:
+    """Bars where a person watches, plain lines elsewhere."""
+    return RichProgress() if sys.stderr.isatty() else PlainProgress()
+
+
+def clock(seconds: float) -> str:
+    """Seconds as a person reads them: 45s, 3m12s, 2h05m."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02d}s"
+    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"

@@ -1,0 +1,170 @@
+"""How a number can be had again: versions, commit, device, threads, and digests of weights and data."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterable, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlparse
+
+import torch
+
+from aptp_bench.errors import ConfigError
+from aptp_bench.records import Provenance
+
+if TYPE_CHECKING:
+    import datasets
+    from diffusers import StableDiffusionPipeline
+
+PACKAGES = (
+    "aptp-bench",
+    "torch",
+    "diffusers",
+    "transformers",
+    "accelerate",
+    "datasets",
+    "numpy",
+    "pillow",
+    "torch-pruning",
+)
+PICTURES = 64  # of a dataset, evenly spaced, that its digest reads; captions are read all
+
+
+def provenance(
+    command: str, device: torch.device, seconds: Mapping[str, float], digests: Mapping[str, str]
+) -> Provenance:
+    """What is known about this process and machine, with the stages' times and the digests given."""
+    commit, dirty = checkout()
+    return Provenance(
+        command=command,
+        versions=versions(),
+        commit=commit,
+        dirty=dirty,
+        device=device_name(device),
+        threads=torch.get_num_threads(),
+        seconds=dict(seconds),
+        digests=dict(digests),
+    )
+
+
+def versions() -> dict[str, str]:
+    """Python's version and that of every package that decides numbers."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def checkout() -> tuple[str | None, bool | None]:
+    """(commit, whether tracked files differ from it) of the source this was installed from; None, None without one."""
+    found = [dist.read_text("direct_url.json") for dist in metadata.distributions(name="aptp-bench")]
+    origin = json.loads(next(filter(None, found), "{}"))
+    if "vcs_info" in origin:
+        return origin["vcs_info"].get("commit_id"), False
+    source = Path(unquote(urlparse(origin.get("url", "")).path))
+    commit = _git(source, "rev-parse", "HEAD") if source.is_absolute() else None
+    if commit is None:
+        return None, None
+    # records are what a run writes: they make no source dirty
+    return commit, bool(_git(source, "status", "--porcelain", "--untracked-files=no", "--", ".", ":!results"))
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=20, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def device(name: str = "auto") -> torch.device:
+    """The device to compute on. "auto": the first GPU, or the CPU. Raises ConfigError for one that is not there."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as err:
+        raise ConfigError(
+            f"device '{name}' cannot be used here ({str(err).splitlines()[0]}); use --device cpu"
+        ) from err
+    return torch.device(name)
+
+
+def device_name(device: torch.device) -> str:
+    """A GPU's product name, or the processor's."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{models[0] if models else platform.processor() or platform.machine()} ({device.type})"
+
+
+def use_threads() -> int:
+    """Let torch use the processors this process may use, or OMP_NUM_THREADS where it is set; how many these are."""
+    threads = int(os.environ.get("OMP_NUM_THREADS") or processors())
+    torch.set_num_threads(threads)
+    return threads
+
+
+def processors() -> int:
+    """Processors this process may use: its affinity, and the quota of its container."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="utf-8").split()
+        count = min(count, max(1, int(quota) // int(period)))
+    except (OSError, ValueError):
+        pass  # no container, or no quota
+    return count
+
+
+def weights_digest(pipeline: StableDiffusionPipeline) -> str:
+    """sha256 over the pipeline's tensors, its configurations and its vocabulary, wherever they were loaded from."""
+    whole = hashlib.sha256()
+    for name in ("unet", "vae", "text_encoder"):
+        for key, tensor in sorted(getattr(pipeline, name).state_dict().items()):
+            whole.update(f"{name}.{key}:{tuple(tensor.shape)}:{tensor.dtype}".encode())
+            whole.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    facts = {name: _public(getattr(pipeline, name).config) for name in ("scheduler", "vae")}
+    facts["vocabulary"] = pipeline.tokenizer.get_vocab()
+    whole.update(_text(facts).encode())
+    return whole.hexdigest()
+
+
+def captions_digest(captions: Iterable[str]) -> str:
+    """sha256 over captions in their order."""
+    return hashlib.sha256("\n".join(captions).encode()).hexdigest()
+
+
+def data_digest(dataset: datasets.Dataset) -> str:
+    """sha256 over all captions and, where there are images, PICTURES of them evenly spaced."""
+    whole = hashlib.sha256(captions_digest(dataset["caption"]).encode())
+    if "image" in dataset.column_names:
+        step = max(1, len(dataset) // PICTURES)
+        for index in range(0, len(dataset), step):
+            image = dataset[index]["image"].convert("RGB")
+            whole.update(f"{index}:{image.size}".encode())
+            whole.update(image.tobytes())
+    return whole.hexdigest()
+
+
+def _public(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A diffusers configuration without its private entries, which name folders and versions."""
+    return {key: value for key, value in config.items() if not key.startswith("_")}
+
+
+def _text(facts: Any) -> str:
+    return json.dumps(facts, sort_keys=True, default=str)

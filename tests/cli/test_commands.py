@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from aptp_bench import registry
+from aptp_bench.cli import app
+from aptp_bench.cli.failures import outcome
+from aptp_bench.images import write_images
+from aptp_bench.models.mixture import Mixture
+from aptp_bench.records import Record
+
+
+@pytest.fixture
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> Callable[..., tuple[int, str]]:
+    """call(*words) -> (exit code, stdout) of a command in an empty folder, on a wide terminal."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def made(*words: str) -> tuple[int, str]:
+        capfd.readouterr()
+        code = outcome(lambda: app(list(words), standalone_mode=False))
+        return code, capfd.readouterr().out
+
+    return made
+
+
+@pytest.fixture
+def run_words(tiny_model: str) -> list[str]:
+    words = ["run", "--method", "dense", "--dataset", "coco", "--scale", "smoke", "--model", tiny_model]
+    for setting in (
+        "metrics=[macs,fid]",
+        "sampling.steps=1",
+        "sizes.val=2",
+        "sizes.partiprompts=0",
+        "resolution.measure=8",
+    ):
+        words += ["--set", setting]
+    return words
+
+
+def test_run_ends_with_a_table_that_names_its_world_and_a_record(call, run_words, tmp_path, monkeypatch):
+    from aptp_bench import assets
+
+    monkeypatch.setattr(assets, "ROOT", tmp_path / "assets")
+    code, out = call(*run_words, "--weights", "random")
+    assert code == 0
+    assert "numbers mean little" in out and "random weights" in out
+    for words in ("macs (G) ↓", "MACs exact / dense ↓", "MACs aptp / dense ↓", "MACs modules / dense ↓", "1.0000"):
+        assert words in out
+    assert "not measured: fid: the embedded model 'inception' has no weights" in out
+    (path,) = tmp_path.glob("results/records/dense-coco-1exact-seed0-smoke-*.json")
+    assert f"record: {path.relative_to(tmp_path)}" in out
+    record = Record.model_validate_json(path.read_text())
+    assert record.how.command.startswith("aptp-bench run --method dense --dataset coco --scale smoke --model tiny-sd")
+    assert {p.name for p in tmp_path.iterdir()} == {"runs", "results"}
+
+
+def test_run_speaks_json(call, run_words, tmp_path):
+    code, out = call(*run_words, "--json", "--seed", "3")
+    said = json.loads(out)
+    assert code == 0
+    assert [Record.model_validate(record).what["seed"] for record in said["records"]] == [3]
+    assert [Path(file).is_file() for file in said["files"]] == [True]
+
+
+def test_a_dry_run_shows_recipe_and_stages_and_writes_nothing(call, run_words, tmp_path):
+    code, out = call(*run_words, "--dry-run")
+    assert code == 0 and "scheduler: pndm" in out and "generate" in out and "to do" in out
+    assert list(tmp_path.iterdir()) == []
+    call(*run_words)
+    code, out = call(*run_words, "--dry-run", "--json")
+    said = json.loads(out)
+    assert said["recipe"]["sampling"]["steps"] == 1
+    states = {row["stage"]: row["done"] for row in said["stages"]["dense"]}
+    assert states["prune"] and states["generate"] and states["measure-macs"]
+
+
+def test_profile_of_sd21_is_the_published_count(call):
+    code, out = call("profile", "--model", "sd21", "--json")
+    said = json.loads(out)
+    assert code == 0
+    assert said["gates"] == 1620 and said["params"] == 865_910_724
+    assert said["macs"] == {"exact": 1_074_552_872_960, "aptp": 1_384_186_267_264, "modules": 760_931_140_224}
+    kinds = said["gates_by_kind"]
+    attention = kinds["self_attention"] + kinds["cross_attention"]
+    assert (kinds["resnet"], attention, kinds["feed_forward"], kinds["depth"]) == (704, 390, 512, 14)
+    assert (said["latent"], said["tokens"]) == (96, 77)
+
+
+def test_profile_counts_the_experts_of_a_mixture(call, tiny, tiny_model, tmp_path):
+    Mixture.of_one(tiny.unet).save(tmp_path / "mixture")
+    code, out = call("profile", "--model", tiny_model, "--mixture", "mixture", "--json")
+    said = json.loads(out)
+    assert code == 0
+    assert [(e["params"], e["macs"]) for e in said["experts"]] == [(said["params"], said["macs"])]
+    code, out = call("profile", "--model", tiny_model, "--mixture", "mixture")
+    assert "dense" in out and "expert 0" in out and f"gates: {said['gates']}" in out
+
+
+@pytest.mark.parametrize("group", ["methods", "metrics", "datasets", "models"])
+def test_listings_name_every_plugin_its_package_and_what_it_is(call, group):
+    code, out = call(group, "--json")
+    rows = {row["name"]: row for row in json.loads(out)}
+    assert code == 0 and rows.keys() == registry.plugins(group).keys()
+    assert all(row["package"] == "aptp-bench" and row["summary"] for row in rows.values())
+    code, out = call(group)
+    assert code == 0 and all(name in out for name in rows)
+
+
+def test_a_strangers_plugin_that_cannot_run_is_listed_with_the_reason(call, register):
+    from aptp_bench.methods.dense import Dense
+
+    lacking = type("Lacking", (Dense,), {"unavailable": classmethod(lambda cls: "needs a licence; ask for one")})
+    register("methods", "lacking", lacking)
+    _, out = call("methods", "--json")
+    row = next(row for row in json.loads(out) if row["name"] == "lacking")
+    assert (row["package"], row["unavailable"]) == ("stranger", "needs a licence; ask for one")
+    assert "lacking cannot run here: needs a licence; ask for one" in call("methods")[1]
+
+
+def test_a_methods_options_have_defaults_and_help(call):
+    code, out = call("methods", "aptp", "--json")
+    (row,) = json.loads(out)
+    options = {option["name"]: option for option in row["options"]}
+    assert code == 0 and options["experts"]["default"] == 8
+    assert all(option["help"] for option in options.values())
+    assert "--set name=value" in call("methods", "aptp")[1]
+    assert "no options" in call("methods", "dense")[1]
+
+
+def test_evaluate_measures_a_folder(call, tmp_path, monkeypatch):
+    from aptp_bench import assets
+    from aptp_bench.models.inception import MiniInception
+
+    MiniInception({"subject": 5}, width=16).save(tmp_path / "assets" / "inception")
+    monkeypatch.setattr(assets, "ROOT", tmp_path / "assets")
+    noise = torch.randint(0, 256, (4, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    write_images(tmp_path / "images", noise)
+    (tmp_path / "captions.txt").write_text("a\nb\nc\nd\n")
+    words = [
+        "evaluate",
+        "images",
+        "--captions",
+        "captions.txt",
+        "--reals",
+        "images",
+        "--metrics",
+        "fid, inception_score",
+    ]
+    code, out = call(*words, "--json")
+    said = json.loads(out)
+    assert code == 0 and said["world"] == "mini" and set(said["results"]) == {"fid", "inception_score"}
+    assert said["results"]["fid"]["n"] == 4
+    _, out = call(*words)
+    assert "fid ↓" in out and "not comparable with the paper's" in out
+    code, out = call(
+        "evaluate", "images", "--captions", "captions.txt", "--dataset", "coco", "--metrics", "fid", "--json"
+    )
+    assert code == 0 and json.loads(out)["results"]["fid"]["value"] > 0
+
+
+def test_the_doctor_says_what_is_missing_and_how_to_mend_it(call, tmp_path, monkeypatch):
+    from aptp_bench import assets
+
+    monkeypatch.setattr(assets, "ROOT", tmp_path)
+    code, out = call("doctor", "--json")
+    said = json.loads(out)
+    checks = {check["what"]: check for check in said["checks"]}
+    assert code == 1 and not said["ready"]
+    assert checks["python"]["ok"] and checks["torch"]["ok"] and checks["method dense"]["ok"]
+    for what in ("model mini-sd", "backbone mini-inception", "backbone mini-clip"):
+        assert not checks[what]["ok"] and checks[what]["needed"] and "mini_world" in checks[what]["fix"]
+    assert not checks["model sd21"]["needed"]
+    assert "mini_world" in call("doctor")[1]
+
+
+def test_the_doctor_is_content_where_nothing_needed_is_missing(call, monkeypatch):
+    from aptp_bench.cli import doctor
+
+    fine = [doctor.Check("python", True, "3.12"), doctor.Check("model big", False, "no", needed=False, fix="get it")]
+    monkeypatch.setattr(doctor, "machine", lambda: iter(fine))
+    monkeypatch.setattr(doctor, "plugins", lambda: iter(()))
+    code, out = call("doctor")
+    assert code == 0 and "model big: get it" in out

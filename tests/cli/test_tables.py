@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import pytest
+
+from aptp_bench.cli import tables
+from aptp_bench.records import Expert, Measurement, Provenance, Record
+
+
+def record(
+    method: str, world: str = "mini", value: float = 12.345, weights: str | None = None, experts: int = 1
+) -> Record:
+    facts = {"dense": 2.0, "pruned": 1.56, "ratio": 0.78, "train_ratio": 0.7812}
+    budget = {"ratio": 0.78, "convention": "exact"}
+    how = {
+        "command": "",
+        "versions": {},
+        "commit": None,
+        "dirty": None,
+        "device": "",
+        "threads": 1,
+        "seconds": {},
+        "digests": {},
+    }
+    return Record(
+        world=world,
+        what={"method": method, "dataset": "coco", "model": "m", "budget": budget, "seed": 0, "weights": weights},
+        macs={name: facts for name in ("exact", "aptp", "modules")},
+        parameters={"dense": 2_000_000, "stored": 3_000_000, "per_image": 1},
+        experts=[
+            Expert(
+                macs={"exact": 1, "aptp": 1, "modules": 1}, parameters=1_500_000, train_prompts=3 + i, eval_prompts=2
+            )
+            for i in range(experts)
+        ],
+        results={"fid": Measurement(value=value, unit="", better="lower", n=2, interval=(value - 1, value + 1))},
+        skipped={"cmmd": "no weights; fetch them"},
+        how=Provenance(**how),
+    )
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.setenv("COLUMNS", "160")
+
+    def show(*records: Record) -> str:
+        tables.show_comparison(records)
+        return capsys.readouterr().out
+
+    return show
+
+
+def test_methods_stand_side_by_side_with_direction_and_interval(shown):
+    out = shown(record("dense", value=10.0), record("aptp", experts=2))
+    (row,) = [line for line in out.splitlines() if "fid" in line]
+    assert "fid ↓" in row and "10 [9, 11]" in row and "12.35 [11.35, 13.35]" in row
+    assert "budget 0.78 of the exact MACs" in out
+
+
+@pytest.mark.parametrize(
+    ("world", "words"),
+    [("mini", "not comparable with the paper's"), ("smoke", "numbers mean little"), ("paper", "paper scale")],
+)
+def test_every_table_names_its_world(shown, world, words):
+    assert words in shown(record("aptp", world))
+
+
+def test_random_weights_are_called_so(shown):
+    assert "random weights" in shown(record("aptp", weights="random"))
+    assert "random weights" not in shown(record("aptp", weights="folder"))
+
+
+def test_experts_are_listed_with_their_share_and_prompts(shown):
+    out = shown(record("aptp", experts=2))
+    assert "experts of aptp" in out and "0.500" in out and "0.7812" in out and "1.50" in out
+    assert "experts of" not in shown(record("dense"))
+
+
+def test_what_was_not_measured_is_said_once(shown):
+    assert shown(record("dense"), record("aptp")).count("not measured: cmmd: no weights; fetch them") == 1
+
+
+def test_a_metric_that_one_run_lacks_is_a_dash(shown):
+    lacking = record("aptp").model_copy(update={"results": {}})
+    assert "–" in shown(record("dense"), lacking)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(12345678.0, "12,345,678"), (0.00012345, "0.0001234"), (3.14159, "3.142"), (0.0, "0")]
+)
+def test_numbers_have_four_digits(value, text):
+    assert tables.number(value) == text
+
+
+def test_checks_mark_what_only_other_scales_need(monkeypatch, capsys):
+    from aptp_bench.cli.doctor import Check
+
+    monkeypatch.setenv("COLUMNS", "160")
+    tables.show_checks(
+        [Check("a", True, "x"), Check("b", False, "y", fix="mend b"), Check("c", False, "z", needed=False)]
+    )
+    out = capsys.readouterr().out
+    assert "ok" in out and "missing" in out and "optional" in out and "b: mend b" in out

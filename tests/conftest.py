@@ -1,0 +1,132 @@
+"""A Stable Diffusion of a few thousand parameters and a prompt encoder as small: everything but quality is real."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline
+
+
+@pytest.fixture(scope="session")
+def tiny() -> StableDiffusionPipeline:
+    """SD 2.1's topology at 8 pixels: latents 4x4."""
+    from aptp_bench.models.stable_diffusion import Geometry
+
+    return Geometry(
+        unet={
+            "sample_size": 4,
+            "block_out_channels": (8, 8, 16, 16),
+            "layers_per_block": 1,
+            "attention_head_dim": [2, 2, 4, 4],
+            "cross_attention_dim": 16,
+            "use_linear_projection": True,
+            "norm_num_groups": 4,
+            "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D", "DownBlock2D", "DownBlock2D"),
+            "up_block_types": ("UpBlock2D", "UpBlock2D", "UpBlock2D", "CrossAttnUpBlock2D"),
+        },
+        vae={
+            "down_block_types": ("DownEncoderBlock2D",) * 2,
+            "up_block_types": ("UpDecoderBlock2D",) * 2,
+            "block_out_channels": (8, 8),
+            "layers_per_block": 1,
+            "latent_channels": 4,
+            "norm_num_groups": 4,
+            "sample_size": 8,
+        },
+        text={
+            "vocab_size": 514,
+            "hidden_size": 16,
+            "intermediate_size": 16,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "projection_dim": 16,
+            "max_position_embeddings": 77,
+        },
+    ).build()
+
+
+@pytest.fixture
+def register() -> Iterator[Callable[[str, str, Any], None]]:
+    """register(group, name, class): a stranger's plugin, found as the built-in ones are."""
+    from aptp_bench import registry
+
+    added = []
+
+    def add(group: str, name: str, kind: Any) -> None:
+        entry: Any = SimpleNamespace(name=name, load=lambda: kind)
+        registry.plugins(group)[name] = registry.Plugin(group, name, f"stranger:{name}", "stranger", entry)
+        added.append((group, name))
+
+    yield add
+    for group, name in added:
+        del registry.plugins(group)[name]
+
+
+@pytest.fixture
+def tiny_model(register: Any, tiny: StableDiffusionPipeline) -> str:
+    """The name under which `tiny` is registered as a model of the mini world."""
+    from aptp_bench.models.surgery import meta_clone
+    from aptp_bench.plugins import ModelPlugin
+
+    class TinySD(ModelPlugin):
+        """The smallest Stable Diffusion."""
+
+        name, world, resolution, latent_size = "tiny-sd", "mini", 8, 4
+
+        def load(self, weights: str | None = None) -> StableDiffusionPipeline:
+            return tiny
+
+        def skeleton(self) -> Any:
+            return meta_clone(tiny.unet)
+
+    register("models", "tiny-sd", TinySD)
+    return "tiny-sd"
+
+
+@pytest.fixture
+def tiny_run(tiny_model: str) -> Callable[..., Any]:
+    """tiny_run(method, *settings) -> a recipe that takes a second, measured by what needs no trained network."""
+    from aptp_bench.config import recipe
+
+    small = ["sizes.train=12", "sizes.val=6", "sizes.partiprompts=3", "resolution.train=8", "resolution.measure=8"]
+    small += ["sampling.steps=2", "sampling.batch=4", "metrics=[macs,parameters]"]
+    small += ["finetune.steps=2", "finetune.batch=4"]
+
+    def make(method: str, *settings: str, **flags: Any) -> Any:
+        return recipe(method, "coco", "smoke", {"model": tiny_model, **flags}, [*small, *settings])
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def build_encoder() -> Callable[[Path], Path]:
+    """build_encoder(folder) -> the folder, with a SentenceTransformer of random weights in it."""
+
+    def build(folder: Path) -> Path:
+        import torch
+        from sentence_transformers import SentenceTransformer
+        from tokenizers import Tokenizer, models, pre_tokenizers
+
+        try:
+            from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+        except ImportError:  # before sentence-transformers 5.3
+            from sentence_transformers.models import StaticEmbedding
+
+        letters = {"[UNK]": 0} | {chr(code): code for code in range(32, 127)}
+        tokenizer = Tokenizer(models.WordLevel(letters, unk_token="[UNK]"))
+        tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+        weights = torch.randn(128, 16, generator=torch.Generator().manual_seed(0))
+        SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_weights=weights.numpy())]).save(str(folder))
+        return folder
+
+    return build

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from aptp_bench.config import SCALES, Recipe, merged, parsed, placed, preset, recipe
+from aptp_bench.errors import BudgetError, ConfigError, UnknownNameError
+
+
+def test_the_paper_scale_samples_as_the_paper_does():
+    sampling = preset("paper")["sampling"]
+    assert (sampling["steps"], sampling["guidance"], sampling["scheduler"]) == (25, 7.5, "pndm")
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_every_scale_has_a_recipe_that_resolves(scale):
+    made = recipe("aptp", "coco", scale)
+    assert made.scale == scale and made.reference == "dense"
+    assert set(made.backbones) == {"inception", "clip_score", "cmmd", "preference"}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "scale", "budget", "experts"),
+    [("coco", "mini", 0.78, 8), ("coco", "paper", 0.78, 8), ("cc3m", "paper", 0.85, 16)],
+)
+def test_budget_and_experts_are_the_papers(dataset, scale, budget, experts):
+    made = recipe("aptp", dataset, scale)
+    assert made.budget.ratio == budget and made.budget.convention == "exact"
+    assert made.method_config["experts"] == experts
+
+
+def test_paper_scale_reads_the_real_data_under_the_short_name():
+    assert recipe("dense", "coco", "paper").dataset == "coco2014"
+    assert recipe("dense", "coco", "mini").dataset == "coco"
+
+
+def test_later_beats_earlier():
+    made = recipe("aptp", "coco", "smoke", {"budget.ratio": 0.6, "seed": 3}, ["experts=2", "seed=4"])
+    assert made.budget.ratio == 0.6
+    assert made.method_config["experts"] == 2
+    assert made.seed == 4
+
+
+def test_every_default_is_in_the_resolved_recipe():
+    made = recipe("aptp", "coco", "smoke")
+    assert made.method_config["temperature"] == 0.4
+    assert made.finetune["alpha_distill"] == 1.0
+    assert Recipe.model_validate(made.model_dump(mode="json")) == made
+
+
+def test_the_command_makes_the_same_recipe():
+    settings = ["sampling.steps=5", "experts=3", "finetune.lr=1e-4"]
+    made = recipe("aptp", "coco", "smoke", {"budget.ratio": 0.7, "budget.convention": "aptp", "seed": 2}, settings)
+    words = made.command.split()
+    assert words[:2] == ["aptp-bench", "run"]
+    given = dict(zip(words[2::2], words[3::2], strict=True))
+    assert (given["--budget"], given["--macs"], given["--seed"]) == ("0.7", "aptp", "2")
+    assert [words[i + 1] for i, word in enumerate(words) if word == "--set"] == settings
+
+
+def test_the_reference_keeps_the_settings_that_are_not_the_methods():
+    made = recipe("aptp", "coco", "smoke", {}, ["sampling.steps=5", "experts=3", "method_config.lr=0.1"])
+    reference = made.of_reference()
+    assert reference.method == "dense" and reference.budget.ratio == 1.0
+    assert reference.sampling == made.sampling and reference.sizes == made.sizes
+    assert reference.settings == ("sampling.steps=5",)
+    assert reference.of_reference() is None
+    assert made.model_copy(update={"reference": None}).of_reference() is None
+
+
+def test_the_reference_method_alone_costs_all():
+    assert recipe("dense", "coco", "smoke").budget.ratio == 1.0
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (["sampling.stps=5"], "did you mean sampling.steps"),
+        (["steps=5"], "sampling.steps"),
+        (["expert=5"], "did you mean experts"),
+        (["fientune.lr=1"], "did you mean finetune.lr"),
+        (["zzzzzz=1"], "groups are"),
+        (["experts"], "--set takes key=value"),
+        (["sizes.train=0"], "sizes.train"),
+        (["sampling.scheduler=euler"], "sampling.scheduler"),
+        (["experts=many"], "experts"),
+        (["sizes.train=[1"], "not a YAML value"),
+        (["scale=mini"], "there is no setting 'scale'"),
+    ],
+)
+def test_a_wrong_setting_is_refused_with_the_right_one(settings, words):
+    with pytest.raises(ConfigError) as caught:
+        recipe("aptp", "coco", "smoke", {}, settings)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda: recipe("atpt", "coco"), UnknownNameError, "did you mean 'aptp'"),
+        (lambda: recipe("aptp", "cocoo"), UnknownNameError, "did you mean 'coco'"),
+        (lambda: recipe("aptp", "coco", "huge"), ConfigError, "--scale with one of mini, smoke, paper"),
+        (lambda: recipe("aptp", "coco", "mini", {"budget.ratio": 1.7}), BudgetError, "0 < budget <= 1"),
+        (lambda: recipe("aptp", "coco", "mini", {"model": "sd22"}), UnknownNameError, "did you mean 'sd21'"),
+        (lambda: recipe("aptp", "coco", "mini", {"model": "sd21"}), ConfigError, "use --scale paper"),
+        (lambda: recipe("aptp", "coco2014", "mini"), ConfigError, "use --scale paper"),
+        (lambda: recipe("aptp", "coco", "mini", {}, ["metrics=[fdi]"]), UnknownNameError, "did you mean 'fid'"),
+        (lambda: recipe("aptp", "coco", "mini", {}, ["backbones.cmmd=mini-klip"]), UnknownNameError, "mini-clip"),
+    ],
+)
+def test_names_and_budgets_are_checked_before_any_work(call, error, words):
+    with pytest.raises(error) as caught:
+        call()
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_merging_changes_neither_side():
+    base, over = {"a": {"x": 1, "y": 2}, "b": [1]}, {"a": {"y": 3}}
+    before = yaml.safe_dump([base, over])
+    assert merged(base, over) == {"a": {"x": 1, "y": 3}, "b": [1]}
+    assert placed(base, "a.z.w", 5)["a"] == {"x": 1, "y": 2, "z": {"w": 5}}
+    assert yaml.safe_dump([base, over]) == before
+
+
+def test_values_are_yaml():
+    known = ["a.b", "method_config.c"]
+    assert parsed("a.b=[1, 2]", known) == ("a.b", [1, 2])
+    assert parsed("c=null", known) == ("method_config.c", None)
+    assert parsed("a.b=x=y", known) == ("a.b", "x=y")
+
+
+def test_reading_settings_needs_no_torch():
+    code = "import aptp_bench.config, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,56 @@
+"""The house keeps its own rules: what the README promises is what is run, and the harness names no plugin."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from aptp_bench import __version__, registry
+
+ROOT = Path(__file__).parents[1]
+HARNESS = sorted((ROOT / "aptp_bench").rglob("*.py"))
+
+
+def command_after(marker: str) -> str:
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    return lines[lines.index(f"<!-- {marker} -->") + 2]
+
+
+@pytest.mark.parametrize("marker", ["run", "tests"])
+def test_the_readmes_commands_are_one_line_that_sets_itself_up(marker: str) -> None:
+    command = command_after(marker)
+    assert command.startswith("python3 -m venv .venv && .venv/bin/pip install ")
+    assert command.endswith({"run": "aptp-bench run --method aptp --dataset coco", "tests": "tox"}[marker])
+
+
+def test_ci_runs_the_readmes_test_command() -> None:
+    assert "'<!-- tests -->' README.md" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+def test_the_version_is_in_the_changelog_or_unreleased() -> None:
+    assert re.search(rf"^## ({re.escape(__version__)}|Unreleased)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("file", HARNESS, ids=lambda f: f.relative_to(ROOT).as_posix())
+def test_the_harness_imports_no_method_and_no_metric(file: Path) -> None:
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        assert not [n for n in names if re.match(r"aptp_bench\.(methods|metrics)(\.|$)", n)]
+
+
+@pytest.mark.parametrize("group", registry.GROUPS)
+def test_every_plugin_loads_and_bears_the_name_it_is_registered_under(group: str) -> None:
+    for name, plugin in registry.plugins(group).items():
+        assert plugin.load().name == name
+
+
+def test_nothing_is_unpickled() -> None:
+    forbidden = re.compile(r"\bimport pickle|pickle\.loads?\(|torch\.load\(|allow_pickle=True|yaml\.load\(")
+    for folder in ("aptp_bench", "methods", "metrics", "benchmarks"):
+        for file in (ROOT / folder).rglob("*.py"):
+            code = re.sub(r"\"[^\"\n]*\"|'[^'\n]*'", "", file.read_text(encoding="utf-8"))
+            assert not forbidden.search(code), file

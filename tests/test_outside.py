@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from aptp_bench.errors import DataError, UnknownNameError
+from aptp_bench.images import write_images
+from aptp_bench.models.inception import MiniInception
+from aptp_bench.outside import captioned, measure_folder, real_dataset, real_folder
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    pictures = torch.randint(0, 256, (6, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    write_images(tmp_path / "images", pictures)
+    return tmp_path / "images"
+
+
+@pytest.fixture
+def captions(tmp_path: Path) -> Path:
+    (tmp_path / "captions.txt").write_text("".join(f"picture {i}\n" for i in range(6)))
+    return tmp_path / "captions.txt"
+
+
+@pytest.fixture
+def inception(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An Inception of random weights in the place of the embedded one, and no other network."""
+    from aptp_bench import assets
+
+    torch.manual_seed(0)
+    MiniInception({"subject": 5}, width=16).save(tmp_path / "assets" / "inception")
+    monkeypatch.setattr(assets, "ROOT", tmp_path / "assets")
+
+
+def test_a_folder_is_measured_by_what_can_be_had(folder, captions, inception):
+    found = measure_folder(folder, captions, None, None, "mini", CPU)
+    assert found["world"] == "mini" and found["images"] == 6
+    assert set(found["results"]) == {"inception_score"}
+    assert found["skipped"]["fid"] == "needs reals"
+    assert "has no weights" in found["skipped"]["clip_score"]
+    assert "latency" not in found["skipped"]  # it reads no images, so it was not asked for
+
+
+def test_fid_of_a_folder_to_itself_is_nothing_and_to_others_more(folder, captions, inception, tmp_path):
+    same = measure_folder(folder, captions, real_folder(folder, "mini"), ["fid"], "mini", CPU)
+    assert same["results"]["fid"]["value"] == pytest.approx(0.0, abs=1e-12)
+    (tmp_path / "others").mkdir()
+    for i in range(4):
+        Image.new("RGB", (50, 40 + i), (200, 30 * i, 0)).save(tmp_path / "others" / f"{i}.jpg")
+    others = measure_folder(folder, captions, real_folder(tmp_path / "others", "mini"), ["fid"], "mini", CPU)
+    assert others["results"]["fid"]["value"] > 1e-9  # an untrained network's features are small
+    assert others["results"]["fid"]["detail"]["n_real"] == 4
+
+
+def test_captions_may_be_json(folder, tmp_path):
+    (tmp_path / "captions.json").write_text(json.dumps({f"{i:06d}.png": f"c{i}" for i in range(6)}))
+    paths, texts = captioned(folder, tmp_path / "captions.json")
+    assert [p.name for p in paths] == [f"{i:06d}.png" for i in range(6)] and texts == [f"c{i}" for i in range(6)]
+
+
+def test_held_out_images_of_a_dataset_are_reals():
+    assert len(real_dataset("coco", "smoke")) == 64
+    with pytest.raises(DataError, match="captions only"):
+        real_dataset("partiprompts", "smoke")
+    with pytest.raises(UnknownNameError):
+        real_dataset("cocoo", "smoke")
+
+
+def test_what_does_not_belong_together_is_refused(folder, captions, tmp_path, inception):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "few.txt").write_text("one\ntwo\n")
+    for call, words in [
+        (lambda: captioned(folder, tmp_path / "few.txt"), "2 captions for 6 images"),
+        (lambda: captioned(folder, tmp_path / "none.txt"), "there is no file"),
+        (lambda: captioned(folder, tmp_path / "captions.xml"), "is not a captions file"),
+        (lambda: captioned(tmp_path / "nowhere", captions), "there is no folder"),
+        (lambda: captioned(tmp_path / "empty", captions), "holds no images"),
+        (lambda: real_folder(tmp_path / "nowhere", "mini"), "with --reals"),
+        (lambda: real_folder(tmp_path / "empty", "mini"), "with --reals"),
+    ]:
+        with pytest.raises(DataError, match=words):
+            call()
+    (folder / "000003.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"000003\.png is broken"):
+        measure_folder(folder, captions, None, None, "mini", CPU)
