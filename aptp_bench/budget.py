@@ -27,7 +27,9 @@ class Budget(BaseModel):
         if convention not in CONVENTIONS:
             raise BudgetError(f"unknown MAC convention '{convention}'; use --macs with one of {', '.join(CONVENTIONS)}")
         if not 0.0 < ratio <= 1.0:
-            raise BudgetError(f"budget {ratio:g} is not a share of the dense MACs; use --budget with 0 < budget <= 1, e.g. 0.78")
+            raise BudgetError(
+                f"budget {ratio:g} is not a share of the dense MACs; use --budget with 0 < budget <= 1, e.g. 0.78"
+            )
         return cls(ratio=ratio, convention=convention)
 
     def missed_by(self, ratio: float) -> float:

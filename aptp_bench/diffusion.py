@@ -1,6 +1,9 @@
-"""What training needs of diffusion: the forward process, what the network is asked for, and the losses between two networks.
+"""What training needs of diffusion.
 
-Symbols and equation numbers are those of APTP, arXiv:2406.12042; losses are per sample, [B], so that callers decide how to average.
+The forward process, what the network is asked for, and the losses between two networks.
+
+Symbols and equation numbers are those of APTP, arXiv:2406.12042; losses are per sample, [B], so that callers decide
+how to average.
 """
 
 from __future__ import annotations
@@ -22,7 +25,10 @@ Precision = Literal["float32", "bfloat16"]
 
 @dataclass(frozen=True)
 class Noising:
-    """The forward process of a checkpoint: `alphas` = cumulative products of 1 - beta, [T]; the kind of its prediction."""
+    """The forward process of a checkpoint: `alphas` = cumulative products of 1 - beta, [T].
+
+    The kind of its prediction.
+    """
 
     alphas: Tensor
     prediction: str
@@ -48,7 +54,10 @@ class Noising:
         return signal * x0 + noise * eps
 
     def target(self, x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
-        """What the checkpoint predicts: eps (eq. 1), or v = sqrt(alpha) eps - sqrt(1 - alpha) x0 (Salimans & Ho 2022)."""
+        """What the checkpoint predicts: eps (eq.
+
+        1), or v = sqrt(alpha) eps - sqrt(1 - alpha) x0 (Salimans & Ho 2022).
+        """
         signal, noise = self._scales(t, x0)
         return eps if self.prediction == "epsilon" else signal * eps - noise * x0
 
@@ -73,7 +82,10 @@ class Noising:
 
 @dataclass(frozen=True)
 class Noised:
-    """A batch at drawn steps: x: x_t, target: [B, C, h, w]; t: [B]; text: [B, L, d]; weights of the denoising loss: [B]."""
+    """A batch at drawn steps: x: x_t, target: [B, C, h, w]; t: [B]; text: [B, L, d]; weights of the denoising loss.
+
+    [B].
+    """
 
     x: Tensor
     t: Tensor
@@ -117,7 +129,8 @@ class BlockOutputs:
     """Records the outputs of a U-Net's blocks while it is entered; the hooks are gone afterwards.
 
     Down blocks are counted from the input and up blocks from the output ("up.-1" is the last), so that blocks of
-    U-Nets of different depth that play the same part share a name. Where a block returns a tuple, its first entry counts.
+    U-Nets of different depth that play the same part share a name. Where a block returns a tuple, its first entry
+    counts.
     """
 
     def __init__(self, unet: nn.Module) -> None:
@@ -145,7 +158,10 @@ class BlockOutputs:
 
 
 def observe(unet: nn.Module, noised: Noised, precision: Precision = "float32") -> Seen:
-    """Run a U-Net on a noised batch, by autocast in `precision`; its prediction and block outputs in float32 at least."""
+    """Run a U-Net on a noised batch, by autocast in `precision`.
+
+    Its prediction and block outputs in float32 at least.
+    """
     with (
         BlockOutputs(unet).recording() as blocks,
         torch.autocast(noised.x.device.type, torch.bfloat16, precision == "bfloat16"),

@@ -1,4 +1,6 @@
-"""Fine-tuning of a mixture: every expert on the pairs that the router sends to it, by distillation from the dense network.
+"""Fine-tuning of a mixture.
+
+Every expert on the pairs that the router sends to it, by distillation from the dense network.
 
 Paper: APTP, arXiv:2406.12042, eqs. 22 (which pairs) and 30 (the loss). One expert is a mixture too.
 """
@@ -38,40 +40,54 @@ class FinetuneConfig(BaseModel):
     steps: int = Field(30_000, ge=0, description="optimiser steps; see `share`")
     share: Literal["each", "total"] = Field(
         "each",
-        description="each: every expert trains for `steps`; total: `steps` are divided among the experts by their number of pairs, "
-        "so that a mixture costs what one network does. The paper does not say which",
+        description="each: every expert trains for `steps`; total: `steps` are divided among the experts by their "
+        "number of pairs, so that a mixture costs what one network does. The paper does not say which",
     )
     batch: int = Field(128, ge=1, description="pairs of a step; paper 128")
     lr: float = Field(1e-5, gt=0, description="learning rate, constant; paper 1e-5")
     warmup: int = Field(
-        0, ge=0, description="steps of linear warm-up; paper: fixed rate; the authors' baseline config 250"
+        0,
+        ge=0,
+        description="steps of linear warm-up; paper: fixed rate; the authors' baseline config 250",
     )
     weight_decay: float = Field(
-        0.0, ge=0, description="weight decay of AdamW; not in the paper, 0 in the authors' pruning configs"
+        0.0,
+        ge=0,
+        description="weight decay of AdamW; not in the paper, 0 in the authors' pruning configs",
     )
     clip: float | None = Field(1.0, gt=0, description="largest gradient norm; None: not clipped; not in the paper")
     alpha_ddpm: float = Field(
-        1e-4, ge=0, description="weight of the denoising loss, eq. 30; the authors' configs have 0.01"
+        0.0001,
+        ge=0,
+        description="weight of the denoising loss, eq. 30; the authors' configs have 0.01",
     )
     alpha_distill: float = Field(
-        1.0, ge=0, description="weight of output + block distillation, eq. 30; the authors' configs have 0.5"
+        1.0,
+        ge=0,
+        description="weight of output + block distillation, eq. 30; the authors' configs have 0.5",
     )
     output_distillation: bool = Field(True, description="whether eq. 27 is part of the distillation")
     block_distillation: bool = Field(True, description="whether eq. 28 is part of the distillation")
     blocks: diffusion.Blocks = Field(
-        "mean", description="how eq. 28 adds up: mean over blocks (authors), sum, or norm (as printed)"
+        "mean",
+        description="how eq. 28 adds up: mean over blocks (authors), sum, or norm (as printed)",
     )
     snr_gamma: float | None = Field(
-        5.0, gt=0, description="Min-SNR gamma of the denoising loss (authors: 5); None: unweighted (paper)"
+        5.0,
+        gt=0,
+        description="Min-SNR gamma of the denoising loss (authors: 5); None: unweighted (paper)",
     )
     drop_text: float = Field(
         0.0,
         ge=0,
         lt=1,
-        description="share of prompts replaced by the empty one, which guidance needs at sampling; neither the paper nor its code has it",
+        description="share of prompts replaced by the empty one, which guidance needs at sampling; neither the paper "
+        "nor its code has it",
     )
     accumulate: int = Field(
-        1, ge=1, description="parts in which a process computes its share of the batch, to save memory"
+        1,
+        ge=1,
+        description="parts in which a process computes its share of the batch, to save memory",
     )
     precision: diffusion.Precision = Field("float32", description="autocast type; the authors use float32")
     checkpoint_every: int = Field(500, ge=1, description="steps between two checkpoints")
@@ -84,7 +100,10 @@ class FinetuneConfig(BaseModel):
 
 @dataclass(frozen=True)
 class Lesson:
-    """What does not change between experts: the teacher, the pairs, the forward process, the empty prompt's text [1, L, d]."""
+    """What does not change between experts.
+
+    The teacher, the pairs, the forward process, the empty prompt's text [1, L, d].
+    """
 
     teacher: UNet2DConditionModel
     pairs: Pairs
@@ -108,22 +127,32 @@ def finetune(  # noqa: PLR0913 - what, by whom, on what, how, and where
     device: torch.device,
     progress: Progress | None = None,
 ) -> Mixture:
-    """A mixture of fine-tuned copies of the experts, under the same router. `mixture` and `teacher` are left as they were.
+    """A mixture of fine-tuned copies of the experts, under the same router.
 
-    The networks of `teacher` are on `device`. The state is kept in `folder`, expert by expert and step by step: called again,
-    it goes on where it stopped, with the same result. The experts of the result are read from `folder` when asked for.
-    Raises TrainingError if an expert diverges, DataError if the router sends no pair to an expert that is to be trained.
+    `mixture` and `teacher` are left as they were.
+
+    The networks of `teacher` are on `device`. The state is kept in `folder`, expert by expert and step by step: called
+    again, it goes on where it stopped, with the same result. The experts of the result are read from `folder` when
+    asked for. Raises TrainingError if an expert diverges, DataError if the router sends no pair to an expert that is
+    to be trained.
     """
     lesson = Lesson(
-        teacher.unet, pairs, Noising.of(teacher.scheduler), encode_text(teacher, [""], device).float(), config, seed, Path(folder),
-        torch.device(device), progress or SilentProgress(),
-    )  # fmt: skip
+        teacher=teacher.unet,
+        pairs=pairs,
+        noising=Noising.of(teacher.scheduler),
+        empty=encode_text(teacher, [""], device).float(),
+        config=config,
+        seed=seed,
+        folder=Path(folder),
+        device=torch.device(device),
+        progress=progress or SilentProgress(),
+    )
     members = shares(mixture, pairs)
     steps = [_steps(config, len(own), len(pairs)) for own in members]
     if config.steps and not all(len(own) for own in members):
         empty = next(i for i, own in enumerate(members) if not len(own))
         raise DataError(
-            f"expert {empty} has no training pair, so it cannot be fine-tuned; add pairs or prune again with another seed"
+            f"expert {empty} has no training pair to be fine-tuned on; add pairs, or prune again with another seed"
         )
     tuned = OnDemand(lambda i: tune(mixture.experts[i], members[i], steps[i], lesson, i), len(mixture))
     for i in range(len(mixture)):

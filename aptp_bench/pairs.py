@@ -1,4 +1,7 @@
-"""Training pairs as the U-Net sees them: latents and text embeddings, computed once and read from disk where they are large."""
+"""Training pairs as the U-Net sees them.
+
+Latents and text embeddings, computed once and read from disk where they are large.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +73,10 @@ class Pairs:
 
     @classmethod
     def load(cls, folder: Path) -> Pairs:
-        """Read what `save` or `encode_pairs` wrote; the tensors stay on disk until rows are asked for. Raises CheckpointError."""
+        """Read what `save` or `encode_pairs` wrote; the tensors stay on disk until rows are asked for.
+
+        Raises CheckpointError.
+        """
         try:
             captions = json.loads((folder / CAPTIONS).read_text(encoding="utf-8"))
             with safe_open(folder / TENSORS, framework="pt") as file:
@@ -90,10 +96,11 @@ def encode_pairs(
     resolution: int | None = None,
     folder: Path | None = None,
 ) -> Pairs:
-    """Encode a dataset with columns "caption" and "image" by the pipeline's VAE (posterior mean) and text encoder, both on `device`.
+    """Encode captioned images by the pipeline's VAE (posterior mean) and text encoder, both on `device`.
 
-    resolution: pixels of the square centre crop; None: what the U-Net was made for (the paper trains at 256).
-    folder: where to write as it goes, for sets larger than memory; a killed run goes on there. Raises DataError on an empty set.
+    dataset: columns "caption" and "image"; resolution: pixels of the square centre crop, None for what the U-Net was
+    made for (the paper trains at 256); folder: where to write as it goes, for sets larger than memory, and where a
+    killed run goes on. Raises DataError if there is nothing to encode.
     """
     captions = list(dataset["caption"])
     if not captions:
@@ -123,7 +130,10 @@ def encode_text(
 
 
 def prepared(image: Image.Image, resolution: int) -> Tensor:
-    """An image -> [3, resolution, resolution] in [-1, 1]: shorter side resized (bicubic, antialiased), centre cropped."""
+    """An image -> [3, resolution, resolution] in [-1, 1].
+
+    Shorter side resized (bicubic, antialiased), centre cropped.
+    """
     image = image.convert("RGB")
     if image.size != (resolution, resolution):
         scale = resolution / min(image.size)
@@ -141,7 +151,10 @@ def _latents(pipeline: StableDiffusionPipeline, images: list[Tensor], device: to
 
 
 class _Sink:
-    """Where encoded rows go: arrays in memory, or a safetensors file that is written in place and can be gone on with."""
+    """Where encoded rows go.
+
+    Arrays in memory, or a safetensors file that is written in place and can be gone on with.
+    """
 
     def __init__(self, folder: Path | None, shapes: dict[str, tuple[int, ...]]) -> None:
         self.folder, self.done = folder, 0
@@ -172,7 +185,10 @@ class _Sink:
 
 
 def _mapped(path: Path, shapes: dict[str, tuple[int, ...]], fresh: bool) -> dict[str, np.memmap]:
-    """Arrays inside a safetensors file: eight bytes of header length, a JSON header, then the tensors one after another."""
+    """Arrays inside a safetensors file.
+
+    Eight bytes of header length, a JSON header, then the tensors one after another.
+    """
     header: dict[str, Any] = {}
     at = 0
     for name, shape in shapes.items():

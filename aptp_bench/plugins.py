@@ -95,7 +95,7 @@ class Method(Plugin, ABC):
     uses_data: ClassVar[bool] = True  # False: it needs no training pairs, so none are encoded and `job.train` is empty
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
 
-    def check(self, scale: Literal["mini", "smoke", "paper"]) -> None:  # noqa: B027  # most methods need nothing
+    def check(self, scale: Literal["mini", "smoke", "paper"]) -> None:  # most methods need nothing
         """Raise what would stop `prune` and can be told before any work, such as WeightsError for a missing encoder."""
 
     @abstractmethod
@@ -110,7 +110,9 @@ class Metric(Plugin, ABC):
     better: ClassVar[Better]
     needs: ClassVar[frozenset[str]]
     on: ClassVar[Literal["dataset", "partiprompts"]] = "dataset"
-    backbone: ClassVar[str | None] = None  # a role (inception | clip_score | cmmd | preference); the scale says who plays it
+    backbone: ClassVar[str | None] = (
+        None  # a role (inception | clip_score | cmmd | preference); the scale says who plays it
+    )
     paper: ClassVar[str] = ""
 
     @abstractmethod

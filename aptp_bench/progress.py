@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TextIO
 
 QUIET_SECONDS = 30.0  # between two plain lines of one label
+BRIEF_SECONDS = 1.0  # what ends sooner is not worth a plain line
 
 
 class SilentProgress:
@@ -22,13 +23,15 @@ class SilentProgress:
 
 
 class PlainProgress:
-    """A line at the start, one every half minute, one at the end: for logs and pipes."""
+    """A line every half minute and one at the end of what took time: for logs and pipes."""
 
-    def __init__(self, stream: TextIO | None = None, every: float = QUIET_SECONDS) -> None:
-        self.stream, self.every = stream, every
+    def __init__(
+        self, stream: TextIO | None = None, every: float = QUIET_SECONDS, brief: float = BRIEF_SECONDS
+    ) -> None:
+        self.stream, self.every, self.brief = stream, every, brief
 
     def track(self, items: Sequence[Any], label: str, done: int = 0) -> Iterator[Any]:
-        """Iterate over items[done:] and say how far it is and how long it will take; nothing if all was done before."""
+        """Iterate over items[done:] and say how far it is and how long it will take."""
         total, begun = len(items), time.monotonic()
         said = begun
         for position, item in enumerate(items[done:], start=done):
@@ -38,7 +41,7 @@ class PlainProgress:
                 self.say(f"{label}: {position}/{total}, {clock(left)} left")
                 said = now
             yield item
-        if done < total:
+        if time.monotonic() - begun >= self.brief:
             self.say(f"{label}: {total}/{total}, {clock(time.monotonic() - begun)}")
 
     def say(self, line: str) -> None:

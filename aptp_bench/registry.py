@@ -41,7 +41,9 @@ def plugins(group: str) -> dict[str, Plugin]:
     if group not in GROUPS:
         raise ConfigError(f"there is no plugin group '{group}'; groups are {', '.join(GROUPS)}")
     found: dict[str, Plugin] = {}
-    entries = sorted(entry_points(group=PREFIX + group), key=lambda e: (_provider(e) != "aptp-bench", _provider(e), e.name))
+    entries = sorted(
+        entry_points(group=PREFIX + group), key=lambda e: (_provider(e) != "aptp-bench", _provider(e), e.name)
+    )
     for entry in entries:
         found.setdefault(entry.name, Plugin(group, entry.name, entry.value, _provider(entry), entry))
     return dict(sorted(found.items()))

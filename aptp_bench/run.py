@@ -31,20 +31,19 @@ from aptp_bench.summary import expert_facts, experts_of, macs_of, parameters_of
 from aptp_bench.tensors import read_tensors, write_tensors
 
 SCHEMA = 1  # part of every key: raise it when a stage's files or meaning change
-MIXTURE, IMAGES, ASSIGNMENT, EXPERTS, MEASUREMENT = (
-    "mixture",
-    "images",
-    "assignment.json",
-    "experts.json",
-    "measurement.json",
-)
+MIXTURE, IMAGES = "mixture", "images"
+ASSIGNMENT, EXPERTS, MEASUREMENT = "assignment.json", "experts.json", "measurement.json"
 GENERATE = {"dataset": "generate", "partiprompts": "generate-prompts"}
 
 
 def run(recipe: Recipe, materials: Materials, store: Store) -> Record:
     """Prune, fine-tune, generate, measure. A stage done before is read, not redone."""
-    bench = Bench.of(recipe, materials, store)
-    store.progress.say(recipe.name)
+    return carry_out(Bench.of(recipe, materials, store))
+
+
+def carry_out(bench: Bench) -> Record:
+    """The one pass."""
+    bench.store.progress.say(bench.recipe.name)
     pruned, tuned, images = bench.make()
     results, skipped = bench.measure(tuned, images)
     return bench.record(pruned, images, results, skipped)
@@ -53,7 +52,8 @@ def run(recipe: Recipe, materials: Materials, store: Store) -> Record:
 def run_with_reference(recipe: Recipe, store: Store, device: torch.device) -> list[Record]:
     """The reference's record, where the recipe names one, and the record of the run; both from the same materials."""
     materials = Materials.of(recipe, device)
-    return [run(each, materials, store) for each in (recipe.of_reference(), recipe) if each is not None]
+    benches = [Bench.of(each, materials, store) for each in (recipe.of_reference(), recipe) if each is not None]
+    return [carry_out(bench) for bench in benches]  # all are resolved, and refused, before the first begins
 
 
 def plan(recipe: Recipe, materials: Materials, store: Store) -> list[Stage]:

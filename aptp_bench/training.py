@@ -1,7 +1,8 @@
 """One training loop for everything that is trained here: resumable bit for bit, on one device or many.
 
-A step is a function of (seed, step) and of the parameters, and of nothing else. The loss draws the whole global batch from the step's
-generator and computes its own part of it, so neither the number of processes nor the number of accumulated parts changes what is drawn.
+A step is a function of (seed, step) and of the parameters, and of nothing else. The loss draws the whole global batch
+from the step's generator and computes its own part of it, so neither the number of processes nor the number of
+accumulated parts changes what is drawn.
 """
 
 from __future__ import annotations
@@ -69,8 +70,9 @@ def train(
 ) -> list[Row]:
     """Train the parameters of `module` that require gradients, in place, from the last checkpoint in `folder` on.
 
-    `loss(step, generator, part)` returns {"loss": scalar, ...}; the mean of "loss" over all parts is what is minimised, the rest is
-    reported. Returns one row a step. Raises TrainingError if the loss is not finite, CheckpointError if `folder` holds another training.
+    `loss(step, generator, part)` returns {"loss": scalar, ...}; the mean of "loss" over all parts is what is
+    minimised, the rest is reported. Returns one row a step. Raises TrainingError if the loss is not finite,
+    CheckpointError if `folder` holds another training.
     """
     ranks = Ranks.here()
     optimizer = torch.optim.AdamW(_trained(module).values(), lr=config.lr, weight_decay=config.weight_decay)
@@ -166,7 +168,10 @@ class Checkpoint:
 
 
 def replace(path: Path, write: Callable[[Path], Any]) -> None:
-    """Write a file aside and rename it into place: a reader, or a resumed run, sees the old one or the new one whole."""
+    """Write a file aside and rename it into place.
+
+    A reader, or a resumed run, sees the old one or the new one whole.
+    """
     aside = path.with_name(path.name + ".partial")
     write(aside)
     os.replace(aside, path)

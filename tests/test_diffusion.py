@@ -20,9 +20,7 @@ T = torch.tensor([0, 10, 500, 999])
 
 
 def scheduler(prediction: str = "v_prediction") -> DDPMScheduler:
-    return DDPMScheduler(
-        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", prediction_type=prediction
-    )
+    return DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", prediction_type=prediction)
 
 
 def latents(n: int = 4) -> tuple[Tensor, Tensor]:

@@ -129,9 +129,7 @@ def test_distillation_brings_an_expert_nearer_to_the_teacher(
     assert last < 0.7 * first
 
 
-def test_the_loss_is_equation_30(
-    tiny: StableDiffusionPipeline, mixture: Mixture, pairs: Pairs, tmp_path: Path
-) -> None:
+def test_the_loss_is_equation_30(tiny: StableDiffusionPipeline, mixture: Mixture, pairs: Pairs, tmp_path: Path) -> None:
     tuned(mixture, tiny, pairs, tmp_path, alpha_ddpm=0.3, alpha_distill=2.0)
     for row in (tmp_path / "expert-00" / "history.jsonl").read_text().splitlines():
         denoising, output, blocks = (_value(row, name) for name in ("denoising", "output", "blocks"))

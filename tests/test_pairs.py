@@ -71,7 +71,9 @@ def test_encoding_is_the_vae_mean_and_what_generation_reads(
     with torch.no_grad():
         image = prepared(dataset[1]["image"], 8)[None]
         mean = tiny.vae.encode(image).latent_dist.mean * tiny.vae.config.scaling_factor
-        tokens = tiny.tokenizer([CAPTIONS[1]], padding="max_length", truncation=True, max_length=77, return_tensors="pt")
+        tokens = tiny.tokenizer(
+            [CAPTIONS[1]], padding="max_length", truncation=True, max_length=77, return_tensors="pt"
+        )
         text = tiny.text_encoder(tokens.input_ids)[0]
     torch.testing.assert_close(pairs.latents[1:2].float(), mean, rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(pairs.text[1:2].float(), text, rtol=2e-3, atol=2e-3)

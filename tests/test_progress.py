@@ -16,16 +16,18 @@ def test_track_yields_the_items_that_are_left(progress):
 
 def test_plain_lines_tell_how_far_and_how_long():
     stream = io.StringIO()
-    list(PlainProgress(stream, every=0.0).track(range(4), "encode", done=1))
+    list(PlainProgress(stream, every=0.0, brief=0.0).track(range(4), "encode", done=1))
     first, *_, last = stream.getvalue().splitlines()
     assert first.startswith("encode: 2/4, ") and first.endswith(" left")
     assert last.startswith("encode: 4/4")
 
 
-def test_plain_is_quiet_between_its_lines():
+def test_plain_is_quiet_between_its_lines_and_about_what_is_brief():
     stream = io.StringIO()
-    list(PlainProgress(stream, every=60.0).track(range(1000), "encode"))
+    list(PlainProgress(stream, every=60.0, brief=0.0).track(range(1000), "encode"))
     assert len(stream.getvalue().splitlines()) == 1
+    list(PlainProgress(stream).track(range(3), "brief"))
+    assert "brief" not in stream.getvalue()
 
 
 def test_bars_inside_bars_share_one_display_and_it_ends(capfd):

@@ -33,7 +33,9 @@ def regression(module: nn.Module, stop_at: int | None = None) -> Any:
     return loss
 
 
-def fit(folder: Path, config: TrainConfig = CONFIG, seed: int = 1, stop_at: int | None = None) -> tuple[nn.Module, list]:
+def fit(
+    folder: Path, config: TrainConfig = CONFIG, seed: int = 1, stop_at: int | None = None
+) -> tuple[nn.Module, list]:
     module = network()
     loss = regression(module, stop_at)
     return module, train(module, loss, config, seed=seed, folder=folder, progress=SilentProgress(), label="fit")
@@ -98,7 +100,7 @@ def test_a_training_that_diverges_says_so_and_how_to_mend_it(tmp_path: Path) -> 
     def loss(step: int, generator: torch.Generator, part: Part) -> dict[str, Tensor]:
         return {"loss": module(torch.ones(1, 4)).sum() * (float("inf") if step == 2 else 1.0)}
 
-    with pytest.raises(TrainingError, match="fit diverged at step 2 .*lower its learning rate, now 0.05"):
+    with pytest.raises(TrainingError, match=r"fit diverged at step 2 .*lower its learning rate, now 0.05"):
         train(module, loss, CONFIG, seed=0, folder=tmp_path, progress=SilentProgress(), label="fit")
 
 
@@ -154,7 +156,14 @@ def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
         "save_file(dict(m.state_dict()), str(Path(sys.argv[2]) / f'rank{rank.rank}.safetensors'))"
     )
     (tmp_path / "two.py").write_text(code)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(tmp_path / "two.py")]
+    launch = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node=2",
+        str(tmp_path / "two.py"),
+    ]
     subprocess.run([*launch, str(Path(__file__).parent), str(tmp_path)], check=True, capture_output=True, timeout=300)
     from safetensors.torch import load_file
 

@@ -99,7 +99,9 @@ def _show_plan(recipe: Recipe, runs_dir: Path, device: str, as_json: bool) -> No
 
     materials = Materials.of(recipe, provenance.device(device))
     stages = {
-        each.method: plan(each, materials, _store(runs_dir, dry=True)) for each in (recipe.of_reference(), recipe) if each
+        each.method: plan(each, materials, _store(runs_dir, dry=True))
+        for each in (recipe.of_reference(), recipe)
+        if each
     }
     if as_json:
         rows = {

@@ -80,5 +80,7 @@ class MiniInception(nn.Module):
             state = load_file(folder / "model.safetensors")
             net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
         except Exception as err:  # safetensors, json and torch each have their own errors; all mean the same here
-            raise WeightsError(f"{folder} holds no readable inception network ({err}); reinstall or retrain it") from err
+            raise WeightsError(
+                f"{folder} holds no readable inception network ({err}); reinstall or retrain it"
+            ) from err
         return net.eval()

@@ -6,6 +6,7 @@ Nothing is fetched unless the user names a hub id or sets APTP_BENCH_ALLOW_DOWNL
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -119,6 +120,9 @@ def quiet() -> Iterator[None]:
             if log.is_progress_bar_enabled():
                 undo.callback(log.enable_progress_bar)
             log.disable_progress_bar()
+        sentences = logging.getLogger("sentence_transformers")
+        undo.callback(sentences.setLevel, sentences.level)
+        sentences.setLevel(logging.ERROR)
         yield
 
 

@@ -23,7 +23,9 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=PARTS, default=list(PARTS), help="train these parts only")
     parser.add_argument("--unet-steps", type=int, default=unet.RECIPE.steps, help="length of the U-Net's training")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--ship", action="store_true", help="write what is trained into aptp_bench/assets and measure it")
+    parser.add_argument(
+        "--ship", action="store_true", help="write what is trained into aptp_bench/assets and measure it"
+    )
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     # bf16 products with float32 sums: 1.8 times as fast on CPUs with AMX, and harmless at these sizes

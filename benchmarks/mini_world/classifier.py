@@ -49,4 +49,7 @@ def roughened(pictures: Tensor, generator: torch.Generator) -> Tensor:
 def accuracy(net: MiniInception, pictures: Tensor, labels: Tensor) -> dict[str, float]:
     """Share of right answers for each label; pictures: [n, 3, 32, 32] in [-1, 1], labels: [n, 4]."""
     scores = net.classify(pictures)
-    return {name: round(float((s.argmax(1) == labels[:, i]).float().mean()), 4) for i, (name, s) in enumerate(scores.items())}
+    return {
+        name: round(float((s.argmax(1) == labels[:, i]).float().mean()), 4)
+        for i, (name, s) in enumerate(scores.items())
+    }

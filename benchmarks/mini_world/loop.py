@@ -41,14 +41,18 @@ class Recipe:
         return self.lr * min(1.0, (step + 1) / self.warmup, max(0.0, falling))
 
 
-def fit(module: nn.Module, loss: Loss, recipe: Recipe, folder: Path, watch: Callable[[int], dict] | None = None) -> nn.Module:
+def fit(
+    module: nn.Module, loss: Loss, recipe: Recipe, folder: Path, watch: Callable[[int], dict] | None = None
+) -> nn.Module:
     """Train in place and return the module holding the averaged weights. Goes on from `folder`'s checkpoint if there is one.
 
     loss(step, generator): a dict with key "loss"; the generator is seeded by (seed, step), so that a resumed training equals
     an unbroken one. watch(step): figures to log, called at every checkpoint with the averaged weights in place.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    optimiser = torch.optim.AdamW(module.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, betas=(0.9, 0.99))
+    optimiser = torch.optim.AdamW(
+        module.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, betas=(0.9, 0.99)
+    )
     average = {name: value.detach().clone() for name, value in module.state_dict().items()}
     first = _restore(folder / "state.safetensors", module, optimiser, average)
     started, module_generator = time.time(), torch.Generator()
@@ -66,7 +70,9 @@ def fit(module: nn.Module, loss: Loss, recipe: Recipe, folder: Path, watch: Call
         if (step + 1) % recipe.save_every == 0 or step + 1 == recipe.steps:
             _keep(folder / "state.safetensors", module, optimiser, average, step + 1)
             speed = (step + 1 - first) * recipe.batch / (time.time() - started)
-            line = {"step": step + 1, "per_s": round(speed, 1)} | {k: round(float(v.detach()), 4) for k, v in parts.items()}
+            line = {"step": step + 1, "per_s": round(speed, 1)} | {
+                k: round(float(v.detach()), 4) for k, v in parts.items()
+            }
             _log(folder, line | (_with(module, average, watch, step + 1) if watch else {}))
     module.load_state_dict(average)
     return module.eval()
@@ -100,7 +106,9 @@ def _with(module: nn.Module, average: dict[str, Tensor], watch: Callable[[int], 
         module.train()
 
 
-def _keep(file: Path, module: nn.Module, optimiser: torch.optim.Optimizer, average: dict[str, Tensor], step: int) -> None:
+def _keep(
+    file: Path, module: nn.Module, optimiser: torch.optim.Optimizer, average: dict[str, Tensor], step: int
+) -> None:
     tensors = {f"own.{k}": v for k, v in module.state_dict().items()} | {f"ema.{k}": v for k, v in average.items()}
     for index, moments in optimiser.state_dict()["state"].items():
         tensors |= {f"opt.{index}.{k}": torch.as_tensor(v) for k, v in moments.items()}

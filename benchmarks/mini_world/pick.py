@@ -70,7 +70,9 @@ def damaged(pictures: Tensor, strength: Tensor, generator: torch.Generator) -> T
     n, s = len(pictures), strength[:, None, None, None]
     shift = F.interpolate(torch.randn(n, 2, 6, 6, generator=generator), size=32, mode="bicubic", align_corners=True)
     base = F.affine_grid(torch.eye(2, 3).expand(n, 2, 3), [n, 3, 32, 32], align_corners=False)
-    warped = F.grid_sample(pictures, base + 0.15 * s * shift.permute(0, 2, 3, 1), padding_mode="border", align_corners=False)
+    warped = F.grid_sample(
+        pictures, base + 0.15 * s * shift.permute(0, 2, 3, 1), padding_mode="border", align_corners=False
+    )
     blurred = F.avg_pool2d(F.pad(warped, (2, 2, 2, 2), mode="replicate"), 5, stride=1)
     noise = torch.randn(pictures.shape, generator=generator)
     return (warped + 0.7 * s * (blurred - warped) + 0.1 * s * noise).clamp(-1, 1)

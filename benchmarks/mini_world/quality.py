@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from aptp_bench.benchmarks.mini_world.world import World
 
 IMAGES = 1_024
-STEPS, GUIDANCE = 25, 3.0
+STEPS, GUIDANCE = 25, 2.0
 
 
 def measure(world: World) -> dict[str, float]:
@@ -51,7 +51,9 @@ def generate(data: Scenes, number: int, batch: int = 128) -> Tensor:
     """Pictures [number, 3, 32, 32] in [-1, 1] for the first captions, by the shipped pipeline and its own sampler."""
     from diffusers import StableDiffusionPipeline
 
-    pipeline = StableDiffusionPipeline.from_pretrained(assets.path("stable_diffusion"), torch_dtype=torch.float32, safety_checker=None)
+    pipeline = StableDiffusionPipeline.from_pretrained(
+        assets.path("stable_diffusion"), torch_dtype=torch.float32, safety_checker=None
+    )
     pipeline.set_progress_bar_config(disable=True)
     pictures = []
     for start in range(0, number, batch):

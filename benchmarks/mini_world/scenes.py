@@ -13,7 +13,10 @@ from torch import Tensor
 
 from aptp_bench.data import scenes
 
-SPLITS = {"train": (1_001, 64_000), "val": (2_001, 4_096)}  # (seed, scenes of each world); no dataset the harness serves uses these seeds
+SPLITS = {
+    "train": (1_001, 64_000),
+    "val": (2_001, 4_096),
+}  # (seed, scenes of each world); no dataset the harness serves uses these seeds
 
 
 @dataclass(frozen=True)

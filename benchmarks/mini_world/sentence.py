@@ -19,7 +19,13 @@ from aptp_bench.benchmarks.mini_world.towers import phrased
 
 RECIPE = Recipe(steps=700, batch=128, lr=1e-3, ema=0.98, save_every=250, seed=5)
 WIDTH, LENGTH = 128, 48
-SPECIAL = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
+SPECIAL = {
+    "pad_token": "[PAD]",
+    "unk_token": "[UNK]",
+    "cls_token": "[CLS]",
+    "sep_token": "[SEP]",
+    "mask_token": "[MASK]",
+}
 # How alike two scenes are: the subject says most about a prompt, then the setting, then colour and count.
 WEIGHTS = torch.tensor([0.5, 0.25, 0.15, 0.1])
 SHARPNESS, TEMPERATURE = 12.0, 0.07

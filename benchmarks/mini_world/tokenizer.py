@@ -32,7 +32,7 @@ def learn(captions: Iterable[str]) -> CLIPTokenizer:
 
 def _as_clip(alphabet: list[str], merges: list[tuple[str, str]]) -> CLIPTokenizer:
     words = alphabet + [letter + "</w>" for letter in alphabet] + ["".join(pair) for pair in merges]
-    words = list(dict.fromkeys(words)) + [START, END]
+    words = [*dict.fromkeys(words), START, END]
     with tempfile.TemporaryDirectory() as folder:
         vocab, rules = Path(folder, "vocab.json"), Path(folder, "merges.txt")
         vocab.write_text(json.dumps({word: index for index, word in enumerate(words)}), encoding="utf-8")

@@ -28,12 +28,19 @@ class Towers(nn.Module):
 
     def __init__(self, tokenizer: CLIPTokenizer, patch: int, layers: int) -> None:
         super().__init__()
-        shape = {"hidden_size": WIDTH, "intermediate_size": 4 * WIDTH, "num_attention_heads": 4, "projection_dim": WIDTH}
+        shape = {
+            "hidden_size": WIDTH,
+            "intermediate_size": 4 * WIDTH,
+            "num_attention_heads": 4,
+            "projection_dim": WIDTH,
+        }
         ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
         text = CLIPTextConfig(vocab_size=len(tokenizer), max_position_embeddings=LENGTH, num_hidden_layers=layers,
                               pad_token_id=tokenizer.pad_token_id, **ends, **shape)  # fmt: skip
         vision = CLIPVisionConfig(image_size=32, patch_size=patch, num_hidden_layers=layers, **shape)
-        self.clip = CLIPModel(CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=WIDTH))
+        self.clip = CLIPModel(
+            CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=WIDTH)
+        )
         self.heads = nn.ModuleDict({name: nn.Linear(WIDTH, classes) for name, classes in LABELS.items()})
 
     def forward(self, pixels: Tensor, tokens: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -59,7 +66,9 @@ def phrased(data: Scenes, index: Tensor, generator: torch.Generator) -> list[str
     return [data.captions[i][int(r * len(data.captions[i]))] for i, r in zip(index.tolist(), rolls, strict=True)]
 
 
-def train(data: Scenes, held_out: Scenes, tokenizer: CLIPTokenizer, folder: Path, recipe: Recipe, patch: int) -> CLIPModel:
+def train(
+    data: Scenes, held_out: Scenes, tokenizer: CLIPTokenizer, folder: Path, recipe: Recipe, patch: int
+) -> CLIPModel:
     """Train the two towers; returns the CLIPModel with the averaged weights."""
     torch.manual_seed(recipe.seed)
     towers = Towers(tokenizer, patch, layers=3)
@@ -92,7 +101,9 @@ def contrast(image: Tensor, text: Tensor, scale: Tensor, labels: Tensor) -> Tens
 
 
 @torch.no_grad()
-def retrieval(clip: CLIPModel, tokenizer: CLIPTokenizer, data: Scenes, images: Tensor | None = None, ways: int = 32) -> float:
+def retrieval(
+    clip: CLIPModel, tokenizer: CLIPTokenizer, data: Scenes, images: Tensor | None = None, ways: int = 32
+) -> float:
     """Share of images whose own caption is ranked first among `ways`; images: float [n, 3, 32, 32] in [-1, 1], default the first 512."""
     images = data.pixels(torch.arange(512)) if images is None else images
     captions = [data.captions[i][0] for i in range(len(images))]

@@ -21,7 +21,7 @@ from aptp_bench.models.inception import MiniInception
 
 RECIPE = Recipe(steps=4_500, batch=64, lr=1e-3, warmup=300, ema=0.9985, save_every=250, seed=4)
 UNCONDITIONAL = 0.1  # share of the prompts that are emptied in training, for classifier-free guidance
-GUIDANCE = 3.0
+GUIDANCE = 2.0
 
 
 def network() -> UNet2DConditionModel:
@@ -62,7 +62,9 @@ class Eyes:
 
 
 @torch.no_grad()
-def encode(data: Scenes, vae: AutoencoderKL, text: CLIPTextModel, tokenizer: CLIPTokenizer, file: Path) -> dict[str, Tensor]:
+def encode(
+    data: Scenes, vae: AutoencoderKL, text: CLIPTextModel, tokenizer: CLIPTokenizer, file: Path
+) -> dict[str, Tensor]:
     """Latents [n, 4, 8, 8], text embeddings [n, LENGTH, 128] and the empty one, float16; computed once and kept in `file`."""
     if not file.exists():
         latents, embedded = [], []

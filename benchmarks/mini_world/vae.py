@@ -14,7 +14,7 @@ from aptp_bench.benchmarks.mini_world.scenes import Scenes
 
 RECIPE = Recipe(steps=2_200, batch=32, lr=2e-3, cooldown=0.3, ema=0.99, save_every=250)
 # The latents are settled by then; the decoder alone goes on learning, on latents as rough as a denoiser makes them.
-DECODER = Recipe(steps=3_000, batch=32, lr=1.5e-3, cooldown=0.3, ema=0.995, save_every=500, seed=7)
+DECODER = Recipe(steps=1_600, batch=32, lr=1.5e-3, cooldown=0.3, ema=0.995, save_every=500, seed=7)
 ROUGHNESS = 0.1  # deviation of the noise on standardised latents
 EDGES = 1.0  # weight of the error in neighbour differences: outlines are what makes a 32-pixel picture readable
 KL = 1e-5

@@ -43,7 +43,9 @@ class World:
 
     def train_tokenizer(self) -> None:
         """Learn the merges."""
-        tokenizer.learn(c for phrasings in self.train.captions for c in phrasings).save_pretrained(self.work / "tokenizer")
+        tokenizer.learn(c for phrasings in self.train.captions for c in phrasings).save_pretrained(
+            self.work / "tokenizer"
+        )
 
     def train_text_encoder(self) -> None:
         """Towers whose text half becomes Stable Diffusion's."""

@@ -1,7 +1,7 @@
 """APTP: prompts are routed to experts that were pruned for prompts like them.
 
-Paper: Ganjdanesh, Shirkavand, Gao, Huang, "Not All Prompts Are Made Equal: Prompt-based Pruning of Text-to-Image Diffusion Models",
-ICLR 2025, arXiv:2406.12042.
+Paper: Ganjdanesh, Shirkavand, Gao, Huang, "Not All Prompts Are Made Equal: Prompt-based Pruning of Text-to-Image
+Diffusion Models", ICLR 2025, arXiv:2406.12042.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ __all__ = ["APTP", "APTPConfig"]
 
 
 class APTP(Method):
-    """N experts and a learned router: similar prompts share an architecture, and the mean over prompts meets the budget."""
+    """N experts and a learned router.
+
+    Similar prompts share an architecture, and the mean over prompts meets the budget.
+    """
 
     name = "aptp"
     paper = "Ganjdanesh et al., ICLR 2025, arXiv:2406.12042"
@@ -44,7 +47,10 @@ class APTP(Method):
             encoder.check(self.config.encoder or encoder.default(scale))
 
     def prune(self, job: Job) -> Mixture:
-        """Search, land on the budget, cut. Raises BudgetError if the budget cannot be met, TrainingError if the search diverges."""
+        """Search, land on the budget, cut.
+
+        Raises BudgetError if the budget cannot be met, TrainingError if the search diverges.
+        """
         from aptp_bench.methods.aptp.pruning import prune  # imported late: torch is not needed to list methods
 
         return prune(job, self.config)

@@ -1,4 +1,7 @@
-"""The settings of APTP. What the paper leaves open, or does otherwise than its public code, is an option; its help says who does what."""
+"""The settings of APTP. What the paper leaves open, or does otherwise than its public code, is an option.
+
+Its help says who does what.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,20 @@ from aptp_bench.plugins import PluginConfig
 
 
 class APTPConfig(PluginConfig):
-    """Defaults reproduce the paper; where its text is silent they follow the authors' code (rezashkv/diffusion_pruning)."""
+    """Defaults reproduce the paper.
+
+    Where its text is silent they follow the authors' code (rezashkv/diffusion_pruning).
+    """
 
     # the mixture
     experts: int = Field(
-        8, ge=1, description="N, number of experts; paper: 8 on COCO, 16 or 8 on CC3M, 4, 8, 12 in an ablation"
+        8,
+        ge=1,
+        description="N, number of experts; paper: 8 on COCO, 16 or 8 on CC3M, 4, 8, 12 in an ablation",
     )
     uni_arch: bool = Field(
-        False, description="Uni-Arch baseline of Table 3: one learned code, no router; `experts` is ignored"
+        False,
+        description="Uni-Arch baseline of Table 3: one learned code, no router; `experts` is ignored",
     )
     encoder: str | None = Field(
         None,
@@ -29,15 +38,16 @@ class APTPConfig(PluginConfig):
     temperature: float = Field(0.4, gt=0, description="gamma of eq. 9; paper 0.4")
     noise: Literal["gumbel", "logistic"] = Field(
         "gumbel",
-        description="gumbel: one Gumbel(0, 1) sample, as printed and in the code, P(gate > 0.5) = 1 - exp(-exp(logit)); "
-        "logistic: what the claimed Bernoulli(sigmoid(logit)) needs",
+        description="gumbel: one Gumbel(0, 1) sample (paper, authors), P(gate > 0.5) = 1 - exp(-exp(logit)); logistic: "
+        "what the claimed Bernoulli(sigmoid(logit)) needs",
     )
     offset: float = Field(
         3.0,
         description="added to every width and depth logit so that gates start open; authors 3, not in the paper (0)",
     )
     gates: Literal["soft", "straight_through"] = Field(
-        "soft", description="soft: relaxed gates act (paper, authors); straight_through: 0/1 forward, relaxed backward"
+        "soft",
+        description="soft: relaxed gates act (paper, authors); straight_through: 0/1 forward, relaxed backward",
     )
     placement: Literal["consumer", "before_norm"] = Field(
         "consumer",
@@ -46,56 +56,67 @@ class APTPConfig(PluginConfig):
     )
     depth_gates: Literal["independent", "nested"] = Field(
         "independent",
-        description="independent: one Bernoulli gate each (paper, eq. 9); nested: softmax accumulated along depth_order, so that depth units "
-        "close in a fixed order (authors)",
+        description="independent: one Bernoulli gate each (paper, eq. 9); nested: softmax accumulated along "
+        "depth_order, so that depth units close in a fixed order (authors)",
     )
     depth_order: tuple[int, ...] = Field(
         (),
-        description="nested depth gates from the last to close to the first, by index; empty: from the outside of the U-Net in (authors)",
+        description="nested depth gates from the last to close to the first, by index; empty: from the outside of the "
+        "U-Net in (authors)",
     )
     guard: bool = Field(
         True,
-        description="keep the first gate open in training where a layer would close wholly (authors); the cut always does",
+        description="keep the first gate open in training where a layer would close wholly (authors); the cut always "
+        "does",
     )
     threshold: float = Field(
-        0.5, gt=0, lt=1, description="gate without noise from which a unit is kept; authors 0.5, not in the paper"
+        0.5,
+        gt=0,
+        lt=1,
+        description="gate without noise from which a unit is kept; authors 0.5, not in the paper",
     )
 
     # routing
     transport: bool = Field(
-        True, description="optimal transport in training (eqs. 5-8); off: nearest code, row 2 of Table 3"
+        True,
+        description="optimal transport in training (eqs. 5-8); off: nearest code, row 2 of Table 3",
     )
     transport_eps: float = Field(0.05, gt=0, description="entropy weight of eq. 5; paper 0.05")
     transport_iterations: int = Field(3, ge=1, description="Sinkhorn iterations; paper 3")
     similarity: Literal["cosine_gates", "cosine_logits", "inner"] = Field(
         "cosine_gates",
-        description="cosine_gates: cosine of relaxed gates, layers scaled by 1/sqrt(width), widths times their depth gate (authors), without "
-        "noise at test; cosine_logits: cosine of logits, eq. 22 in training too; inner: eq. 5 as printed, eq. 22 at test",
+        description="cosine_gates: cosine of relaxed gates, layers scaled by 1/sqrt(width), widths times their depth "
+        "gate (authors), without noise at test; cosine_logits: cosine of logits, eq. 22 in training too; "
+        "inner: eq. 5 as printed, eq. 22 at test",
     )
     batch_scope: Literal["global", "local"] = Field(
         "global",
-        description="whether transport and the contrastive matrix span the whole batch (authors) or each part of it (process, accumulation); "
-        "the paper does not say",
+        description="whether transport and the contrastive matrix span the whole batch (authors) or each part of it "
+        "(process, accumulation); the paper does not say",
     )
     init: Literal["orthogonal", "predicted", "random"] = Field(
         "orthogonal",
-        description="codes after the warm-up: orthogonal rows (authors); predicted: embeddings of prompts far apart; random: normal; "
-        "the paper does not say",
+        description="codes after the warm-up: orthogonal rows (authors); predicted: embeddings of prompts far apart; "
+        "random: normal; the paper does not say",
     )
     link: Literal["none", "assignment"] = Field(
         "none",
-        description="how transport reaches the predictor in stage 1b; none: not at all, eta sees the contrastive loss only (paper, authors); "
-        "assignment: cross-entropy of the routing towards the plan, as in SwAV",
+        description="how transport reaches the predictor in stage 1b; none: not at all, eta sees the contrastive loss "
+        "only (paper, authors); assignment: cross-entropy of the routing towards the plan, as in SwAV",
     )
     link_weight: float = Field(1.0, ge=0, description="weight of the assignment link; ours")
     align_steps: int = Field(
         300,
         ge=0,
-        description="steps that fit the predictor to the plan over all training prompts if, after stage 1b, eq. 22 leaves an expert with less "
-        "than align_below of them; no network is run; 0: never. Ours: the paper's rule gives no such guarantee",
+        description="steps that fit the predictor to the plan over all training prompts if, after stage 1b, eq. 22 "
+        "leaves an expert with less than align_below of them; no network is run; 0: never. Ours: the "
+        "paper's rule gives no such guarantee",
     )
     align_below: float = Field(
-        0.1, ge=0, lt=1, description="smallest share of the prompts, in parts of 1/N, that is left as it is"
+        0.1,
+        ge=0,
+        lt=1,
+        description="smallest share of the prompts, in parts of 1/N, that is left as it is",
     )
     align_lr: float = Field(1e-2, gt=0, description="learning rate of the alignment; ours")
 
@@ -110,52 +131,66 @@ class APTPConfig(PluginConfig):
     resource_weight: float = Field(2.0, ge=0, description="lambda_res; paper 2.0")
     resource_on: Literal["total", "prunable"] = Field(
         "total",
-        description="eq. 26 on the MACs of the whole network (paper) or of what can be pruned, with the target adjusted (authors)",
+        description="total: eq. 26 on the MACs of the whole network (paper); prunable: of what gates touch, target "
+        "adjusted (authors)",
     )
     distillation: bool = Field(True, description="whether eq. 29 is part of the objective; off: rows 1-3 of Table 3")
     output_weight: float = Field(0.2, ge=0, description="weight of output distillation; paper and authors 0.2")
     block_weight: float = Field(0.2, ge=0, description="weight of block distillation; paper and authors 0.2")
     blocks: Literal["mean", "sum", "norm"] = Field(
         "mean",
-        description="eq. 28: mean over blocks of mean squared errors (authors), their sum, or the sum of squared norms as printed",
+        description="eq. 28: mean over blocks of mean squared errors (authors), their sum, or the sum of squared norms "
+        "as printed",
     )
     max_weight: float = Field(
-        0.1, ge=0, description="weight of 1 - largest ratio in the batch; authors 0.1, not in the paper (0)"
+        0.1,
+        ge=0,
+        description="weight of 1 - largest ratio in the batch; authors 0.1, not in the paper (0)",
     )
     std_weight: float = Field(
-        0.1, ge=0, description="weight of minus the ratios' standard deviation; authors 0.1, not in the paper (0)"
+        0.1,
+        ge=0,
+        description="weight of minus the ratios' standard deviation; authors 0.1, not in the paper (0)",
     )
     snr_gamma: float | None = Field(
-        5.0, gt=0, description="Min-SNR gamma of the denoising loss; authors 5; None: unweighted (paper)"
+        5.0,
+        gt=0,
+        description="Min-SNR gamma of the denoising loss; authors 5; None: unweighted (paper)",
     )
 
     # schedule
     warmup_steps: int = Field(500, ge=0, description="stage 1a, predictor alone; paper 500")
     joint_steps: int = Field(
-        2500, ge=0, description="stage 1b, predictor and codes; paper 2500 (the authors' COCO config: 4500)"
+        2500,
+        ge=0,
+        description="stage 1b, predictor and codes; paper 2500 (the authors' COCO config: 4500)",
     )
     batch: int = Field(1024, ge=2, description="pairs of a step over all processes and parts; paper 1024 = 16 x 64")
     accumulate: int = Field(
-        1, ge=1, description="parts in which a process computes its share of the batch; 16 for one 64-pair device"
+        1,
+        ge=1,
+        description="parts in which a process computes its share of the batch; 16 for one 64-pair device",
     )
     lr: float = Field(2e-4, gt=0, description="learning rate of AdamW for both modules; paper 2e-4")
     lr_scale: Literal["sqrt_batch", "none"] = Field(
         "sqrt_batch",
-        description="sqrt_batch: lr times the root of the batch (authors' scale_lr), 6.4e-3 at 1024; none: as printed, with which AdamW can "
-        "move a logit by 0.5 in 2500 steps and no gate that starts open closes",
+        description="sqrt_batch: lr times the root of the batch (authors' scale_lr), 6.4e-3 at 1024; none: as printed, "
+        "with which AdamW can move a logit by 0.5 in 2500 steps and no gate that starts open closes",
     )
     lr_warmup: int = Field(100, ge=0, description="steps of linear warm-up of each stage; paper 100")
     weight_decay: float = Field(0.0, ge=0, description="weight decay; authors 0, not in the paper")
     precision: Literal["float32", "bfloat16"] = Field(
-        "float32", description="autocast type of the U-Net; authors float32"
+        "float32",
+        description="autocast type of the U-Net; authors float32",
     )
     checkpoint_every: int = Field(50, ge=1, description="steps between two checkpoints")
 
     # after training
     landing: Literal["shift", "none"] = Field(
         "shift",
-        description="shift: move the threshold, one for all codes, to where the load-weighted mean of the experts meets the budget; "
-        "none: cut at `threshold` and refuse if that misses. Ours: soft and hard costs differ, and the paper gives no rule",
+        description="shift: move the threshold, one for all codes, to where the load-weighted mean of the experts is "
+        "the budget; none: cut at `threshold` and refuse if that misses. Ours: soft and hard costs differ, "
+        "and the paper gives no rule",
     )
 
     @model_validator(mode="after")

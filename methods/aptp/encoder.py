@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from aptp_bench.assets import path as asset
 from aptp_bench.errors import WeightsError
+from aptp_bench.models import weights
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 EMBEDDED = "embedded:sentence_encoder"
 PAPER = "sentence-transformers/all-mpnet-base-v2"  # named by the authors' code, not by the paper
+BATCH = 256  # prompts encoded at once
+FILES = ("*.json", "*.txt", "*/*.json", "model.safetensors", "*/model.safetensors")
 
 
 def default(scale: str) -> str:
@@ -25,50 +28,58 @@ def default(scale: str) -> str:
     return PAPER if scale == "paper" else EMBEDDED
 
 
-def check(name: str) -> None:
-    """Raise WeightsError if the encoder cannot be had; an embedded one is only looked for, others are loaded."""
-    if name.startswith("embedded:"):
-        asset(name.partition(":")[2])
-    else:
-        _model(name)
-
-
 class PromptEncoder:
-    """Prompts -> z. `name`: a hub id, a folder, or an embedded model."""
+    """Prompts -> z. `name`: an embedded model, a folder, or a hub id; device: a GPU if there is one, unless told."""
 
-    def __init__(self, name: str, device: torch.device | str = "cpu") -> None:
-        self.name, self.device = name, torch.device(device)
+    def __init__(self, name: str, device: torch.device | str | None = None) -> None:
+        self.name = name
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
     def __call__(self, prompts: Sequence[str]) -> Tensor:
-        """n prompts -> z [n, d], float32 on the CPU; each text is encoded once. Raises WeightsError if the model cannot be loaded."""
+        """n prompts -> z [n, d], float32 on the CPU; each text is encoded once.
+
+        Raises WeightsError if the model is not there or cannot be read.
+        """
         unique = {prompt: i for i, prompt in enumerate(dict.fromkeys(prompts))}
-        model = _model(self.name).to(self.device)
-        z = model.encode(list(unique), convert_to_tensor=True, show_progress_bar=False).float().cpu()
+        model = _model(_folder(self.name)).to(self.device)
+        z = model.encode(list(unique), batch_size=BATCH, convert_to_tensor=True, show_progress_bar=False).float().cpu()
         return z[[unique[prompt] for prompt in prompts]].clone()
 
-    @property
-    def width(self) -> int:
-        """d: 768 for the paper's."""
-        return self(["width"]).shape[1]
-
     def digest(self) -> str:
-        """sha256 over the names and values of the weights: routes of another encoder mean nothing."""
-        whole = hashlib.sha256()
-        for name, tensor in sorted(_model(self.name).state_dict().items()):
-            whole.update(name.encode())
-            whole.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
-        return whole.hexdigest()
+        """sha256 of the weights: under another encoder a saved route means nothing."""
+        return weights.digest(_folder(self.name))
+
+
+def check(name: str) -> None:
+    """Raise WeightsError if the encoder is not at hand; it is looked for, not loaded."""
+    _folder(name)
+
+
+def _folder(name: str) -> Path:
+    if name.startswith("embedded:"):
+        return asset(name.partition(":")[2])
+    fix = f"fetch it (APTP_BENCH_ALLOW_DOWNLOAD=1) or name a folder: --set encoder=FOLDER (asked for: {name})"
+    local = Path(name).expanduser()
+    if local.is_dir():
+        return local
+    return weights.find(name.rpartition("/")[2], None, [name], FILES, fix)
 
 
 @cache
-def _model(name: str) -> SentenceTransformer:
+def _model(folder: Path) -> SentenceTransformer:
     from sentence_transformers import SentenceTransformer
 
-    source: Any = str(asset(name.partition(":")[2])) if name.startswith("embedded:") else name
     try:
-        return SentenceTransformer(source, device="cpu").eval().requires_grad_(False)
-    except (OSError, ValueError) as err:
-        first = str(err).splitlines()[0]
+        with weights.quiet():
+            model = SentenceTransformer(
+                str(folder),
+                device="cpu",
+                local_files_only=True,
+                model_kwargs={"use_safetensors": True, "torch_dtype": torch.float32},
+            )
+    except Exception as err:  # each module of a SentenceTransformer has its own errors; all mean the same here
+        reason = weights.first_line(err)
         raise WeightsError(
-            f"the prompt encoder '{name}' cannot be loaded ({first}); give a folder: --set encoder=FOLDER"
+            f"{folder} holds no readable SentenceTransformer ({reason}); fetch or save it again"
         ) from err
+    return model.float().eval().requires_grad_(False)

@@ -1,7 +1,8 @@
 """From trained codes to experts: which units each code keeps, so that the mixture meets its budget.
 
-The paper thresholds nothing in print. A gate without noise is open from 0.5 on; but the budget was met by soft gates under noise, so
-the experts cut at 0.5 can miss it. Landing (ours) moves that threshold, one for all codes, until the load-weighted mean fits.
+The paper thresholds nothing in print. A gate without noise is open from 0.5 on; but the budget was met by soft gates
+under noise, so the experts cut at 0.5 can miss it. Landing (ours) moves that threshold, one for all codes, until the
+load-weighted mean fits.
 """
 
 from __future__ import annotations
@@ -21,13 +22,15 @@ from aptp_bench.models.gates import GateSpace, guarded
 ROUNDING = 1e-9  # of the dense MACs: the dense network meets a budget of 1
 CLOSE = 2e-4  # of the dense MACs: no gate is flipped for less
 FLIPS = 50  # single gates flipped at most
+NEAR = 2000  # gates around the threshold that may be flipped
 
 
 @dataclass(frozen=True)
 class Landed:
     """Hard decisions keep: bool [N, D]; ratios: [N] share of the dense MACs; mean: load-weighted; how it was reached.
 
-    threshold: the logit from which a unit is kept; plain: the mean at the threshold that was asked for; flips: single gates changed.
+    threshold: the logit from which a unit is kept; plain: the mean at the threshold that was asked for; flips: single
+    gates changed.
     """
 
     keep: Tensor
@@ -48,7 +51,9 @@ def binarised(logits: Tensor, threshold: float, space: GateSpace) -> Tensor:
     return guarded(logits >= threshold, space)
 
 
-def land(logits: Tensor, loads: Tensor, cost: Cost, budget: Budget, threshold: float = 0.0, shift: bool = True) -> Landed:
+def land(
+    logits: Tensor, loads: Tensor, cost: Cost, budget: Budget, threshold: float = 0.0, shift: bool = True
+) -> Landed:
     """Cut codes (effective logits [N, D]) so that sum_i loads_i MACs_i meets the budget. loads: [N], sums to 1.
 
     Raises BudgetError if no threshold comes within the tolerance, or if `shift` is off and the given one does not.
@@ -84,7 +89,7 @@ class _Try:
         return float((self.loads * self.cost.ratio(self.keep)).sum())
 
     def changes(self, order: Tensor) -> Tensor:
-        """What flipping each gate of `order` (flat indices, [K]) alone would add to the mean, [K]; infinite if a layer closed."""
+        """What flipping each gate of `order` (flat indices, [K]) alone adds to the mean; inf if it shuts a layer."""
         experts, gates = order // self.keep.shape[1], order % self.keep.shape[1]
         rows = self.keep[experts]
         rows[torch.arange(len(order)), gates] ^= True
@@ -113,7 +118,7 @@ def _lowest(logits: Tensor, fits: Callable[[float], bool]) -> float:
 
 def _nudged(landed: _Try, logits: Tensor, aim: float) -> tuple[_Try, int]:
     """Flip single gates, those nearest the threshold first, while that brings the mean nearer to `aim`."""
-    order = (logits - landed.threshold).abs().flatten().argsort()
+    order = (logits - landed.threshold).abs().flatten().argsort()[:NEAR]
     for flips in range(FLIPS):
         gap = landed.mean - aim
         if abs(gap) <= CLOSE:
@@ -128,7 +133,7 @@ def _nudged(landed: _Try, logits: Tensor, aim: float) -> tuple[_Try, int]:
 
 
 def _missed(landed: Landed, cost: Cost, budget: Budget, shift: bool) -> str:
-    reached = f"APTP's experts cost {landed.mean:.4f} of the dense MACs ({budget.convention}) for a budget of {budget.ratio:g}"
+    reached = f"APTP's experts cost {landed.mean:.4f} of the dense MACs ({budget.convention}), not {budget.ratio:g}"
     if not shift:
         return f"{reached}; use landing=shift, or train longer"
     leanest = float(cost.ratio(guarded(torch.zeros(cost.space.size, dtype=torch.bool), cost.space)))

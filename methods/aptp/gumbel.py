@@ -1,4 +1,7 @@
-"""Relaxed gates: logits -> numbers in (0, 1) that are nearly 0 or 1 (APTP, arXiv:2406.12042, eq. 9), and the depth gates' fixed order."""
+"""Relaxed gates (APTP, arXiv:2406.12042, eq. 9): logits -> numbers in (0, 1) that are nearly 0 or 1.
+
+Beside them the fixed order in which the authors' code closes depth gates.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,10 @@ def draw(kind: Noise, shape: tuple[int, ...], generator: torch.Generator) -> Ten
 
 
 def outside_in(n: int) -> tuple[int, ...]:
-    """The authors' order of n depth gates, from the last to close: pairs of the last and of the first blocks, going inwards."""
+    """The authors' order of n depth gates, from the last to close.
+
+    Pairs of the last and of the first blocks, going inwards.
+    """
 
     def rank(i: int) -> tuple[int, bool, int]:
         near = min(i, n - 1 - i)
@@ -37,11 +43,11 @@ def outside_in(n: int) -> tuple[int, ...]:
 
 
 def nested(logits: Tensor, order: tuple[int, ...]) -> Tensor:
-    """Depth logits [..., M] -> logits [..., M] that fall along `order`: softmax, accumulated from the end, as a logit again.
+    """Depth logits [..., M] -> logits [..., M] that fall along `order`: softmax, accumulated from the end, as a logit.
 
-    The first unit of the order has share 1 and stays open; the last has its own share of the softmax only and closes first.
+    The first unit of the order has share 1 and stays open; the last has only its own share and closes first.
     """
-    at = torch.tensor(order, device=logits.device)
+    at = torch.tensor(order, device=logits.device) % logits.shape[-1]  # the authors write orders from both ends
     shares = torch.softmax(logits[..., at], dim=-1).flip(-1).cumsum(-1).flip(-1).clamp(EDGE, 1.0 - EDGE)
     return torch.zeros_like(logits).index_copy(-1, at, torch.logit(shares))
 

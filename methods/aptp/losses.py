@@ -1,4 +1,7 @@
-"""The terms of APTP's objective that are its own: contrastive (eqs. 13, 14), budget (eq. 26) and the mean over experts (eq. 15)."""
+"""What APTP's objective adds to denoising and distillation (arXiv:2406.12042).
+
+The contrastive term (eqs. 13, 14), the budget term (eq. 26) and the mean over experts (eq. 15).
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,9 @@ LOG_EDGE = -1e-6  # log s of the diagonal rounds to 0, where log(1 - s) is infin
 def contrastive(
     prompts: Tensor, gates: Tensor, tau: float = 0.03, reduction: Literal["mean", "rows"] = "mean"
 ) -> Tensor:
-    """Eq. 13 with the minus sign that its text needs: binary cross-entropy of architecture towards prompt similarities, scalar.
+    """Eq. 13 with the minus sign that its text needs.
+
+    Binary cross-entropy of architecture towards prompt similarities, scalar.
 
     prompts: z [B, d], no gradient; gates: e' [B, D]. Never negative; least, the entropy of r, where s = r.
     """

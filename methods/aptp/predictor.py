@@ -1,4 +1,4 @@
-"""What the pruning stage trains: the architecture predictor (eta, one linear layer) and the architecture codes (eq. 4)."""
+"""What the pruning stage trains: the architecture predictor (eq. 4, one linear layer) and the architecture codes."""
 
 from __future__ import annotations
 
@@ -52,7 +52,10 @@ def orthogonal(rows: int, columns: int, generator: torch.Generator) -> Tensor:
 
 
 def spread(points: Tensor, n: int, generator: torch.Generator) -> Tensor:
-    """Indices [n] of points far apart: a random first, then each drawn by its squared distance to the chosen (k-means++)."""
+    """Indices [n] of points far apart.
+
+    A random first, then each drawn by its squared distance to the chosen (k-means++).
+    """
     points = points.detach().cpu()
     chosen = [int(torch.randint(len(points), (1,), generator=generator))]
     while len(chosen) < n:

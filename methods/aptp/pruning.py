@@ -45,9 +45,7 @@ def prune(job: Job, config: APTPConfig) -> Mixture:
     landed = _landed(search, routes)
     order = landed.ratios.argsort()
     routes = order.argsort()[routes]
-    landed = Landed(
-        landed.keep[order], landed.ratios[order], landed.mean, landed.threshold, landed.plain, landed.flips
-    )
+    landed = replace(landed, keep=landed.keep[order], ratios=landed.ratios[order])
     unet, space = job.teacher.unet, search.gated.space
     experts = OnDemand(lambda i: cut(unet, space, landed.keep[i]), len(order))
     if encoder is None:
@@ -79,7 +77,7 @@ def searching(job: Job, config: APTPConfig, encoder: PromptEncoder | None) -> It
         yield Search(
             gated=gated,
             pairs=job.train,
-            prompts=prompts.to(job.device),
+            prompts=prompts,
             noising=Noising.of(job.teacher.scheduler),
             cost=Cost.of(unet, space, inputs, job.budget.convention),
             budget=job.budget,
@@ -103,7 +101,10 @@ def _run(search: Search, job: Job) -> Rows:
 
 
 def _aligned(search: Search, job: Job) -> Spread | None:
-    """Fit the predictor to the transport plan if eq. 22 leaves an expert (nearly) without prompts; the spread there was before."""
+    """Fit the predictor to the transport plan if eq. 22 leaves an expert (nearly) without prompts.
+
+    Returns the spread of the prompts before that, None if nothing was done.
+    """
     config, n = search.config, search.config.codes
     loads = torch.bincount(search.routes(), minlength=n)
     if not config.align_steps or n == 1 or int(loads.min()) >= max(1.0, config.align_below * len(search.pairs) / n):

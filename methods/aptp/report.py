@@ -1,4 +1,7 @@
-"""What can be said of a mixture without running it: cost, load and frequent words of every expert (APTP, arXiv:2406.12042, Tables 2 and 4)."""
+"""What can be said of a mixture without running it.
+
+Cost, load and frequent words of every expert (APTP, arXiv:2406.12042, Tables 2 and 4).
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,15 @@ from aptp_bench.methods.aptp.experts import Landed
 from aptp_bench.models.cost import Cost
 
 WORD = re.compile(r"[a-z]+(?:'[a-z]+)?")
-STOP = frozenset(
-    ["a", "about", "above", "after", "all", "along", "also", "an", "and", "another", "are", "around", "as", "at", "away", "back", "be", "because", "been", "before", "behind", "being", "below", "beneath", "beside", "between", "both", "but", "by", "can", "down", "during", "each", "few", "for", "from", "front", "full", "had", "has", "have", "he", "her", "here", "his", "how", "i", "in", "inside", "into", "is", "it", "its", "just", "large", "like", "little", "lot", "lots", "made", "many", "more", "most", "much", "near", "nearby", "new", "next", "no", "not", "of", "off", "on", "one", "onto", "or", "other", "our", "out", "outside", "over", "people's", "person's", "photo", "picture", "image", "several", "she", "side", "sits", "sitting", "small", "so", "some", "stands", "standing", "that", "the", "their", "them", "then", "there", "these", "they", "this", "those", "through", "to", "together", "top", "toward", "two", "under", "up", "upon", "very", "view", "was", "way", "were", "what", "when", "where", "which", "while", "who", "will", "with", "within", "you", "your"]
-)
+STOP_WORDS = """
+a about above after all along also an and another are around as at away back be because been before behind being below
+beneath beside between both but by can down during each few for from front full had has have he her here his how i in
+inside into is it its just large like little lot lots made many more most much near nearby new next no not of off on
+one onto or other our out outside over people's person's photo picture image several she side sits sitting small so
+some stands standing that the their them then there these they this those through to together top toward two under up
+upon very view was way were what when where which while who will with within you your
+"""
+STOP = frozenset(STOP_WORDS.split())
 
 
 class _Closed(BaseModel):
@@ -34,7 +43,10 @@ class ExpertReport(_Closed):
 
 
 class Spread(_Closed):
-    """How prompts are spread over experts: the number of equally loaded experts with the same entropy, and the largest share."""
+    """How prompts are spread over experts.
+
+    The number of equally loaded experts with the same entropy, and the largest share.
+    """
 
     effective: float
     largest: float
@@ -43,8 +55,8 @@ class Spread(_Closed):
 class Report(_Closed):
     """A mixture: the experts in order of their cost, and how the budget was met.
 
-    mean_ratio: load-weighted; plain_ratio: what the threshold that was asked for would have given; before_alignment: the spread that eq. 22
-    had after the search, None if nothing was aligned.
+    mean_ratio: load-weighted; plain_ratio: what the threshold that was asked for would have given; before_alignment:
+    the spread that eq. 22 had after the search, None if nothing was aligned.
     """
 
     convention: Convention

@@ -1,4 +1,7 @@
-"""APTP's router on disk and at work: prompt encoder, predictor, and the code with the greatest cosine (arXiv:2406.12042, eq. 22)."""
+"""APTP's router on disk and at work.
+
+Prompt encoder, predictor, and the code with the greatest cosine (arXiv:2406.12042, eq. 22).
+"""
 
 from __future__ import annotations
 
@@ -87,7 +90,10 @@ class CosineRouter(Router):
 
     @classmethod
     def load(cls, folder: Path) -> CosineRouter:
-        """The router saved in `folder`, on the CPU. Raises CheckpointError, also if its prompt encoder has other weights now."""
+        """The router saved in `folder`, on the CPU.
+
+        Raises CheckpointError, also if its prompt encoder has other weights now.
+        """
         try:
             state = _State.model_validate_json((folder / STATE).read_text(encoding="utf-8"))
             routing = _routing(state, load_file(folder / TENSORS))

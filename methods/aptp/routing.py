@@ -1,4 +1,7 @@
-"""The map from a prompt's embedding to a code (APTP, arXiv:2406.12042, eqs. 4, 22): one definition for training, splitting and serving."""
+"""The map from a prompt's embedding to a code (APTP, arXiv:2406.12042, eqs. 4, 22).
+
+One definition for training, splitting and serving.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,9 @@ class Routing:
     similarity: Similarity
 
     def scores(self, prompts: Tensor) -> Tensor:
-        """z [B, d] -> S [N, B] of eq. 22: no noise, no batch effect; differentiable in eta, the codes are taken as they are.
+        """z [B, d] -> S [N, B] of eq. 22: no noise, no batch effect.
+
+        Differentiable in eta, the codes are taken as they are.
 
         Float64: gates that are nearly all open have cosines that float32 cannot tell apart.
         """
@@ -37,4 +42,5 @@ class Routing:
         """z [n, d] -> code of each prompt, int64 [n], on the CPU."""
         if len(self.architect.codes) == 1:
             return torch.zeros(len(prompts), dtype=torch.long)
-        return torch.cat([nearest(self.scores(rows)) for rows in prompts.split(ROWS)]).cpu()
+        device = self.architect.codes.device
+        return torch.cat([nearest(self.scores(rows.to(device))) for rows in prompts.split(ROWS)]).cpu()

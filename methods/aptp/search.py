@@ -1,6 +1,6 @@
-"""The pruning stage: warm-up of the predictor (1a), then predictor and codes together (1b). The U-Net is frozen throughout.
+"""The pruning stage: warm-up of the predictor (1a), then predictor and codes together (1b); the U-Net is frozen.
 
-Paper: APTP, arXiv:2406.12042, eq. 15 and Section 3.4; the reference for the order of things is the loss of each stage below.
+Paper: APTP, arXiv:2406.12042, eqs. 8, 12-15, 20-22, 26 and the schedule of its implementation details.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ from aptp_bench.training import Part
 
 @dataclass(frozen=True)
 class Sampled:
-    """What a step has drawn: the whole batch's pairs [B], their z [B, d], steps and noise; this part's rows; a generator for gates."""
+    """What a step has drawn for the whole batch: pairs [B], their z [B, d], steps and noise.
+
+    part: the share of the batch to compute; generator: for what else is drawn, the gates' noise.
+    """
 
     pairs: Tensor
     prompts: Tensor
@@ -39,7 +42,7 @@ class Sampled:
 
 @dataclass(frozen=True)
 class Search:
-    """The losses of both stages over one gated teacher. prompts: z of all training pairs, [n, d], on the device."""
+    """The losses of both stages over one gated teacher. prompts: z of all training pairs, [n, d], on the CPU."""
 
     gated: Gated
     pairs: Pairs
@@ -62,29 +65,22 @@ class Search:
         return {"loss": self._objective(terms), **terms, "ratio": ratios.mean()}
 
     def joint(self, step: int, generator: torch.Generator, part: Part) -> dict[str, Tensor]:
-        """Stage 1b, eq. 15: every sample runs under the code it is assigned. Trains the codes, and eta through eq. 13."""
+        """Stage 1b, eq. 15: every sample runs under its assigned code. Trains the codes, and eta by eq. 13."""
         at, codes = self._sample(generator, part), self.architect.codes
         code_gates = self.relaxation.gates(codes, generator)
         terms, assignment = self._routed(at, (codes, code_gates))
         acting = self._acting(code_gates)
         ratios = self._ratio(acting)
         loads = torch.bincount(assignment, minlength=len(codes)) / len(assignment)
+        mean = (loads * ratios).sum()
         weights = losses.expert_weights(assignment, len(codes)).to(codes)
-        terms |= self._network(at, acting[assignment], weights) | self._budget(
-            (loads * ratios).sum(), ratios[assignment]
-        )
-        return {
-            "loss": self._objective(terms),
-            **terms,
-            "ratio": (loads * ratios).sum(),
-            "loads": loads,
-            "ratios": ratios,
-        }
+        terms |= self._network(at, acting[assignment], weights) | self._budget(mean, ratios[assignment])
+        return {"loss": self._objective(terms), **terms, "ratio": mean, "loads": loads, "ratios": ratios}
 
     def align(self, step: int, generator: torch.Generator, part: Part) -> dict[str, Tensor]:
-        """Fit eta to the plan over drawn prompts with the codes as they are: cross-entropy of the test rule towards it. Ours."""
+        """Ours: cross-entropy of the test rule towards the plan over drawn prompts. Trains eta; codes stay."""
         drawn = torch.randint(len(self.pairs), (self.config.batch,), generator=generator)
-        scores = self.routing.scores(self.prompts[drawn.to(self.prompts.device)])
+        scores = self.routing.scores(self._prompts(drawn))
         return {"loss": self._towards(sinkhorn(scores.detach(), self.config.transport_eps, 50), scores)}
 
     @property
@@ -104,7 +100,10 @@ class Search:
     def _sample(self, generator: torch.Generator, part: Part) -> Sampled:
         drawn = torch.randint(len(self.pairs), (self.config.batch,), generator=generator)
         draw = Draw.of(self.noising, (self.config.batch, *self.pairs.latents.shape[1:]), generator)
-        return Sampled(drawn, self.prompts[drawn.to(self.prompts.device)], draw, part, generator)
+        return Sampled(drawn, self._prompts(drawn), draw, part, generator)
+
+    def _prompts(self, drawn: Tensor) -> Tensor:
+        return self.prompts[drawn].to(self.architect.codes.device)
 
     def _network(self, at: Sampled, gates: Tensor, weights: Tensor) -> dict[str, Tensor]:
         """Denoising and distillation terms of this part's rows; gates [B, D] and weights [B] are the whole batch's."""
@@ -144,9 +143,9 @@ class Search:
 
     def _scopes(self, part: Part, n: int) -> list[slice]:
         """The rows that are transported together: all, or those of each part."""
-        return (
-            [slice(0, n)] if self.config.batch_scope == "global" else [Part(i, part.of).rows(n) for i in range(part.of)]
-        )
+        if self.config.batch_scope == "global":
+            return [slice(0, n)]
+        return [Part(i, part.of).rows(n) for i in range(part.of)]
 
     def _contrastive(self, at: Sampled, gates: Tensor) -> Tensor:
         rows = slice(None) if self.config.batch_scope == "global" else at.part.rows(len(gates))
@@ -164,9 +163,15 @@ class Search:
     def _objective(self, terms: dict[str, Tensor]) -> Tensor:
         c = self.config
         weights = {
-            "denoising": 1.0, "output": c.output_weight, "blocks": c.block_weight, "resource": c.resource_weight,
-            "contrastive": c.contrastive_weight * c.contrastive, "max": c.max_weight, "std": c.std_weight, "link": c.link_weight,
-        }  # fmt: skip
+            "denoising": 1.0,
+            "output": c.output_weight,
+            "blocks": c.block_weight,
+            "resource": c.resource_weight,
+            "contrastive": c.contrastive_weight * c.contrastive,
+            "max": c.max_weight,
+            "std": c.std_weight,
+            "link": c.link_weight,
+        }
         return torch.stack([weights[name] * term.float() for name, term in terms.items() if weights[name]]).sum()
 
     def _acting(self, gates: Tensor) -> Tensor:

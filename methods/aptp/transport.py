@@ -19,7 +19,10 @@ Kind = Literal["cosine_gates", "cosine_logits", "inner"]
 
 
 def sinkhorn(similarity: Tensor, eps: float = 0.05, iterations: int = 3) -> Tensor:
-    """Q* of eq. 7 for S: [N, B], in the log domain since S / eps overflows exp. Columns sum to 1/B exactly, rows to 1/N in the limit."""
+    """Q* of eq. 7 for S: [N, B], in the log domain since S / eps overflows exp.
+
+    Columns sum to 1/B exactly, rows to 1/N in the limit.
+    """
     codes, prompts = similarity.shape
     plan = similarity.double() / eps
     plan = plan - plan.logsumexp((0, 1))
@@ -48,7 +51,8 @@ def cosine(a: Tensor, b: Tensor) -> Tensor:
 class Similarity:
     """What "close" means for architectures.
 
-    scale: [D] 1/sqrt(width of the gate's layer); owner: int64 [D] position of the depth gate a width gate sits behind, else D.
+    scale: [D] 1/sqrt(width of the gate's layer); owner: int64 [D] position of the depth gate a width gate sits behind,
+    else D.
     """
 
     kind: Kind

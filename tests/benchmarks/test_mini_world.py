@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -73,7 +74,7 @@ def test_the_rate_warms_up_stays_and_falls_to_zero() -> None:
     rates = [recipe.rate(step) for step in range(101)]
     assert rates[0] == pytest.approx(0.1)
     assert rates[10:80] == [1.0] * 70
-    assert all(a > b for a, b in zip(rates[80:], rates[81:], strict=False))
+    assert all(a > b for a, b in pairwise(rates[80:]))
     assert rates[100] == 0.0
 
 

@@ -3,10 +3,10 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from aptp_bench.methods.dense import Dense
 
 from aptp_bench.budget import Budget
 from aptp_bench.errors import BudgetError
+from aptp_bench.methods.dense import Dense
 
 
 def test_the_teacher_serves_every_prompt(tiny):

@@ -62,6 +62,9 @@ class Features:
         return self.network
 
 
+CPU = torch.device("cpu")
+
+
 @dataclass
 class System:
     """The part of Evidence that metrics of cost read."""
@@ -74,7 +77,7 @@ class System:
     sampling: SamplingConfig
     latency: LatencyConfig
     convention: str = "exact"
-    device: torch.device = torch.device("cpu")
+    device: torch.device = CPU
     dtype: torch.dtype = torch.float32
 
 

@@ -45,7 +45,9 @@ def test_a_batch_is_shared_by_its_images() -> None:
 
 def test_the_estimate_is_that_of_the_medians_and_the_replicates_scatter_around_it() -> None:
     noisy = torch.tensor([1.0, 1.1, 0.9, 1.3, 5.0], dtype=torch.float64)
-    mixture, _ = times(calls=[noisy], image=10 * noisy, busiest=0).per_image(torch.ones(1, dtype=torch.float64), batch=1)
+    mixture, _ = times(calls=[noisy], image=10 * noisy, busiest=0).per_image(
+        torch.ones(1, dtype=torch.float64), batch=1
+    )
     assert mixture[0].item() == pytest.approx(11.5)
     assert mixture.min() < 11.5 < mixture.max()
 

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from aptp_bench import assets
 from aptp_bench.errors import WeightsError
 from aptp_bench.models import stable_diffusion, weights
+from aptp_bench.models.gates import GateSpace
 from aptp_bench.models.stable_diffusion import MINI_GEOMETRY, SD21, SD21_GEOMETRY, MiniSD, byte_tokenizer
 
 
@@ -56,6 +57,7 @@ def test_sd21_has_the_published_sizes() -> None:
     assert parameters(unet) == 865_910_724
     assert parameters(vae) == 83_653_863
     assert parameters(text) == 340_387_840
+    assert GateSpace.of(unet).size == 1620  # heads included, of which the parameters know nothing
     assert (SD21.resolution, SD21.latent_size, SD21_GEOMETRY.tokens) == (768, 96, 77)
 
 
@@ -126,9 +128,7 @@ def test_the_embedded_pipeline_is_the_default(saved: Path, monkeypatch: pytest.M
         MiniSD().load()
 
 
-@pytest.mark.parametrize(
-    "part", ["unet/diffusion_pytorch_model", "vae/diffusion_pytorch_model", "text_encoder/model"]
-)
+@pytest.mark.parametrize("part", ["unet/diffusion_pytorch_model", "vae/diffusion_pytorch_model", "text_encoder/model"])
 def test_a_corrupt_file_is_one_line(saved: Path, part: str) -> None:
     file = saved / f"{part}.safetensors"
     file.write_bytes(file.read_bytes()[:2000])

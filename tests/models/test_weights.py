@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,9 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
     torch.manual_seed(0)
-    config = CLIPTextConfig(vocab_size=20, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1)
+    config = CLIPTextConfig(
+        vocab_size=20, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1
+    )
     with weights.quiet():
         CLIPTextModel(config).half().save_pretrained(tmp_path / "text")
     return tmp_path / "text"
@@ -127,7 +130,9 @@ def test_a_folder_without_safetensors_has_no_digest(tmp_path: Path) -> None:
         weights.digest(tmp_path)
 
 
-def test_quiet_puts_back_what_it_found() -> None:
+def test_quiet_puts_back_what_it_found(request: pytest.FixtureRequest) -> None:
+    request.addfinalizer(partial(logging.set_verbosity, logging.get_verbosity()))
+    logging.set_verbosity(logging.INFO)
     before = logging.get_verbosity(), logging.is_progress_bar_enabled()
     with pytest.raises(RuntimeError), weights.quiet():
         assert logging.get_verbosity() == logging.ERROR

@@ -1,4 +1,4 @@
-"""A pruning job on a Stable Diffusion of a few thousand parameters, with prompts about few enough things to have clusters."""
+"""A pruning job on a Stable Diffusion of a few thousand parameters, and prompts that have clusters."""
 
 from __future__ import annotations
 

@@ -22,9 +22,7 @@ def test_nothing_in_it_can_be_trained(encoder: str) -> None:
     assert not PromptEncoder(encoder)(["a boat"]).requires_grad
 
 
-def test_the_digest_is_of_the_weights(
-    encoder: str, tmp_path: Path, build_encoder: Callable[[Path], Path]
-) -> None:
+def test_the_digest_is_of_the_weights(encoder: str, tmp_path: Path, build_encoder: Callable[[Path], Path]) -> None:
     same = PromptEncoder(str(build_encoder(tmp_path)))
     assert PromptEncoder(encoder).digest() == same.digest()
 

@@ -58,6 +58,7 @@ def test_nested_depth_gates_close_in_their_order() -> None:
     logits = 3 * torch.randn(50, 4, generator=rng())
     chained = nested(logits, order)[:, list(order)]
     assert (chained[:, :-1] >= chained[:, 1:]).all()
+    assert torch.equal(nested(logits, (-2, 0, -1, 1)), nested(logits, order))
     assert (chained[:, 0] > 10).all()  # the first has the whole softmax and cannot close
     torch.testing.assert_close(torch.sigmoid(chained[:, -1]), torch.softmax(logits, -1)[:, order[-1]].clamp(1e-6))
 

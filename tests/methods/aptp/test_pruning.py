@@ -45,9 +45,7 @@ def alike(a: Mixture, b: Mixture, captions: Sequence[str]) -> bool:
 
 
 @pytest.mark.parametrize("convention", CONVENTIONS)
-def test_the_mean_over_training_prompts_meets_the_budget(
-    job: Jobs, settings: dict[str, Any], convention: str
-) -> None:
+def test_the_mean_over_training_prompts_meets_the_budget(job: Jobs, settings: dict[str, Any], convention: str) -> None:
     given = job(0.8, convention)
     mixture = APTP(**settings).prune(given)
     assert landed_at(mixture, given) == pytest.approx(0.8, abs=0.005)
@@ -65,9 +63,7 @@ def test_every_expert_serves_prompts_and_costs_differ(job: Jobs, settings: dict[
     assert [expert.prompts for expert in report.experts] == served
 
 
-def test_the_teacher_is_left_as_it_was(
-    job: Jobs, settings: dict[str, Any], tiny: StableDiffusionPipeline
-) -> None:
+def test_the_teacher_is_left_as_it_was(job: Jobs, settings: dict[str, Any], tiny: StableDiffusionPipeline) -> None:
     before, flags = clone(tiny.unet), [p.requires_grad for p in tiny.unet.parameters()]
     APTP(**settings).prune(job(0.8))
     assert all(torch.equal(p, q) for p, q in zip(before.parameters(), tiny.unet.parameters(), strict=True))
@@ -77,7 +73,8 @@ def test_the_teacher_is_left_as_it_was(
 
 def test_the_seed_decides_everything(job: Jobs, settings: dict[str, Any], tmp_path: Path, pairs: Pairs) -> None:
     one, two, other = (
-        APTP(**settings).prune(job(0.8, seed=seed, workdir=tmp_path / folder)) for seed, folder in ((1, "a"), (1, "b"), (2, "c"))
+        APTP(**settings).prune(job(0.8, seed=seed, workdir=tmp_path / folder))
+        for seed, folder in ((1, "a"), (1, "b"), (2, "c"))
     )
     assert alike(one, two, pairs.captions)
     assert not alike(one, other, pairs.captions)
