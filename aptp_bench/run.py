@@ -96,48 +96,33 @@ class Bench:
     def pairs(self) -> Stage:
         """Latents and text embeddings of the training pairs."""
         recipe, given = self.recipe, self.materials
-        key = {"model": given.digests["model"], "data": given.digests[TRAIN], "resolution": recipe.resolution.train}
+        pixels = recipe.resolution.train
+        key = {"model": given.digests["model"], "data": given.digests[TRAIN], "resolution": pixels}
 
         def encode(folder: Path) -> None:
-            encode_pairs(
-                given.teacher,
-                given.train,
-                self.store.progress,
-                recipe.encode_batch,
-                given.device,
-                recipe.resolution.train,
-                folder,
-            )
+            where = {"batch": recipe.encode_batch, "device": given.device, "resolution": pixels, "folder": folder}
+            encode_pairs(given.teacher, given.train, self.store.progress, **where)
 
         return self._stage("pairs", encode, key)
 
     def prune(self, pairs: Stage | None) -> Stage:
         """The method's mixture, and what each expert costs."""
-        recipe, given = self.recipe, self.materials
-        key = {"method": recipe.method, "code": _code("methods", recipe.method), "config": recipe.method_config}
-        key |= {
-            "budget": recipe.budget.model_dump(),
-            "seed": recipe.seed,
-            "model": given.digests["model"],
-            "data": given.digests[TRAIN],
+        recipe, given, store = self.recipe, self.materials, self.store
+        key: dict[str, Any] = {
+            "method": recipe.method,
+            "code": _code("methods", recipe.method),
+            "config": recipe.method_config,
         }
+        key |= {"budget": recipe.budget.model_dump(), "seed": recipe.seed}
+        key |= {"model": given.digests["model"], "data": given.digests[TRAIN]}
 
         def make(folder: Path) -> None:
             workdir = folder / SCRATCH
             workdir.mkdir(exist_ok=True)
             train = NO_PAIRS if pairs is None else Pairs.load(pairs.folder)
-            job = Job(
-                given.teacher,
-                train,
-                recipe.budget,
-                recipe.seed,
-                given.device,
-                workdir,
-                self.store.progress,
-                recipe.scale,
-            )
-            mixture = self.method.prune(job)
-            if self.store.ranks.first:
+            about = (recipe.budget, recipe.seed, given.device, workdir, store.progress, recipe.scale)
+            mixture = self.method.prune(Job(given.teacher, train, *about))
+            if store.ranks.first:
                 mixture.save(folder / MIXTURE)
                 write_json(folder / EXPERTS, expert_facts(mixture, given))
 
@@ -210,7 +195,7 @@ class Bench:
         missed = recipe.budget.missed_by(macs[recipe.budget.convention]["train_ratio"])
         if abs(missed) > TOLERANCE:
             self.store.progress.say(f"{recipe.name}: the budget is missed by {missed:+.2%} of the dense MACs")
-        used = {metric.backbone for metric in self.metrics if metric.name in results} & self.networks.keys()
+        used = {metric.backbone for metric in self.metrics if metric.backbone and metric.name in results}
         digests = given.digests | {
             f"backbone:{self.networks[role].name}": self.networks[role].digest() for role in sorted(used)
         }

@@ -42,7 +42,7 @@ def experts_of(facts: dict[str, Any], assignment: Tensor) -> list[Expert]:
 
 def macs_of(experts: list[Expert], dense: dict[str, Any]) -> dict[str, dict[str, float]]:
     """Convention -> MACs of the dense network, of the mixture (mean over evaluation prompts), and both ratios."""
-    table = {}
+    table: dict[str, dict[str, float]] = {}
     for name in CONVENTIONS:
         whole = dense["macs"][name]
         costs = [expert.macs[name] for expert in experts]

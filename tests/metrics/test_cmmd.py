@@ -44,7 +44,7 @@ def test_small_values_keep_their_digits() -> None:
     """Two points so close that their kernel rounds to 1 in float64: the distance is the first term of its series."""
     x = torch.zeros(1, 2, dtype=torch.float64)
     y = torch.tensor([[1e-7, 0.0]], dtype=torch.float64)
-    assert cmmd(x, y).item() == pytest.approx(1000 * 2 * 1e-14 / 200, rel=1e-9)
+    assert cmmd(x, y).item() == pytest.approx(1000 * 2 * 1e-14 / 200, rel=1e-9, abs=0)
 
 
 def test_the_bias_is_the_one_that_is_documented() -> None:
