@@ -91,7 +91,7 @@ class Recipe(Settings):
     backbones: dict[str, str] = Field(
         description="which network plays each role: inception, clip_score, cmmd, preference"
     )
-    latency: LatencyConfig = Field(default_factory=LatencyConfig)
+    latency: LatencyConfig
     reference: str | None = Field(None, description="method of the reference row")
     settings: tuple[str, ...] = Field((), description="what --set changed, as it was given")
 

@@ -19,7 +19,6 @@ from torch import Tensor
 
 from aptp_bench import diffusion
 from aptp_bench.diffusion import Draw, Noising
-from aptp_bench.errors import DataError
 from aptp_bench.models.mixture import Mixture
 from aptp_bench.models.surgery import clone
 from aptp_bench.ondemand import OnDemand
@@ -127,14 +126,11 @@ def finetune(  # noqa: PLR0913 - what, by whom, on what, how, and where
     device: torch.device,
     progress: Progress | None = None,
 ) -> Mixture:
-    """A mixture of fine-tuned copies of the experts, under the same router.
-
-    `mixture` and `teacher` are left as they were.
+    """A mixture of fine-tuned copies of the experts, under the same router; what is given is left as it was.
 
     The networks of `teacher` are on `device`. The state is kept in `folder`, expert by expert and step by step: called
     again, it goes on where it stopped, with the same result. The experts of the result are read from `folder` when
-    asked for. Raises TrainingError if an expert diverges, DataError if the router sends no pair to an expert that is
-    to be trained.
+    asked for. An expert that serves no pair is not trained. Raises TrainingError if one diverges.
     """
     lesson = Lesson(
         teacher=teacher.unet,
@@ -149,11 +145,9 @@ def finetune(  # noqa: PLR0913 - what, by whom, on what, how, and where
     )
     members = shares(mixture, pairs)
     steps = [_steps(config, len(own), len(pairs)) for own in members]
-    if config.steps and not all(len(own) for own in members):
-        empty = next(i for i, own in enumerate(members) if not len(own))
-        raise DataError(
-            f"expert {empty} has no training pair to be fine-tuned on; add pairs, or prune again with another seed"
-        )
+    for i, own in enumerate(members):
+        if not len(own):
+            lesson.progress.say(f"expert {i + 1} of {len(mixture)} serves no training prompt: left as it was pruned")
     tuned = OnDemand(lambda i: tune(mixture.experts[i], members[i], steps[i], lesson, i), len(mixture))
     for i in range(len(mixture)):
         tuned[i]
@@ -214,4 +208,6 @@ def _without_text(batch: Batch, dropped: Tensor, empty: Tensor) -> Batch:
 
 
 def _steps(config: FinetuneConfig, own: int, total: int) -> int:
-    return config.steps if config.share == "each" else round(config.steps * own / max(total, 1))
+    if config.share == "each":
+        return config.steps if own else 0
+    return round(config.steps * own / max(total, 1))

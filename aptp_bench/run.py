@@ -95,25 +95,20 @@ class Bench:
 
     def pairs(self) -> Stage:
         """Latents and text embeddings of the training pairs."""
-        recipe, given = self.recipe, self.materials
+        recipe, given, progress = self.recipe, self.materials, self.store.progress
         pixels = recipe.resolution.train
         key = {"model": given.digests["model"], "data": given.digests[TRAIN], "resolution": pixels}
 
         def encode(folder: Path) -> None:
-            where = {"batch": recipe.encode_batch, "device": given.device, "resolution": pixels, "folder": folder}
-            encode_pairs(given.teacher, given.train, self.store.progress, **where)
+            encode_pairs(given.teacher, given.train, progress, recipe.encode_batch, given.device, pixels, folder)
 
         return self._stage("pairs", encode, key)
 
     def prune(self, pairs: Stage | None) -> Stage:
         """The method's mixture, and what each expert costs."""
         recipe, given, store = self.recipe, self.materials, self.store
-        key: dict[str, Any] = {
-            "method": recipe.method,
-            "code": _code("methods", recipe.method),
-            "config": recipe.method_config,
-        }
-        key |= {"budget": recipe.budget.model_dump(), "seed": recipe.seed}
+        key: dict[str, Any] = {"method": recipe.method, "config": recipe.method_config, "seed": recipe.seed}
+        key |= {"code": _code("methods", recipe.method), "budget": recipe.budget.model_dump()}
         key |= {"model": given.digests["model"], "data": given.digests[TRAIN]}
 
         def make(folder: Path) -> None:
@@ -132,10 +127,7 @@ class Bench:
         """The same mixture after the shared distillation."""
         recipe, given = self.recipe, self.materials
         config = FinetuneConfig(**recipe.finetune)
-        key = {
-            "config": config.model_dump(mode="json", exclude={"checkpoint_every", "accumulate"}),
-            "seed": recipe.seed,
-        }
+        decisive = config.model_dump(mode="json", exclude={"checkpoint_every", "accumulate"})
 
         def make(folder: Path) -> None:
             tuned = finetune(
@@ -145,19 +137,15 @@ class Bench:
             if self.store.ranks.first:
                 tuned.save(folder / MIXTURE)
 
-        return self._stage("finetune", make, key, [pruned, pairs], shared=True)
+        return self._stage("finetune", make, {"config": decisive, "seed": recipe.seed}, [pruned, pairs], shared=True)
 
     def generate(self, tuned: Stage, on: str) -> Stage:
         """One image a caption, and the expert of each."""
         recipe, given, store = self.recipe, self.materials, self.store
         captions = given.captions(on)
         sampling = recipe.sampling.model_dump(mode="json", exclude={"batch"})
-        key = {
-            "captions": captions_digest(captions),
-            "sampling": sampling,
-            "seed": recipe.seed,
-            "model": given.digests["model"],
-        }
+        key = {"captions": captions_digest(captions), "sampling": sampling, "seed": recipe.seed}
+        key |= {"model": given.digests["model"]}
 
         def make(folder: Path) -> None:
             mixture = Mixture.load(tuned.folder / MIXTURE, given.device, lazy=True)
@@ -196,9 +184,9 @@ class Bench:
         if abs(missed) > TOLERANCE:
             self.store.progress.say(f"{recipe.name}: the budget is missed by {missed:+.2%} of the dense MACs")
         used = {metric.backbone for metric in self.metrics if metric.backbone and metric.name in results}
-        digests = given.digests | {
-            f"backbone:{self.networks[role].name}": self.networks[role].digest() for role in sorted(used)
-        }
+        networks = [self.networks[role] for role in sorted(used)]
+        digests = given.digests | {f"backbone:{network.name}": network.digest() for network in networks}
+        seconds = {stage.name: stage.seconds or 0.0 for stage in self.stages.values()}
         return Record(
             world=recipe.scale,
             what=recipe.model_dump(mode="json"),
@@ -207,9 +195,7 @@ class Bench:
             experts=experts,
             results=results,
             skipped=skipped,
-            how=provenance(
-                recipe.command, given.device, {s.name: s.seconds or 0.0 for s in self.stages.values()}, digests
-            ),
+            how=provenance(recipe.command, given.device, seconds, digests),
         )
 
     def _evidence(self, tuned: Stage, images: Stage, on: str) -> Evidence:
@@ -235,11 +221,8 @@ class Bench:
     def _metric_key(self, metric: Metric) -> dict[str, Any]:
         """All that decides a measurement beside the images and the mixture."""
         recipe, given = self.recipe, self.materials
-        key = {
-            "metric": metric.name,
-            "code": _code("metrics", metric.name),
-            "config": metric.config.model_dump(mode="json"),
-        }
+        key: dict[str, Any] = {"metric": metric.name, "code": _code("metrics", metric.name)}
+        key |= {"config": metric.config.model_dump(mode="json")}
         if "reals" in metric.needs:
             key["reals"] = given.digests[VAL]
         if "images" in metric.needs or metric.backbone:

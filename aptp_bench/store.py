@@ -71,9 +71,11 @@ class Store:
         folder = self.root / f"{name}-{digest[:12]}"
         if not self.dry:
             with self._alone_on(folder):
-                if not (folder / MANIFEST).is_file():
-                    self._make(folder, fn, {"name": name, "digest": digest, "key": key}, shared)
-                self.ranks.wait()
+                try:
+                    if not (folder / MANIFEST).is_file():
+                        self._make(folder, fn, {"name": name, "digest": digest, "key": key}, shared)
+                finally:
+                    self.ranks.wait()  # after a failure too, or the other processes would wait for ever
         self.stages[name] = Stage(name, folder, digest, seconds_of(folder))
         return self.stages[name]
 
@@ -84,9 +86,11 @@ class Store:
         spent = _begin(partial) if self.ranks.first else 0.0
         started = time.time()
         self.ranks.wait()
-        if self.ranks.first or shared:
-            fn(partial)
-        self.ranks.wait()
+        try:
+            if self.ranks.first or shared:
+                fn(partial)
+        finally:
+            self.ranks.wait()
         if self.ranks.first:
             _tidy(partial)
             seconds = round(spent + time.time() - started, 3)

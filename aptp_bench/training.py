@@ -168,10 +168,7 @@ class Checkpoint:
 
 
 def replace(path: Path, write: Callable[[Path], Any]) -> None:
-    """Write a file aside and rename it into place.
-
-    A reader, or a resumed run, sees the old one or the new one whole.
-    """
+    """Write a file aside and rename it into place: whoever reads it sees the old one or the new one whole."""
     aside = path.with_name(path.name + ".partial")
     write(aside)
     os.replace(aside, path)

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from aptp_bench import finetune as module
-from aptp_bench.errors import DataError
 from aptp_bench.finetune import FinetuneConfig, finetune, shares
 from aptp_bench.models.gates import GateSpace, guarded
 from aptp_bench.models.mixture import Mixture, Router
@@ -155,11 +154,21 @@ def test_accumulated_parts_tune_as_the_whole_batch_does(
         torch.testing.assert_close(p, q, rtol=0, atol=2.1e-2)  # AdamW's first step is lr times the sign
 
 
-def test_an_expert_without_pairs_is_refused(
+class Told(SilentProgress):
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+
+def test_an_expert_without_pairs_is_left_as_it_was_and_named(
     tiny: StableDiffusionPipeline, mixture: Mixture, pairs: Pairs, tmp_path: Path
 ) -> None:
-    with pytest.raises(DataError, match="expert 0 has no training pair"):
-        tuned(mixture, tiny, pairs.subset([1, 3]), tmp_path)
+    progress, where = Told(), {"seed": 5, "folder": tmp_path, "device": CPU}
+    result = finetune(mixture, tiny, pairs.subset([1, 3]), CONFIG, progress=progress, **where)
+    assert progress.lines == ["expert 1 of 2 serves no training prompt: left as it was pruned"]
+    assert same(result.experts[0], mixture.experts[0]) and not same(result.experts[1], mixture.experts[1])
 
 
 def test_dropped_prompts_read_the_empty_text(

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from aptp_bench.errors import StoreError
 from aptp_bench.progress import SilentProgress
+from aptp_bench.ranks import Ranks
 from aptp_bench.store import MANIFEST, SCRATCH, Store, check_writable, digest_of, write_json
 
 
@@ -136,6 +141,48 @@ def test_two_runs_at_once_make_a_stage_once(tmp_path):
         both = [pool.submit(make_slowly, tmp_path / "runs", tmp_path / "log") for _ in range(2)]
     assert [run.result() for run in both] == [True, True]
     assert (tmp_path / "log").read_text() == "made\n"
+
+
+@dataclass(frozen=True)
+class Threads(Ranks):
+    """Ranks that are threads of one process."""
+
+    barrier: Any = None
+
+    def wait(self) -> None:
+        self.barrier.wait(20)
+
+
+def by_two(root: Path, fn: Callable[[int, Path], None], shared: bool) -> list[Any]:
+    """The outcome of one stage for each of two ranks: the stage, or the error."""
+    barrier = threading.Barrier(2)
+
+    def work(rank: int) -> Any:
+        store = Store(root, SilentProgress(), Threads(rank, 2, barrier))
+        try:
+            return store.stage("a", lambda folder: fn(rank, folder), key={}, shared=shared)
+        except RuntimeError as err:
+            return err
+
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(work, range(2)))
+
+
+@pytest.mark.parametrize(("shared", "files"), [(True, {"0", "1"}), (False, {"0"})])
+def test_ranks_make_a_stage_together_or_leave_it_to_the_first(tmp_path, shared, files):
+    stages = by_two(tmp_path, lambda rank, folder: (folder / str(rank)).touch(), shared)
+    assert [stage.done for stage in stages] == [True, True]
+    assert {path.name for path in stages[0].folder.iterdir()} == files | {MANIFEST}
+    again = by_two(tmp_path, lambda rank, folder: pytest.fail("done again"), shared)
+    assert again == stages
+
+
+def test_where_the_first_rank_fails_no_other_waits_for_ever(tmp_path):
+    def fail(rank: int, folder: Path) -> None:
+        raise RuntimeError("no")
+
+    first, other = by_two(tmp_path, fail, shared=False)
+    assert isinstance(first, RuntimeError) and not other.done
 
 
 def test_digest_ignores_the_order_of_keys_and_sees_every_value():

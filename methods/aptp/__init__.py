@@ -18,14 +18,12 @@ __all__ = ["APTP", "APTPConfig"]
 
 
 class APTP(Method):
-    """N experts and a learned router.
-
-    Similar prompts share an architecture, and the mean over prompts meets the budget.
-    """
+    """N experts and a learned router: similar prompts share an architecture, the mean over prompts meets the budget."""
 
     name = "aptp"
     paper = "Ganjdanesh et al., ICLR 2025, arXiv:2406.12042"
     Config = APTPConfig
+    config: APTPConfig
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "mini": {"warmup_steps": 50, "joint_steps": 200, "batch": 64, "lr": 2.5e-3, "lr_warmup": 10},
         "smoke": {
@@ -47,10 +45,7 @@ class APTP(Method):
             encoder.check(self.config.encoder or encoder.default(scale))
 
     def prune(self, job: Job) -> Mixture:
-        """Search, land on the budget, cut.
-
-        Raises BudgetError if the budget cannot be met, TrainingError if the search diverges.
-        """
+        """Search, land on the budget, cut. Raises BudgetError if it cannot be met, TrainingError on divergence."""
         from aptp_bench.methods.aptp.pruning import prune  # imported late: torch is not needed to list methods
 
         return prune(job, self.config)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from aptp_bench.diffusion import Noising
 from aptp_bench.methods.aptp.config import APTPConfig
@@ -30,9 +31,10 @@ from aptp_bench.models.surgery import cut
 from aptp_bench.noise import generator
 from aptp_bench.ondemand import OnDemand
 from aptp_bench.plugins import Job
-from aptp_bench.training import TrainConfig, frozen, train
+from aptp_bench.training import Loss, TrainConfig, frozen, train
 
 Rows = list[dict[str, Any]]
+ATTEMPTS = 5  # alignments in a row, each from where the last one stopped
 
 
 def prune(job: Job, config: APTPConfig) -> Mixture:
@@ -90,29 +92,37 @@ def _run(search: Search, job: Job) -> Rows:
     """Stages 1a and 1b; what every step reported. Uni-Arch has no predictor to warm up: all steps train its code."""
     config, architect = search.config, search.architect
     warm: Rows = []
-    joint = config.joint_steps + (config.warmup_steps if config.uni_arch else 0)
     if architect.predictor is not None:
-        where = {"seed": job.seed, "folder": job.workdir / "warmup", "progress": job.progress, "label": "APTP warm-up"}
-        warm = train(architect.predictor, search.warm, schedule(config, config.warmup_steps), **where)
+        warm = _train(architect.predictor, search.warm, schedule(config, config.warmup_steps), job, "warmup")
     architect.begin_codes(config.init, search.prompts, generator("codes", job.seed))
-    where = {"seed": job.seed + 1, "folder": job.workdir / "joint", "progress": job.progress, "label": "APTP search"}
-    rows = train(architect, search.joint, schedule(config, joint), **where)
-    return [{"stage": "warmup", **row} for row in warm] + [{"stage": "joint", **row} for row in rows]
+    steps = config.joint_steps + (config.warmup_steps if architect.predictor is None else 0)
+    return warm + _train(architect, search.joint, schedule(config, steps), job, "joint")
 
 
 def _aligned(search: Search, job: Job) -> Spread | None:
-    """Fit the predictor to the transport plan if eq. 22 leaves an expert (nearly) without prompts.
+    """Fit the predictor to the transport plan while eq. 22 leaves an expert (nearly) without prompts, a few times at most.
 
     Returns the spread of the prompts before that, None if nothing was done.
     """
-    config, n = search.config, search.config.codes
-    loads = torch.bincount(search.routes(), minlength=n)
-    if not config.align_steps or n == 1 or int(loads.min()) >= max(1.0, config.align_below * len(search.pairs) / n):
+    config, predictor, before = search.config, search.architect.predictor, None
+    settings = TrainConfig(steps=config.align_steps, batch=config.batch, lr=config.align_lr)
+    if predictor is None or not (config.transport and config.align_steps):
         return None
-    settings = TrainConfig(steps=config.align_steps, batch=config.batch, lr=config.align_lr, warmup=0)
-    where = {"seed": job.seed + 2, "folder": job.workdir / "align", "progress": job.progress, "label": "APTP alignment"}
-    train(search.architect.predictor, search.align, settings, **where)
-    return spread(loads)
+    for attempt in range(ATTEMPTS):
+        loads = torch.bincount(search.routes(), minlength=config.codes)
+        if int(loads.min()) >= max(1.0, config.align_below * len(search.pairs) / config.codes):
+            break
+        before = before or spread(loads)
+        _train(predictor, search.align, settings, job, f"alignment-{attempt + 1}")
+    return before
+
+
+def _train(module: nn.Module, loss: Loss, config: TrainConfig, job: Job, stage: str) -> Rows:
+    """Run one stage in its own folder with its own random numbers; its rows, marked with its name."""
+    seed = zlib.crc32(f"{stage}/{job.seed}".encode())
+    folder, label = job.workdir / stage, f"APTP {stage}"
+    rows = train(module, loss, config, seed=seed, folder=folder, progress=job.progress, label=label)
+    return [{"stage": stage, **row} for row in rows]
 
 
 def _landed(search: Search, routes: Tensor) -> Landed:
