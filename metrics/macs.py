@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -34,8 +34,14 @@ class MACs(Metric):
         dense = all_conventions(evidence.teacher.unet, evidence)
         experts = [all_conventions(evidence.mixture.experts[i], evidence) for i in range(len(share))]
         mean = {c: _mean(share, [expert[c] for expert in experts]) for c in CONVENTIONS}
-        ratio = {c: None if mean[c] is None or dense[c] is None else mean[c] / dense[c] for c in CONVENTIONS}
-        facts = {"convention": evidence.convention, "dense": dense, "experts": experts, "mean": mean, "ratio": ratio}
+        ratio = {c: _ratio(mean[c], dense[c]) for c in CONVENTIONS}
+        facts: dict[str, Any] = {
+            "convention": evidence.convention,
+            "dense": dense,
+            "experts": experts,
+            "mean": mean,
+            "ratio": ratio,
+        }
         return self.measured(
             (mean[evidence.convention] or 0.0) / GIGA, n=len(evidence.assignment), traffic=share.tolist(), **facts
         )
@@ -52,7 +58,11 @@ class Parameters(Metric):
         share = traffic(evidence)
         experts = [counter.parameters(evidence.mixture.experts[i]) for i in range(len(share))]
         value = _mean(share, experts) or 0.0
-        facts = {"dense": counter.parameters(evidence.teacher.unet), "experts": experts, "stored": sum(experts)}
+        facts: dict[str, Any] = {
+            "dense": counter.parameters(evidence.teacher.unet),
+            "experts": experts,
+            "stored": sum(experts),
+        }
         return self.measured(value / MEGA, n=len(evidence.assignment), traffic=share.tolist(), **facts)
 
 
@@ -81,6 +91,10 @@ def all_conventions(unet: UNet2DConditionModel, evidence: Evidence) -> dict[str,
                 raise MetricError(str(err)) from err
             counts[convention] = None
     return counts
+
+
+def _ratio(part: float | None, whole: int | None) -> float | None:
+    return None if part is None or not whole else part / whole
 
 
 def _mean(share: Tensor, values: Sequence[int | None]) -> float | None:

@@ -111,7 +111,7 @@ class CLIPBackbone(Backbone):
         return f'fetch and convert them: python -c "{script}"'
 
     @cached_property
-    def network(self) -> nn.Module:
+    def network(self) -> Any:
         """transformers' CLIPModel in float32. Raises WeightsError."""
         from transformers import CLIPModel
 

@@ -104,8 +104,9 @@ def parameters(unet: nn.Module) -> int:
 
 def _geometry(unet: UNet2DConditionModel, inputs: ExampleInputs) -> bytes:
     """A digest of all that costs depend on: modules with their sizes and settings, heads, processors, input shapes."""
-    attentions = [(path, m) for path, m in unet.named_modules() if isinstance(m, Attention)]
-    heads = [(path, m.heads, type(m.processor).__name__) for path, m in attentions]
+    modules = list(unet.named_modules())
+    heads = [(path, m.heads, type(m.processor).__name__) for path, m in modules if isinstance(m, Attention)]
+    heads += [(path, m.num_heads, "") for path, m in modules if isinstance(m, AttentionPooling)]
     shapes = [(name, tuple(tensor.shape)) for name, tensor in sorted(inputs.items())]
     return hashlib.sha256(f"{unet!r}{heads}{shapes}".encode()).digest()
 

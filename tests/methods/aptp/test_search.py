@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from aptp_bench.methods.aptp.pruning import searching
 from aptp_bench.methods.aptp.search import Search
 from aptp_bench.noise import generator
 from aptp_bench.plugins import Job
-from aptp_bench.training import Part
+from aptp_bench.progress import SilentProgress
+from aptp_bench.training import Part, TrainConfig, train
 
 Start = Callable[..., Search]
 
@@ -121,6 +123,20 @@ def test_transport_uses_every_code_where_the_nearest_one_takes_all(start: Start)
 
     assert int((loads(start()) > 0).sum()) == 3
     assert float(loads(start(transport=False)).max()) > 0.8
+
+
+def test_alignment_spreads_prompts_that_the_nearest_code_took_alone(start: Start, tmp_path: Path) -> None:
+    search = start(transport_eps=0.01)
+    with torch.no_grad():
+        search.architect.codes[0] = search.architect(search.prompts).mean(0)
+        search.architect.codes[1:] *= 0.1
+    codes, before = search.architect.codes.detach().clone(), torch.bincount(search.routes(), minlength=3)
+    config = TrainConfig(steps=150, batch=12, lr=1e-2)
+    where = {"seed": 0, "folder": tmp_path, "progress": SilentProgress(), "label": "align"}
+    train(search.architect.predictor, search.align, config, **where)
+    after = torch.bincount(search.routes(), minlength=3)
+    assert int(before.max()) > 25 and int(after.min()) >= 3
+    assert torch.equal(search.architect.codes, codes)
 
 
 def test_open_gates_leave_nothing_to_distil(start: Start) -> None:
