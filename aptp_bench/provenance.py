@@ -89,9 +89,9 @@ def _git(folder: Path, *words: str) -> str | None:
 
 
 def device(name: str = "auto") -> torch.device:
-    """The device to compute on. "auto": the first GPU, or the CPU. Raises ConfigError for one that is not there."""
+    """The device to compute on. "auto": this process's GPU, or the CPU. Raises ConfigError for one that is not there."""
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+        name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
     try:
         torch.zeros(1, device=name)
     except (RuntimeError, AssertionError) as err:

@@ -38,6 +38,7 @@ def test_a_finished_stage_is_read_and_not_done_again(store):
     assert calls == ["x"]
     assert second == first and second.done
     assert (second.folder / "out.txt").read_text() == "x"
+    assert [path for path in store.root.iterdir() if path.suffix == ".partial"] == []
 
 
 def test_key_and_upstream_stages_name_the_folder(store):
