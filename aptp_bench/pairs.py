@@ -21,6 +21,7 @@ from torch import Tensor
 from aptp_bench.errors import CheckpointError, DataError
 from aptp_bench.plugins import Progress
 from aptp_bench.progress import SilentProgress
+from aptp_bench.store import write_json
 
 if TYPE_CHECKING:
     import datasets
@@ -173,7 +174,7 @@ class _Sink:
         if self.folder is not None:
             for array in self.arrays.values():
                 array.flush()
-            (self.folder / DONE).write_text(json.dumps({"rows": rows.stop}), encoding="utf-8")
+            write_json(self.folder / DONE, {"rows": rows.stop})
 
     def finish(self, captions: list[str]) -> Pairs:
         """The pairs, once every row is there."""

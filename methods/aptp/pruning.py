@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -113,7 +114,7 @@ def _aligned(search: Search, job: Job) -> Spread | None:
         if int(loads.min()) >= max(1.0, config.align_below * len(search.pairs) / config.codes):
             break
         before = before or spread(loads)
-        _train(predictor, search.align, settings, job, f"alignment-{attempt + 1}")
+        _train(predictor, partial(search.align, search.plan()), settings, job, f"alignment-{attempt + 1}")
     return before
 
 

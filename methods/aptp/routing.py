@@ -38,9 +38,13 @@ class Routing:
         )
 
     @torch.no_grad()
+    def similarities(self, prompts: Tensor) -> Tensor:
+        """z [n, d] -> S [N, n], on the CPU."""
+        device = self.architect.codes.device
+        return torch.cat([self.scores(rows.to(device)).cpu() for rows in prompts.split(ROWS)], dim=1)
+
     def routes(self, prompts: Tensor) -> Tensor:
         """z [n, d] -> code of each prompt, int64 [n], on the CPU."""
         if len(self.architect.codes) == 1:
             return torch.zeros(len(prompts), dtype=torch.long)
-        device = self.architect.codes.device
-        return torch.cat([nearest(self.scores(rows.to(device))) for rows in prompts.split(ROWS)]).cpu()
+        return nearest(self.similarities(prompts))

@@ -19,11 +19,13 @@ from aptp_bench.methods.aptp.config import APTPConfig
 from aptp_bench.methods.aptp.gumbel import Relaxation, straight_through
 from aptp_bench.methods.aptp.predictor import Architect
 from aptp_bench.methods.aptp.routing import Routing
-from aptp_bench.methods.aptp.transport import assign, nearest, sinkhorn
+from aptp_bench.methods.aptp.transport import assign, nearest
 from aptp_bench.models.cost import Cost
 from aptp_bench.models.gates import Gated
 from aptp_bench.pairs import Pairs
 from aptp_bench.training import Part
+
+PLAN_ITERATIONS = 200  # of Sinkhorn over all training pairs, where batches make do with 3
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,18 @@ class Search:
         terms |= self._network(at, acting[assignment], weights) | self._budget(mean, ratios[assignment])
         return {"loss": self._objective(terms), **terms, "ratio": mean, "loads": loads, "ratios": ratios}
 
-    def align(self, step: int, generator: torch.Generator, part: Part) -> dict[str, Tensor]:
-        """Ours: cross-entropy of the test rule towards the plan over drawn prompts. Trains eta; codes stay."""
+    def align(self, plan: Tensor, step: int, generator: torch.Generator, part: Part) -> dict[str, Tensor]:
+        """Ours: cross-entropy of the test rule towards a plan, the code of every training pair [n]. Trains eta only."""
         drawn = torch.randint(len(self.pairs), (self.config.batch,), generator=generator)
-        scores = self.routing.scores(self._prompts(drawn))
-        return {"loss": self._towards(sinkhorn(scores.detach(), self.config.transport_eps, 50), scores)}
+        return {"loss": self._towards(plan[drawn], self.routing.scores(self._prompts(drawn)))}
+
+    def plan(self) -> Tensor:
+        """The code of every training pair by transport over all of them, int64 [n], on the CPU.
+
+        Similarities are first divided by their deviation: of codes that are alike, eps would see no difference.
+        """
+        similarity = self.routing.similarities(self.prompts)
+        return assign(similarity / similarity.std(), self.config.transport_eps, PLAN_ITERATIONS)
 
     @property
     def architect(self) -> Architect:
@@ -132,8 +141,7 @@ class Search:
         assignment = torch.cat([self._assign(similarity[:, rows]) for rows in self._scopes(at.part, len(gates))])
         terms = {"contrastive": self._contrastive(at, gates)}
         if self.config.link == "assignment":
-            plan = F.one_hot(assignment, len(codes[0])).T / len(assignment)
-            terms["link"] = self._towards(plan, self.routing.scores(at.prompts))
+            terms["link"] = self._towards(assignment, self.routing.scores(at.prompts))
         return terms, assignment
 
     def _assign(self, similarity: Tensor) -> Tensor:
@@ -187,7 +195,6 @@ class Search:
             return self.budget.ratio
         return 1.0 - (1.0 - self.budget.ratio) * self.cost.dense / self.cost.prunable_with_depth
 
-    def _towards(self, plan: Tensor, scores: Tensor) -> Tensor:
-        """Cross-entropy of softmax(S / eps) over the codes towards a plan [N, B] whose columns sum to 1/B."""
-        log_routing = torch.log_softmax(scores / self.config.transport_eps, dim=0)
-        return -(plan.to(log_routing) * log_routing).sum()
+    def _towards(self, assignment: Tensor, scores: Tensor) -> Tensor:
+        """Cross-entropy of softmax(S / eps) over the codes, S: [N, B], towards an assignment [B]."""
+        return F.cross_entropy(scores.T / self.config.transport_eps, assignment.to(scores.device))

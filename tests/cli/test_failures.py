@@ -136,3 +136,13 @@ def test_the_exit_code_is_the_commands():
     assert outcome(lambda: None) == 0
     assert outcome(lambda: 1) == 1
     assert outcome(lambda: STOPPED) == STOPPED
+
+
+def test_ctrl_c_says_how_to_go_on(call, monkeypatch):
+    from aptp_bench import run
+
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "run_with_reference", interrupted)
+    assert call(*RUN, "--weights", "random") == (STOPPED, "stopped; run the same command to go on\n")

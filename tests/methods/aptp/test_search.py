@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -126,14 +127,14 @@ def test_transport_uses_every_code_where_the_nearest_one_takes_all(start: Start)
 
 
 def test_alignment_spreads_prompts_that_the_nearest_code_took_alone(start: Start, tmp_path: Path) -> None:
-    search = start(transport_eps=0.01)
+    search = start()
     with torch.no_grad():
         search.architect.codes[0] = search.architect(search.prompts).mean(0)
         search.architect.codes[1:] *= 0.1
     codes, before = search.architect.codes.detach().clone(), torch.bincount(search.routes(), minlength=3)
     config = TrainConfig(steps=150, batch=12, lr=1e-2)
     where = {"seed": 0, "folder": tmp_path, "progress": SilentProgress(), "label": "align"}
-    train(search.architect.predictor, search.align, config, **where)
+    train(search.architect.predictor, partial(search.align, search.plan()), config, **where)
     after = torch.bincount(search.routes(), minlength=3)
     assert int(before.max()) > 25 and int(after.min()) >= 3
     assert torch.equal(search.architect.codes, codes)
