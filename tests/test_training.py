@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from aptp_bench.errors import CheckpointError, TrainingError
+from aptp_bench.noise import generator
 from aptp_bench.progress import SilentProgress
 from aptp_bench.training import Part, TrainConfig, frozen, train
 
@@ -75,6 +76,28 @@ def test_accumulated_parts_amount_to_the_whole_batch(tmp_path: Path, parts: int)
         torch.testing.assert_close(p, q, rtol=1e-4, atol=1e-5)
     assert many[-1]["loss"] == pytest.approx(one[-1]["loss"], rel=1e-4)
     assert many[-1]["shape"] == one[-1]["shape"]
+
+
+@pytest.mark.parametrize("parts", [1, 4])
+def test_the_gradient_is_the_mean_over_the_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: int) -> None:
+    taken: list[Tensor] = []
+    keep = lambda self: taken.append(self.param_groups[0]["params"][0].grad.clone())  # noqa: E731
+    monkeypatch.setattr(torch.optim.AdamW, "step", keep)
+    fit(tmp_path, CONFIG.model_copy(update={"steps": 1, "accumulate": parts, "clip": None}))
+    module = network()
+    regression(module)(0, generator("step", 1, 0), Part())["loss"].backward()
+    torch.testing.assert_close(taken[0], module[0].weight.grad)
+
+
+def test_every_step_draws_anew(tmp_path: Path) -> None:
+    module, drawn = network(), []
+
+    def loss(step: int, generator: torch.Generator, part: Part) -> dict[str, Tensor]:
+        drawn.append(float(torch.rand(1, generator=generator)))
+        return {"loss": module(torch.ones(1, 4)).square().sum()}
+
+    train(module, loss, CONFIG, seed=0, folder=tmp_path, progress=SilentProgress(), label="fit")
+    assert len(set(drawn)) == CONFIG.steps
 
 
 @pytest.mark.parametrize("of", [1, 3, 5])
