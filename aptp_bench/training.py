@@ -2,7 +2,7 @@
 
 A step is a function of (seed, step) and of the parameters, and of nothing else. The loss draws the whole global batch
 from the step's generator and computes its own part of it, so neither the number of processes nor the number of
-accumulated parts changes what is drawn.
+accumulated parts changes what is drawn. "Bit for bit" holds as far as the device's kernels are deterministic.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 Init = Literal["orthogonal", "predicted", "random"]
+POOL = 4096  # prompts among which predicted codes are looked for
 
 
 class Architect(nn.Module):
@@ -37,7 +38,8 @@ class Architect(nn.Module):
             if how == "random":
                 self.codes.copy_(torch.randn(n, gates, generator=generator))
             elif how == "predicted" and self.predictor is not None:
-                embeddings = self(prompts)
+                some = torch.randperm(len(prompts), generator=generator)[:POOL]
+                embeddings = self(prompts[some].to(self.codes.device))
                 self.codes.copy_(embeddings[spread(embeddings, n, generator)])
             else:
                 self.codes.copy_(orthogonal(n, gates, generator))

@@ -206,6 +206,7 @@ def test_strangers_folder_is_never_replaced(unet, tmp_path):
 def test_failed_write_leaves_the_old_checkpoint(tmp_path):
     with written_aside(tmp_path / "x", "mark") as aside:
         (aside / "mark").write_text("old")
+        assert not (tmp_path / "x").exists()
     with pytest.raises(RuntimeError), written_aside(tmp_path / "x", "mark") as aside:
         (aside / "mark").write_text("new")
         raise RuntimeError

@@ -100,9 +100,11 @@ def test_closed_units_leave_no_parameters(unet):
 def test_teacher_is_left_as_it_was(unet, inputs):
     space, given = GateSpace.of(unet), inputs()
     before = {name: tensor.clone() for name, tensor in unet.state_dict().items()}
-    unet.conv_in.weight.requires_grad_(False)
+    unet.conv_in.requires_grad_(False)  # copied whole
+    unet.mid_block.resnets[0].conv1.requires_grad_(False)  # cut
     student = surgery.cut(unet, space, random_keep(space, 0))
-    assert not student.conv_in.weight.requires_grad and student.conv_out.weight.requires_grad
+    frozen = {name.rpartition(".")[0] for name, p in student.named_parameters() if not p.requires_grad}
+    assert frozen == {"conv_in", "mid_block.resnets.0.conv1"}
     student.train()
     with torch.no_grad():
         for parameter in student.parameters():
