@@ -165,7 +165,7 @@ def _unshare_(net: nn.Module) -> None:
     for module in list(net.modules()):
         for name, child in list(module.named_children()):
             if id(child) in seen and not any(True for _ in child.parameters()):
-                setattr(module, name, copy.copy(child))
+                setattr(module, name, copy.deepcopy(child))  # a shallow copy would share its hooks
             seen.add(id(child))
 
 
