@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from aptp_bench.diffusion import Noising
 from aptp_bench.methods.aptp.config import APTPConfig
 from aptp_bench.methods.aptp.encoder import PromptEncoder, default
-from aptp_bench.methods.aptp.experts import Landed, land, logit_of
+from aptp_bench.models.landing import Landed, land, logit_of
 from aptp_bench.methods.aptp.gumbel import Relaxation, outside_in
 from aptp_bench.methods.aptp.predictor import Architect
 from aptp_bench.methods.aptp.report import Spread, report, spread

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from aptp_bench.budget import Budget, Convention
-from aptp_bench.methods.aptp.experts import Landed
+from aptp_bench.models.landing import Landed
 from aptp_bench.models.cost import Cost
 
 WORD = re.compile(r"[a-z]+(?:'[a-z]+)?")

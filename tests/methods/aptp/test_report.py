@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from aptp_bench.budget import Budget
-from aptp_bench.methods.aptp.experts import land
+from aptp_bench.models.landing import land
 from aptp_bench.methods.aptp.report import Report, frequent_words, report, spread
 from aptp_bench.models.cost import Cost
 from aptp_bench.models.gates import GateSpace

@@ -1,8 +1,7 @@
-"""From trained codes to experts: which units each code keeps, so that the mixture meets its budget.
+"""From scores of gates to 0/1 gates that meet a budget: one threshold for all networks, moved until their mean cost fits.
 
-The paper thresholds nothing in print. A gate without noise is open from 0.5 on; but the budget was met by soft gates
-under noise, so the experts cut at 0.5 can miss it. Landing (ours) moves that threshold, one for all codes, until the
-load-weighted mean fits.
+Whatever ranks units by a score, one row a network, ends here: trained logits of APTP's codes (its paper thresholds
+nothing in print, and experts cut at a gate of 0.5 can miss a budget that soft gates under noise had met), or chance.
 """
 
 from __future__ import annotations
@@ -54,9 +53,10 @@ def binarised(logits: Tensor, threshold: float, space: GateSpace) -> Tensor:
 def land(
     logits: Tensor, loads: Tensor, cost: Cost, budget: Budget, threshold: float = 0.0, shift: bool = True
 ) -> Landed:
-    """Cut codes (effective logits [N, D]) so that sum_i loads_i MACs_i meets the budget. loads: [N], sums to 1.
+    """Cut N networks (logits [N, D], higher is kept) so that sum_i loads_i MACs_i meets the budget.
 
-    Raises BudgetError if no threshold comes within the tolerance, or if `shift` is off and the given one does not.
+    loads: [N], sums to 1. A unit of infinite logit stays whatever happens. Raises BudgetError if no threshold comes
+    within the tolerance, or if `shift` is off and the given one does not.
     """
     logits = logits.detach().cpu()
 
@@ -118,7 +118,10 @@ def _lowest(logits: Tensor, fits: Callable[[float], bool]) -> float:
 
 def _nudged(landed: _Try, logits: Tensor, aim: float) -> tuple[_Try, int]:
     """Flip single gates, those nearest the threshold first, while that brings the mean nearer to `aim`."""
-    order = (logits - landed.threshold).abs().flatten().argsort()[:NEAR]
+    order = (logits - landed.threshold).abs().flatten().argsort()
+    order = order[logits.flatten()[order].isfinite()][:NEAR]
+    if not len(order):
+        return landed, 0
     for flips in range(FLIPS):
         gap = landed.mean - aim
         if abs(gap) <= CLOSE:
@@ -133,7 +136,7 @@ def _nudged(landed: _Try, logits: Tensor, aim: float) -> tuple[_Try, int]:
 
 
 def _missed(landed: Landed, cost: Cost, budget: Budget, shift: bool) -> str:
-    reached = f"APTP's experts cost {landed.mean:.4f} of the dense MACs ({budget.convention}), not {budget.ratio:g}"
+    reached = f"what is left costs {landed.mean:.4f} of the dense MACs ({budget.convention}), not {budget.ratio:g}"
     if not shift:
         return f"{reached}; use landing=shift, or train longer"
     leanest = float(cost.ratio(guarded(torch.zeros(cost.space.size, dtype=torch.bool), cost.space)))

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from aptp_bench.budget import CONVENTIONS, Budget
 from aptp_bench.errors import BudgetError
-from aptp_bench.methods.aptp.experts import binarised, land, logit_of
 from aptp_bench.models.cost import Cost
 from aptp_bench.models.gates import GateSpace
+from aptp_bench.models.landing import binarised, land, logit_of
 from aptp_bench.models.macs import count, example_inputs
 from aptp_bench.models.surgery import cut
 
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
 
 LOADS = torch.tensor([0.5, 0.3, 0.2])
+
+
+@pytest.fixture(scope="module")
+def space(tiny: StableDiffusionPipeline) -> GateSpace:
+    return GateSpace.of(tiny.unet)
 
 
 @pytest.fixture(scope="module")
@@ -93,3 +98,10 @@ def test_a_half_is_logit_zero_and_gates_are_scaled_by_the_temperature() -> None:
     assert logit_of(0.5, 0.4) == 0.0
     gate = torch.sigmoid(torch.tensor(logit_of(0.8, 0.4)) / 0.4)
     assert float(gate) == pytest.approx(0.8)
+
+
+def test_a_unit_of_infinite_logit_stays(space: GateSpace, costs: dict[str, Cost]) -> None:
+    for seed in range(5):
+        logits = codes(space, seed)
+        logits[:, space.width_size :] = float("inf")
+        assert land(logits, LOADS, costs["exact"], Budget.of(0.6)).keep[:, space.width_size :].all()
