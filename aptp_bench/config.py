@@ -1,7 +1,8 @@
 """A run's settings: one frozen object, every default in a recipe or beside its meaning, unknown keys refused.
 
 Later beats earlier: the method's defaults, its preset for the scale, the recipe `benchmarks/recipes/<scale>.yaml`, the
-recipe's section for the dataset, the command's options, `--set key=value`.
+loss weights that the method's paper prescribes for fine-tuning, the recipe's section for the dataset, the command's
+options, `--set key=value`.
 """
 
 from __future__ import annotations
@@ -127,6 +128,11 @@ class Recipe(Settings):
             words += ["--set", setting]
         return shlex.join(words)
 
+    def with_reference(self) -> list[Recipe]:
+        """This run, after the run of its reference row if it has one."""
+        reference = self.of_reference()
+        return [self] if reference is None else [reference, self]
+
     def of_reference(self) -> Recipe | None:
         """The recipe of the reference row; None if there is none or this is it."""
         if self.reference in (None, self.method):
@@ -136,9 +142,9 @@ class Recipe(Settings):
             for s in self.settings
             if s.partition("=")[0].partition(".")[0] in type(self).model_fields.keys() - {"method_config"}
         )
-        budget = {"ratio": REFERENCE_BUDGET, "convention": self.budget.convention}
-        changes = {"method": self.reference, "method_config": {}, "budget": budget, "settings": kept}
-        return _checked({**self.model_dump(), **changes})
+        flags = {"model": self.model, "weights": self.weights, "seed": self.seed}
+        flags["budget.convention"] = self.budget.convention
+        return recipe(str(self.reference), self.dataset, self.scale, flags, kept)
 
 
 def recipe(
@@ -154,6 +160,7 @@ def recipe(
     section = datasets.get(dataset, {})
     methods = section.get("methods", {})
     kind = registry.get("methods", method)
+    document = merged(document, {"finetune": kind.finetuning})
     document = merged(document, {"dataset": dataset, **{k: v for k, v in section.items() if k != "methods"}})
     document = merged(document, {"method_config": merged(kind.presets.get(scale, {}), methods.get(method, {}))})
     if method == document["reference"]:

@@ -88,19 +88,27 @@ class Job:
 
 
 class Method(Plugin, ABC):
-    """Prunes a teacher to a budget. `paper` is how to cite it; `presets` are its settings by scale where they differ from the defaults."""
+    """Prunes a teacher to a budget. `paper` is how to cite it.
+
+    presets: its settings by scale, where they differ from the defaults; finetuning: the settings of the shared
+    fine-tuning that its paper prescribes, loss weights only: steps, batch and learning rate are the same for all.
+    """
 
     paper: ClassVar[str] = ""
     tunes: ClassVar[bool] = True  # False: the result is used as it is (dense)
     uses_data: ClassVar[bool] = True  # False: it needs no training pairs, so none are encoded and `job.train` is empty
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
+    finetuning: ClassVar[dict[str, Any]] = {}
 
     def check(self, scale: Literal["mini", "smoke", "paper"]) -> None:  # most methods need nothing
         """Raise what would stop `prune` and can be told before any work, such as WeightsError for a missing encoder."""
 
     @abstractmethod
     def prune(self, job: Job) -> Mixture:
-        """A mixture within ±0.5 % of the budget. Raises BudgetError that says why if that cannot be."""
+        """A mixture within ±0.5 % of the budget, or the nearest below with a remark that says why it is not nearer.
+
+        Raises BudgetError where neither can be had.
+        """
 
 
 class Metric(Plugin, ABC):

@@ -66,6 +66,7 @@ class Record(Frozen):
     ]  # convention -> {"dense", "pruned" (traffic-weighted mean on evaluation prompts), "ratio", "train_ratio"}
     parameters: dict[str, int]  # {"dense", "stored" (all experts), "per_image" (mean expert)}
     experts: list[Expert]
+    remark: str = ""  # what the method says of its result, such as why it lies below its budget
     results: dict[str, Measurement]
     skipped: dict[str, str] = {}  # metric -> why it could not be measured here
     how: Provenance

@@ -49,10 +49,10 @@ def carry_out(bench: Bench) -> Record:
     return bench.record(pruned, images, results, skipped)
 
 
-def run_with_reference(recipe: Recipe, store: Store, device: torch.device) -> list[Record]:
-    """The reference's record, where the recipe names one, and the record of the run; both from the same materials."""
-    materials = Materials.of(recipe, device)
-    benches = [Bench.of(each, materials, store) for each in (recipe.of_reference(), recipe) if each is not None]
+def run_each(recipes: Sequence[Recipe], store: Store, device: torch.device) -> list[Record]:
+    """The records of recipes that have their model and data in common, such as a run's and its reference's."""
+    materials = Materials.of(recipes[0], device)
+    benches = [Bench.of(recipe, materials, store) for recipe in recipes]
     return [carry_out(bench) for bench in benches]  # all are resolved, and refused, before the first begins
 
 
@@ -182,7 +182,8 @@ class Bench:
         macs = macs_of(experts, facts["dense"])
         missed = recipe.budget.missed_by(macs[recipe.budget.convention]["train_ratio"])
         if abs(missed) > TOLERANCE:
-            self.store.progress.say(f"{recipe.name}: the budget is missed by {missed:+.2%} of the dense MACs")
+            why = f" ({facts['remark']})" if facts.get("remark") else ""
+            self.store.progress.say(f"{recipe.name}: the budget is missed by {missed:+.2%} of the dense MACs{why}")
         used = {metric.backbone for metric in self.metrics if metric.backbone and metric.name in results}
         networks = [self.networks[role] for role in sorted(used)]
         digests = given.digests | {f"backbone:{network.name}": network.digest() for network in networks}
@@ -193,6 +194,7 @@ class Bench:
             macs=macs,
             parameters=parameters_of(experts, facts["dense"]),
             experts=experts,
+            remark=facts.get("remark", ""),  # stages of earlier releases have none
             results=results,
             skipped=skipped,
             how=provenance(recipe.command, given.device, seconds, digests),

@@ -24,14 +24,15 @@ def network_facts(unet: UNet2DConditionModel, latent_size: int, tokens: int) -> 
 
 
 def expert_facts(mixture: Mixture, given: Materials) -> dict[str, Any]:
-    """{"dense": facts, "experts": [facts with "train_prompts"]}: what pruning decided and nothing later changes."""
+    """{"dense": facts, "experts": [facts with "train_prompts"], "remark"}: what pruning decided and nothing changes."""
     size = given.teacher.unet.config.sample_size
     served = torch.bincount(mixture.route(list(given.train["caption"])), minlength=len(mixture)).tolist()
     experts = [
         network_facts(mixture.experts[i], size, given.tokens) | {"train_prompts": served[i]}
         for i in range(len(mixture))
     ]
-    return {"dense": network_facts(given.teacher.unet, size, given.tokens), "experts": experts}
+    dense = network_facts(given.teacher.unet, size, given.tokens)
+    return {"dense": dense, "experts": experts, "remark": mixture.remark}
 
 
 def experts_of(facts: dict[str, Any], assignment: Tensor) -> list[Expert]:

@@ -15,7 +15,7 @@ from aptp_bench.models.mixture import Mixture, Router
 from aptp_bench.models.surgery import cut
 from aptp_bench.plugins import Job, Method
 from aptp_bench.progress import PlainProgress, SilentProgress
-from aptp_bench.run import plan, run, run_with_reference
+from aptp_bench.run import plan, run, run_each
 from aptp_bench.store import Store
 
 CPU = torch.device("cpu")
@@ -72,7 +72,7 @@ def outcome(record: Any) -> dict[str, Any]:
 
 
 def test_a_strangers_method_goes_through_all_stages(tiny_run, halves, store):
-    reference, record = run_with_reference(tiny_run("halves"), store, CPU)
+    reference, record = run_each(tiny_run("halves").with_reference(), store, CPU)
     assert (reference.what["method"], record.what["method"]) == ("dense", "halves")
     assert reference.macs["exact"]["ratio"] == 1.0 and 0 < record.macs["exact"]["ratio"] < 1
     assert sum(e.train_prompts for e in record.experts) == 12 and sum(e.eval_prompts for e in record.experts) == 6
@@ -92,11 +92,11 @@ def test_the_reference_encodes_and_tunes_nothing(tiny_run, store):
 
 
 def test_a_second_run_reads_everything_and_gives_the_same_record(tiny_run, halves, store):
-    first = run_with_reference(tiny_run("halves"), store, CPU)
+    first = run_each(tiny_run("halves").with_reference(), store, CPU)
     stamps = {
         path: path.stat().st_mtime_ns for path in store.root.rglob("*") if path.is_file() and ".locks" not in path.parts
     }
-    second = run_with_reference(tiny_run("halves"), Store(store.root, SilentProgress()), CPU)
+    second = run_each(tiny_run("halves").with_reference(), Store(store.root, SilentProgress()), CPU)
     assert [outcome(r) for r in first] == [outcome(r) for r in second]
     assert [r.how.seconds for r in first] == [r.how.seconds for r in second]
     assert halves.calls == ["prune"]

@@ -56,24 +56,23 @@ def run(
 
     flags = {"model": model, "budget.ratio": budget, "budget.convention": macs, "seed": seed, "weights": weights}
     recipe = config.recipe(method, dataset, scale, flags, settings or [])
-    if not reference:
-        recipe = recipe.model_copy(update={"reference": None})
+    recipes = recipe.with_reference() if reference else [recipe]
     check_writable(runs_dir, "--runs-dir")
     check_writable(results_dir / "records", "--results-dir")
     if dry_run:
-        _show_plan(recipe, runs_dir, device, as_json)
+        _show_plan(recipes, runs_dir, device, as_json)
     else:
-        _run(recipe, _store(runs_dir), device, results_dir, as_json)
+        _run(recipes, open_store(runs_dir), device, results_dir, as_json)
 
 
-def _run(recipe: Recipe, store: Store, device: str, results_dir: Path, as_json: bool) -> None:
+def _run(recipes: list[Recipe], store: Store, device: str, results_dir: Path, as_json: bool) -> None:
     from aptp_bench import provenance, records
     from aptp_bench.models.weights import quiet
-    from aptp_bench.run import run_with_reference
+    from aptp_bench.run import run_each
 
     provenance.use_threads()
     with quiet():
-        made = run_with_reference(recipe, store, provenance.device(device))
+        made = run_each(recipes, store, provenance.device(device))
     if not store.ranks.first:
         return
     paths = [records.save(record, results_dir) for record in made]
@@ -91,18 +90,15 @@ def _show(made: list[Record], paths: list[Path]) -> None:
         typer.echo(f"record: {path}")
 
 
-def _show_plan(recipe: Recipe, runs_dir: Path, device: str, as_json: bool) -> None:
+def _show_plan(recipes: list[Recipe], runs_dir: Path, device: str, as_json: bool) -> None:
     from aptp_bench import provenance
     from aptp_bench.cli.tables import show_plan
     from aptp_bench.materials import Materials
     from aptp_bench.run import plan
 
+    recipe = recipes[-1]
     materials = Materials.of(recipe, provenance.device(device))
-    stages = {
-        each.method: plan(each, materials, _store(runs_dir, dry=True))
-        for each in (recipe.of_reference(), recipe)
-        if each
-    }
+    stages = {each.method: plan(each, materials, open_store(runs_dir, dry=True)) for each in recipes}
     if as_json:
         rows = {
             name: [{"stage": s.name, "folder": str(s.folder), "done": s.done} for s in each]
@@ -113,7 +109,8 @@ def _show_plan(recipe: Recipe, runs_dir: Path, device: str, as_json: bool) -> No
         show_plan(recipe, stages)
 
 
-def _store(runs_dir: Path, dry: bool = False) -> Store:
+def open_store(runs_dir: Path, dry: bool = False) -> Store:
+    """The store under `runs_dir`, which reports where this is the first of the processes."""
     from aptp_bench.progress import SilentProgress, reporter
     from aptp_bench.ranks import Ranks
     from aptp_bench.store import Store

@@ -75,21 +75,26 @@ class _Index(BaseModel):
     version: Literal[1] = 1
     experts: PositiveInt
     router: str
+    remark: str = ""
 
 
 class Mixture:
-    """Experts, one or more pruned U-Nets of one teacher, and the router over them."""
+    """Experts, one or more pruned U-Nets of one teacher, and the router over them.
 
-    def __init__(self, experts: Sequence[UNet2DConditionModel], router: Router) -> None:
+    remark: one line that its reader should know, such as why it lies below its budget; empty where there is nothing.
+    """
+
+    def __init__(self, experts: Sequence[UNet2DConditionModel], router: Router, remark: str = "") -> None:
         if len(experts) == 0:
             raise PruningError("a mixture needs an expert; for one network use Mixture.of_one(unet)")
         self.experts = experts
         self.router = router
+        self.remark = remark
 
     @classmethod
-    def of_one(cls, unet: UNet2DConditionModel) -> Mixture:
+    def of_one(cls, unet: UNet2DConditionModel, remark: str = "") -> Mixture:
         """One network that serves every prompt."""
-        return cls([unet], ConstantRouter())
+        return cls([unet], ConstantRouter(), remark)
 
     def __len__(self) -> int:
         """Number of experts."""
@@ -99,7 +104,7 @@ class Mixture:
         """The same router over other networks, as many (e.g. after fine-tuning). Raises PruningError if not as many."""
         if len(experts) != len(self):
             raise PruningError(f"{len(experts)} networks for a router over {len(self)}; give one for each expert")
-        return Mixture(experts, self.router)
+        return Mixture(experts, self.router, self.remark)
 
     def route(self, prompts: Sequence[str]) -> torch.Tensor:
         """prompts: n texts -> expert ids, int64 [n], each in [0, len(self)). Raises PruningError if one is not."""
@@ -115,7 +120,7 @@ class Mixture:
                 save_unet(self.experts[i], aside / _expert(i))
             (aside / ROUTER).mkdir()
             self.router.save(aside / ROUTER)
-            index = _Index(experts=len(self), router=self.router.name)
+            index = _Index(experts=len(self), router=self.router.name, remark=self.remark)
             (aside / INDEX).write_text(index.model_dump_json() + "\n", encoding="utf-8")
 
     @classmethod
@@ -134,7 +139,7 @@ class Mixture:
         index = document(folder / INDEX, _Index)
         router = registry.get("routers", index.router).load(folder / ROUTER)
         experts = _Lazy([folder / _expert(i) for i in range(index.experts)], device, dtype)
-        return cls(experts if lazy else list(experts), router)
+        return cls(experts if lazy else list(experts), router, index.remark)
 
 
 class _Lazy(Sequence[UNet2DConditionModel]):

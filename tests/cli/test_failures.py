@@ -144,5 +144,5 @@ def test_ctrl_c_says_how_to_go_on(call, monkeypatch):
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run, "run_with_reference", interrupted)
+    monkeypatch.setattr(run, "run_each", interrupted)
     assert call(*RUN, "--weights", "random") == (STOPPED, "stopped; run the same command to go on\n")
