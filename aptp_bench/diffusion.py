@@ -8,7 +8,7 @@ how to average.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -21,6 +21,7 @@ from aptp_bench.pairs import Batch
 
 Blocks = Literal["mean", "sum", "norm"]
 Precision = Literal["float32", "bfloat16"]
+MID = "mid"  # the mid block's name among the blocks
 
 
 @dataclass(frozen=True)
@@ -130,13 +131,14 @@ class BlockOutputs:
 
     Down blocks are counted from the input and up blocks from the output ("up.-1" is the last), so that blocks of
     U-Nets of different depth that play the same part share a name. Where a block returns a tuple, its first entry
-    counts.
+    counts. ends: numbers of down blocks whose last transformer is recorded too (see early_ends).
     """
 
-    def __init__(self, unet: nn.Module) -> None:
+    def __init__(self, unet: nn.Module, ends: Sequence[int] = ()) -> None:
         self.blocks = {f"down.{i}": block for i, block in enumerate(unet.down_blocks)}
+        self.blocks.update({f"down.{i}.end": _end(unet.down_blocks[i]) for i in ends})
         if unet.mid_block is not None:
-            self.blocks["mid"] = unet.mid_block
+            self.blocks[MID] = unet.mid_block
         self.blocks.update({f"up.{i - len(unet.up_blocks)}": block for i, block in enumerate(unet.up_blocks)})
         self.outputs: dict[str, Tensor] = {}
 
@@ -157,13 +159,25 @@ class BlockOutputs:
         return keep
 
 
-def observe(unet: nn.Module, noised: Noised, precision: Precision = "float32") -> Seen:
+def early_ends(student: nn.Module, teacher: nn.Module) -> tuple[int, ...]:
+    """Numbers of the down blocks that have no downsampler in the student and one in the teacher.
+
+    Where a student has fewer stages, its innermost one ends before the teacher's does, and their outputs differ in
+    size. What can be compared is the output projection of the stage's last transformer (BK-SDM, arXiv:2305.15798, for
+    its Tiny). Empty for networks of the same depth.
+    """
+    pairs = enumerate(zip(student.down_blocks, teacher.down_blocks, strict=False))
+    ended = [i for i, (mine, theirs) in pairs if mine.downsamplers is None and theirs.downsamplers is not None]
+    return tuple(i for i in ended if None not in (_end(student.down_blocks[i]), _end(teacher.down_blocks[i])))
+
+
+def observe(unet: nn.Module, noised: Noised, precision: Precision = "float32", ends: Sequence[int] = ()) -> Seen:
     """Run a U-Net on a noised batch, by autocast in `precision`.
 
-    Its prediction and block outputs in float32 at least.
+    Its prediction and block outputs in float32 at least, and the `ends` of down blocks among them.
     """
     with (
-        BlockOutputs(unet).recording() as blocks,
+        BlockOutputs(unet, ends).recording() as blocks,
         torch.autocast(noised.x.device.type, torch.bfloat16, precision == "bfloat16"),
     ):
         prediction = unet(noised.x, noised.t, encoder_hidden_states=noised.text).sample
@@ -180,15 +194,16 @@ def output_distillation(student: Seen, teacher: Seen) -> Tensor:
     return _mse(student.prediction, teacher.prediction)
 
 
-def block_distillation(student: Seen, teacher: Seen, blocks: Blocks = "mean") -> Tensor:
+def block_distillation(student: Seen, teacher: Seen, blocks: Blocks = "mean", mid: bool = True) -> Tensor:
     """Eq. 28 for every sample: [B]. Blocks that both networks have in the same shape count; zero if there is none.
 
     blocks: "mean" over blocks of the squared error meant over elements (the authors' code), its "sum" over blocks,
-    or "norm", the sum of squared norms as printed.
+    or "norm", the sum of squared norms as printed. mid: whether the mid block counts.
     """
     shared = [
         n for n, output in student.blocks.items() if n in teacher.blocks and teacher.blocks[n].shape == output.shape
     ]
+    shared = shared if mid else [n for n in shared if n != MID]
     if not shared:
         return torch.zeros_like(student.prediction[:, 0, 0, 0])
     errors = torch.stack([_mse(student.blocks[n], teacher.blocks[n]) for n in shared])
@@ -196,6 +211,12 @@ def block_distillation(student: Seen, teacher: Seen, blocks: Blocks = "mean") ->
         sizes = torch.tensor([student.blocks[n][0].numel() for n in shared]).to(errors)
         return (errors * sizes[:, None]).sum(0)
     return errors.mean(0) if blocks == "mean" else errors.sum(0)
+
+
+def _end(block: nn.Module) -> Any:
+    """The output projection of a down block's last transformer; None if it has none."""
+    transformers = getattr(block, "attentions", None)
+    return getattr(transformers[-1], "proj_out", None) if transformers else None
 
 
 def _mse(a: Tensor, b: Tensor) -> Tensor:

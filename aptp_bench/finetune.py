@@ -71,6 +71,9 @@ class FinetuneConfig(BaseModel):
         "mean",
         description="how eq. 28 adds up: mean over blocks (authors), sum, or norm (as printed)",
     )
+    mid_block: bool = Field(
+        True, description="whether eq. 28 compares the mid block too, as in APTP; BK-SDM leaves it out"
+    )
     snr_gamma: float | None = Field(
         5.0,
         gt=0,
@@ -188,13 +191,15 @@ def _loss(
     rows = part.rows(config.batch)
     batch = _without_text(lesson.pairs.batch(drawn[rows], lesson.device), dropped[rows], lesson.empty)
     noised = draw.apply(noising, batch, rows, config.snr_gamma)
+    ends = diffusion.early_ends(student, lesson.teacher)
     with torch.no_grad():
-        taught = diffusion.observe(lesson.teacher, noised, config.precision)
-    seen = diffusion.observe(student, noised, config.precision)
+        taught = diffusion.observe(lesson.teacher, noised, config.precision, ends)
+    seen = diffusion.observe(student, noised, config.precision, ends)
+    blocks = diffusion.block_distillation(seen, taught, config.blocks, config.mid_block)
     terms = {
         "denoising": diffusion.denoising_loss(seen, noised),
         "output": diffusion.output_distillation(seen, taught) * config.output_distillation,
-        "blocks": diffusion.block_distillation(seen, taught, config.blocks) * config.block_distillation,
+        "blocks": blocks * config.block_distillation,
     }
     means = {name: term.sum() * part.of / config.batch for name, term in terms.items()}
     loss = config.alpha_ddpm * means["denoising"] + config.alpha_distill * (means["output"] + means["blocks"])

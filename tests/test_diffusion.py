@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from diffusers import DDPMScheduler
+from diffusers import DDPMScheduler, UNet2DConditionModel
 from torch import Tensor
 
 from aptp_bench import diffusion
@@ -117,6 +117,41 @@ def test_blocks_of_another_shape_or_missing_do_not_count() -> None:
     assert diffusion.block_distillation(Seen(a.prediction, {}), b).tolist() == [0.0, 0.0, 0.0]
 
 
+def test_the_mid_block_counts_unless_it_is_left_out() -> None:
+    a, b = (Seen(prediction, {"down.0": one, "mid": two}) for prediction, (one, two) in map(_pair, (1, 2)))
+    outer, mid = ((a.blocks[name] - b.blocks[name]).square().flatten(1).mean(1) for name in ("down.0", "mid"))
+    torch.testing.assert_close(diffusion.block_distillation(a, b, "sum"), outer + mid)
+    torch.testing.assert_close(diffusion.block_distillation(a, b, "sum", mid=False), outer)
+    torch.testing.assert_close(diffusion.block_distillation(a, b, "mean", mid=False), outer)
+
+
+def test_where_a_students_last_stage_ends_its_last_transformer_is_compared(tiny: StableDiffusionPipeline) -> None:
+    """The student has two stages of the teacher's three, so its second one has no downsampler."""
+    teacher, student = _stages(3), _stages(2)
+    assert diffusion.early_ends(student, teacher) == (1,)
+    assert diffusion.early_ends(teacher, teacher) == diffusion.early_ends(teacher, student) == ()
+    assert diffusion.early_ends(tiny.unet, tiny.unet) == ()
+    noised = _noised()
+    taught, seen = (diffusion.observe(unet, noised, "float32", (1,)) for unet in (teacher, student))
+    assert seen.blocks.keys() == {"down.0", "down.1", "down.1.end", "mid", "up.-2", "up.-1"}
+    assert taught.blocks.keys() == seen.blocks.keys() | {"down.2", "up.-3"}
+    kept: list[Tensor] = []
+    for unet, layer in ((teacher, 1), (student, 1)):
+        projection = unet.down_blocks[1].attentions[layer].proj_out
+        handle = projection.register_forward_hook(lambda m, args, out: kept.append(out))
+        unet(noised.x, noised.t, noised.text)
+        handle.remove()
+    assert torch.equal(kept[0], taught.blocks["down.1.end"]) and torch.equal(kept[1], seen.blocks["down.1.end"])
+    names = ["down.0", "down.1.end", "up.-2", "up.-1"]  # down.1 and mid are twice as large in the student
+    each = [(seen.blocks[n] - taught.blocks[n]).square().flatten(1).mean(1) for n in names]
+    torch.testing.assert_close(diffusion.block_distillation(seen, taught, "sum"), torch.stack(each).sum(0))
+
+
+def test_a_stage_without_transformers_has_no_end_to_compare() -> None:
+    assert diffusion.early_ends(_stages(2, "DownBlock2D"), _stages(3)) == ()
+    assert diffusion.early_ends(_stages(2), _stages(3, "DownBlock2D")) == ()
+
+
 def test_bfloat16_is_confined_to_the_network(tiny: StableDiffusionPipeline) -> None:
     noised = _noised()
     low, full = diffusion.observe(tiny.unet, noised, "bfloat16"), diffusion.observe(tiny.unet, noised)
@@ -128,6 +163,19 @@ def test_bfloat16_is_confined_to_the_network(tiny: StableDiffusionPipeline) -> N
 def _run(unet: torch.nn.Module) -> None:
     noised = _noised()
     unet(noised.x, noised.t, noised.text)
+
+
+def _stages(n: int, kind: str = "CrossAttnDownBlock2D") -> UNet2DConditionModel:
+    """A U-Net of n stages, transformers in all or in none."""
+    torch.manual_seed(n)
+    return UNet2DConditionModel(
+        block_out_channels=(8,) * n,
+        down_block_types=(kind,) * n,
+        up_block_types=("UpBlock2D",) * n,
+        cross_attention_dim=16,
+        attention_head_dim=2,
+        norm_num_groups=4,
+    ).eval()
 
 
 def _noised() -> Noised:
@@ -144,3 +192,8 @@ def _random(seed: int) -> tuple[Tensor, dict[str, Tensor]]:
     return torch.randn(3, 4, 4, 4, generator=generator), {
         name: torch.randn(shape, generator=generator) for name, shape in shapes.items()
     }
+
+
+def _pair(seed: int) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    prediction, blocks = _random(seed)
+    return prediction, (blocks["one"], blocks["two"])

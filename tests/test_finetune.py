@@ -135,6 +135,16 @@ def test_the_loss_is_equation_30(tiny: StableDiffusionPipeline, mixture: Mixture
         assert _value(row, "loss") == pytest.approx(0.3 * denoising + 2.0 * (output + blocks), rel=1e-5)
 
 
+def test_the_mid_block_can_be_left_out_of_the_loss(
+    tiny: StableDiffusionPipeline, mixture: Mixture, pairs: Pairs, tmp_path: Path
+) -> None:
+    for name in ("with", "without"):
+        tuned(mixture, tiny, pairs, tmp_path / name, steps=1, blocks="sum", mid_block=name == "with")
+    rows = [(tmp_path / name / "expert-00" / "history.jsonl").read_text() for name in ("with", "without")]
+    assert _value(rows[0], "blocks") > _value(rows[1], "blocks") > 0
+    assert _value(rows[0], "output") == _value(rows[1], "output")
+
+
 def test_total_steps_are_divided_by_the_number_of_pairs(
     tiny: StableDiffusionPipeline, mixture: Mixture, pairs: Pairs, tmp_path: Path
 ) -> None:
@@ -177,9 +187,9 @@ def test_dropped_prompts_read_the_empty_text(
     seen: list[Tensor] = []
     observe = module.diffusion.observe
 
-    def spy(unet: Any, noised: Any, precision: Any) -> Any:
+    def spy(unet: Any, noised: Any, *how: Any) -> Any:
         seen.append(noised.text)
-        return observe(unet, noised, precision)
+        return observe(unet, noised, *how)
 
     monkeypatch.setattr(module.diffusion, "observe", spy)
     tuned(mixture, tiny, pairs, tmp_path, batch=200, steps=1, drop_text=0.25)

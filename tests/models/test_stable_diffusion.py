@@ -14,7 +14,16 @@ from aptp_bench import assets
 from aptp_bench.errors import WeightsError
 from aptp_bench.models import stable_diffusion, weights
 from aptp_bench.models.gates import GateSpace
-from aptp_bench.models.stable_diffusion import MINI_GEOMETRY, SD21, SD21_GEOMETRY, MiniSD, byte_tokenizer
+from aptp_bench.models.macs import count, example_inputs
+from aptp_bench.models.stable_diffusion import (
+    MINI_GEOMETRY,
+    SD15,
+    SD15_GEOMETRY,
+    SD21,
+    SD21_GEOMETRY,
+    MiniSD,
+    byte_tokenizer,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +70,20 @@ def test_sd21_has_the_published_sizes() -> None:
     assert (SD21.resolution, SD21.latent_size, SD21_GEOMETRY.tokens) == (768, 96, 77)
 
 
-@pytest.mark.parametrize("kind", [MiniSD, SD21])
+def test_sd15_has_the_published_sizes_and_predicts_the_noise() -> None:
+    with torch.device("meta"):
+        unet, vae, text = SD15_GEOMETRY.build_unet(), SD15_GEOMETRY.build_vae(), SD15_GEOMETRY.build_text_encoder()
+    assert parameters(unet) == 859_520_964
+    assert parameters(vae) == 83_653_863
+    assert parameters(text) == 123_060_480
+    assert count(unet, example_inputs(unet), "modules").total == pytest.approx(339e9, rel=2e-3)  # as BK-SDM prints
+    assert unet.mid_block.attentions[0].transformer_blocks[0].attn1.heads == 8
+    assert (SD15.resolution, SD15.latent_size, SD15_GEOMETRY.tokens) == (512, 64, 77)
+    assert SD15_GEOMETRY.scheduler["prediction_type"] == "epsilon"
+    assert SD21_GEOMETRY.scheduler["prediction_type"] == MINI_GEOMETRY.scheduler["prediction_type"] == "v_prediction"
+
+
+@pytest.mark.parametrize("kind", [MiniSD, SD15, SD21])
 def test_skeletons_take_no_memory(kind: type) -> None:
     skeleton = kind().skeleton()
     assert {p.device.type for p in skeleton.parameters()} == {"meta"}
