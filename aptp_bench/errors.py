@@ -52,3 +52,7 @@ class StoreError(AptpBenchError):
 
 class TrainingError(AptpBenchError):
     """A training that diverged."""
+
+
+class SuiteError(AptpBenchError):
+    """Runs of a suite that failed; the others are done and recorded."""

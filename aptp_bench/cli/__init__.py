@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from aptp_bench import __version__
-from aptp_bench.cli import doctor, evaluate, listings, profile, run
+from aptp_bench.cli import check, doctor, evaluate, listings, profile, run, suite
 from aptp_bench.cli.failures import outcome
 
 app = typer.Typer(
@@ -19,8 +19,8 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for register in (run.register, profile.register, evaluate.register, listings.register, doctor.register):
-    register(app)
+for command in (run, suite, profile, evaluate, listings, check, doctor):
+    command.register(app)
 
 
 def _version(asked: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -15,7 +16,8 @@ from aptp_bench.budget import CONVENTIONS
 if TYPE_CHECKING:
     from aptp_bench.cli.doctor import Check
     from aptp_bench.config import Recipe
-    from aptp_bench.records import Record
+    from aptp_bench.contract import Verdict
+    from aptp_bench.records import Measurement, Record
     from aptp_bench.store import Stage
 
 WORLDS = {
@@ -36,15 +38,37 @@ def show_comparison(records: Sequence[Record]) -> None:
     budget = f"budget {what['budget']['ratio']:g} of the {what['budget']['convention']} MACs"
     title = f"{what['method']} on {what['dataset']}, {what['model']}, {budget}, seed {what['seed']}"
     table = _table(["", *(record.what["method"] for record in records)])
-    for label, cells in (*_metric_rows(records), *_cost_rows(records)):
+    alone = [[record] for record in records]
+    for label, cells in (*_metric_rows(alone), *_cost_rows(alone)):
         table.add_row(label, *cells)
     _titled(console, title, table)
     _line(console, world(records[-1]))
+    for record in records:
+        if record.remark:
+            _line(console, f"{record.what['method']}: {record.remark}")
     for record in records:
         if len(record.experts) > 1:
             shares = "share of the dense MACs by convention, millions of parameters, prompts served"
             _titled(console, f"experts of {record.what['method']}: {shares}", experts_table(record))
     _skipped(console, {name: reason for record in records for name, reason in record.skipped.items()})
+
+
+def show_suite(title: str, rows: Mapping[str, Sequence[Record]]) -> None:
+    """The table of a suite: label -> its records, one a seed."""
+    console = Console()
+    console.print()
+    groups = list(rows.values())
+    table = _table(["", *map(escape, rows)])
+    for label, cells in (*_metric_rows(groups), *_cost_rows(groups)):
+        table.add_row(label, *cells)
+    _titled(console, title, table)
+    most = max(len(records) for records in groups)
+    _line(console, "value [95 % interval]" if most == 1 else f"mean [least, greatest] over up to {most} seeds")
+    _line(console, world(groups[0][0]))
+    for label, records in rows.items():
+        for remark in dict.fromkeys(record.remark for record in records if record.remark):
+            _line(console, f"{label}: {remark}")
+    _skipped(console, {name: why for records in groups for record in records for name, why in record.skipped.items()})
 
 
 def world(record: Record) -> str:
@@ -147,24 +171,46 @@ def show_checks(checks: Iterable[Check]) -> None:
             _line(console, f"{check.what}: {check.fix}")
 
 
+def show_verdicts(method: str, verdicts: Iterable[Verdict]) -> None:
+    """What a method promised the harness, and whether it kept it."""
+    console, table = Console(), _table(["", "promise"])
+    found = list(verdicts)
+    for verdict in found:
+        table.add_row("[green]kept[/]" if verdict.kept else "[red]broken[/]", verdict.promise)
+    _titled(console, f"{method}: what every method promises", table)
+    for verdict in found:
+        if not verdict.kept:
+            _line(console, f"broken: {verdict.promise}: {verdict.why}")
+
+
 def number(value: float, interval: Sequence[float] | None = None) -> str:
     """A value with four significant digits, and its 95 % interval where there is one."""
     shown = f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
     return shown if interval is None else f"{shown} [{interval[0]:.4g}, {interval[1]:.4g}]"
 
 
-def _metric_rows(records: Sequence[Record]) -> Iterable[tuple[str, list[str]]]:
-    names = dict.fromkeys(name for record in records for name in record.results)
-    for name in names:
-        facts = next(record.results[name] for record in records if name in record.results)
-        cells = [record.results.get(name) for record in records]
-        yield _label(name, facts.unit, facts.better), ["–" if m is None else number(m.value, m.interval) for m in cells]
+def _metric_rows(groups: Sequence[Sequence[Record]]) -> Iterable[tuple[str, list[str]]]:
+    """A row a metric; a cell for each group of records, which differ in their seed only."""
+    found = [{name: m for record in records for name, m in record.results.items()} for records in groups]
+    for name in dict.fromkeys(name for facts in found for name in facts):
+        facts = next(each[name] for each in found if name in each)
+        cells = [[r.results[name] for r in records if name in r.results] for records in groups]
+        yield _label(name, facts.unit, facts.better), [_measured(cell) for cell in cells]
 
 
-def _cost_rows(records: Sequence[Record]) -> Iterable[tuple[str, list[str]]]:
+def _measured(found: Sequence[Measurement]) -> str:
+    if len(found) < 2:
+        return number(found[0].value, found[0].interval) if found else "–"
+    values = [m.value for m in found]
+    return number(fmean(values), (min(values), max(values)))
+
+
+def _cost_rows(groups: Sequence[Sequence[Record]]) -> Iterable[tuple[str, list[str]]]:
     for name in CONVENTIONS:
-        yield f"MACs {name} / dense ↓", [f"{record.macs[name]['ratio']:.4f}" for record in records]
-    yield "parameters stored, M", [f"{record.parameters['stored'] / MEGA:,.2f}" for record in records]
+        ratios = [[record.macs[name]["ratio"] for record in records] for records in groups]
+        yield f"MACs {name} / dense ↓", [f"{fmean(each):.4f}" for each in ratios]
+    sizes = [fmean(record.parameters["stored"] for record in records) for records in groups]
+    yield "parameters stored, M", [f"{size / MEGA:,.2f}" for size in sizes]
 
 
 def _label(name: str, unit: str, better: str) -> str:

@@ -1,0 +1,47 @@
+"""Random pruning: units go by lot until the budget is met, the floor that every method must beat."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from aptp_bench.plugins import Job, Method, PluginConfig
+
+if TYPE_CHECKING:
+    from aptp_bench.models.mixture import Mixture
+
+
+class RandomConfig(PluginConfig):
+    """What may be drawn."""
+
+    depth: bool = Field(True, description="whether whole blocks may go too; off: heads, groups and feed-forward slices")
+
+
+class Random(Method):
+    """Heads, channel groups, feed-forward slices and blocks drawn by lot: the floor that every method must beat."""
+
+    name = "random"
+    Config = RandomConfig
+    config: RandomConfig
+
+    def prune(self, job: Job) -> Mixture:
+        """One network of the gate space, every unit as likely to go as any other. Raises BudgetError if it is too small."""
+        import torch  # torch is not needed to list methods
+
+        from aptp_bench.models.cost import Cost
+        from aptp_bench.models.gates import GateSpace
+        from aptp_bench.models.landing import land
+        from aptp_bench.models.macs import example_inputs
+        from aptp_bench.models.mixture import Mixture
+        from aptp_bench.models.surgery import cut
+        from aptp_bench.noise import generator
+
+        unet: Any = job.teacher.unet
+        space = GateSpace.of(unet)
+        lots = torch.rand(1, space.size, generator=generator("random", job.seed))
+        if not self.config.depth:
+            lots[:, space.width_size :] = float("inf")
+        inputs = example_inputs(unet, tokens=job.teacher.tokenizer.model_max_length)
+        cost = Cost.of(unet, space, inputs, job.budget.convention)
+        return Mixture.of_one(cut(unet, space, land(lots, torch.ones(1), cost, job.budget).keep[0]))
