@@ -1,0 +1,28 @@
+"""What plugins say of themselves before they are used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from aptp_bench import registry
+
+
+@pytest.mark.parametrize(("name", "place"), [("coco2014", "data/coco"), ("partiprompts-full", "data/PartiPrompts.tsv")])
+def test_a_dataset_says_which_of_its_files_are_missing(
+    name: str, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    reason = registry.get("datasets", name).unavailable()
+    assert reason.startswith(f"{place} is not there; ") and "--set dataset_config." in reason
+    (tmp_path / place).mkdir(parents=True)
+    assert registry.get("datasets", name).unavailable() is None
+
+
+@pytest.mark.parametrize("name", ["coco", "cc3m", "partiprompts"])
+def test_a_dataset_without_files_of_its_own_lacks_none(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert registry.get("datasets", name).unavailable() is None
