@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from aptp_bench.diffusion import Noising
 from aptp_bench.methods.aptp.config import APTPConfig
 from aptp_bench.methods.aptp.encoder import PromptEncoder, default
-from aptp_bench.models.landing import Landed, land, logit_of
 from aptp_bench.methods.aptp.gumbel import Relaxation, outside_in
 from aptp_bench.methods.aptp.predictor import Architect
 from aptp_bench.methods.aptp.report import Spread, report, spread
@@ -26,6 +25,7 @@ from aptp_bench.methods.aptp.search import Search
 from aptp_bench.methods.aptp.transport import Similarity
 from aptp_bench.models.cost import Cost
 from aptp_bench.models.gates import Gated, GateSpace
+from aptp_bench.models.landing import Landed, land, logit_of
 from aptp_bench.models.macs import example_inputs
 from aptp_bench.models.mixture import Mixture
 from aptp_bench.models.surgery import cut

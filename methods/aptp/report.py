@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from aptp_bench.budget import Budget, Convention
-from aptp_bench.models.landing import Landed
 from aptp_bench.models.cost import Cost
+from aptp_bench.models.landing import Landed
 
 WORD = re.compile(r"[a-z]+(?:'[a-z]+)?")
 STOP_WORDS = """
