@@ -1,0 +1,66 @@
+"""What norm and structural pruning share: coupled channels, narrowed by what their weights are worth, to a budget."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from aptp_bench.plugins import Job, PluginConfig
+
+if TYPE_CHECKING:
+    from aptp_bench.models.coupled import Saliency
+    from aptp_bench.models.mixture import Mixture
+
+WIDTHS = "widths.json"
+
+
+class NarrowingConfig(PluginConfig):
+    """Which channels may go, and how they are compared."""
+
+    heads: Literal["whole", "width"] = Field(
+        "whole",
+        description="whole: attention loses heads; width: every head becomes narrower by as much (the APTP authors' "
+        "baseline)",
+    )
+    feed_forwards: bool = Field(
+        True,
+        description="whether feed-forwards may be narrowed; the APTP authors' baseline leaves them, and with them the "
+        "inner width of every transformer",
+    )
+    ranking: Literal["local", "global"] = Field(
+        "local",
+        description="local: all groups of coupled channels lose the same share, the lowest scores within each (paper); "
+        "global: one ranking over the network, scores divided by their group's mean (the APTP authors' baseline)",
+    )
+    rounding: Literal["up", "nearest"] = Field(
+        "up",
+        description="local ranking: when a started unit goes; up: at once (torch-pruning, the APTP authors' baseline); "
+        "nearest: from its half on, where layers have few units",
+    )
+
+
+def narrow(job: Job, config: NarrowingConfig, saliency: Saliency, first: bool = False) -> Mixture:
+    """The teacher without its least worthy units, at the budget; it is left as it was.
+
+    saliency, first: see coupled.scores. What each group lost is written to the job's folder. Raises BudgetError.
+    """
+    from aptp_bench.models import coupled, widths
+    from aptp_bench.models.macs import example_inputs
+    from aptp_bench.models.mixture import Mixture
+    from aptp_bench.ranks import Ranks
+    from aptp_bench.store import write_json
+
+    unet = job.teacher.unet
+    groups = coupled.groups(unet, config.heads, config.feed_forwards)
+    scores = coupled.scores(unet, groups, saliency, first)
+    local = config.ranking == "local"
+    queue = [widths.uniform(len(s), config.rounding) if local else widths.ranked(s) for s in scores]
+    inputs = example_inputs(unet, tokens=job.teacher.tokenizer.model_max_length)
+    fitted = widths.fit(unet, groups, queue, job.budget, inputs)
+    if Ranks.here().first:
+        lost = {group.path: [n, group.size] for group, n in zip(groups, fitted.removed, strict=True)}
+        job.workdir.mkdir(parents=True, exist_ok=True)
+        write_json(job.workdir / WIDTHS, {"ratio": fitted.ratio, "removed_of": lost})
+    keep = [coupled.weakest(score, n) for score, n in zip(scores, fitted.removed, strict=True)]
+    return Mixture.of_one(coupled.cut(unet, groups, keep))

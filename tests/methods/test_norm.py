@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+
+from aptp_bench.budget import CONVENTIONS
+from aptp_bench.errors import BudgetError
+from aptp_bench.methods.norm import Norm
+from aptp_bench.models.coupled import cut, groups, scores, weakest
+from aptp_bench.models.macs import count, example_inputs
+from aptp_bench.models.mixture import Mixture
+from aptp_bench.plugins import Job
+
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+
+MakeJob = Callable[..., Job]
+
+
+def ratio(unet: UNet2DConditionModel, teacher: UNet2DConditionModel, convention: str) -> float:
+    return (
+        count(unet, example_inputs(unet), convention).total / count(teacher, example_inputs(teacher), convention).total
+    )
+
+
+def by_hand(teacher: UNet2DConditionModel, lost: dict[str, list[int]], order: float, first: bool) -> dict[str, Any]:
+    """The state of the teacher without the smallest units, as many as `lost` says."""
+    found = groups(teacher)
+    worth = scores(teacher, found, lambda name, weight: weight.abs() ** order, first)
+    keep = [weakest(score, lost[group.path][0]) for group, score in zip(found, worth, strict=True)]
+    return cut(teacher, found, keep).state_dict()
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS)
+def test_it_lands_on_the_budget_with_one_expert(job: MakeJob, tiny: StableDiffusionPipeline, convention: str) -> None:
+    mixture = Norm().prune(job(0.8, convention))
+    assert len(mixture) == 1 and mixture.remark == ""
+    assert ratio(mixture.experts[0], tiny.unet, convention) == pytest.approx(0.8, abs=0.005)
+
+
+@pytest.mark.parametrize(("order", "layers"), [(1.0, "first"), (2.0, "all")])
+def test_the_smallest_go_by_the_norm_that_was_asked_for(job: MakeJob, tiny: Any, order: float, layers: str) -> None:
+    given = job()
+    student = Norm(order=order, layers=layers).prune(given).experts[0]
+    lost = json.loads((given.workdir / "widths.json").read_text())["removed_of"]
+    assert sum(n for n, _ in lost.values()) > 0
+    expected = by_hand(tiny.unet, lost, order, first=layers == "first")
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in student.state_dict().items())
+
+
+def test_the_authors_baseline_leaves_heads_and_feed_forwards(job: MakeJob, tiny: StableDiffusionPipeline) -> None:
+    authors = {"heads": "width", "feed_forwards": False, "ranking": "global", "order": 2, "layers": "all"}
+    student = Norm(**authors).prune(job(0.8)).experts[0]
+    block = student.get_submodule("down_blocks.0.attentions.0.transformer_blocks.0")
+    assert block.attn1.heads == 2 and block.ff.net[2].in_features == 32
+    assert ratio(student, tiny.unet, "exact") == pytest.approx(0.8, abs=0.005)
+
+
+def test_a_global_ranking_spares_the_layers_with_large_weights(job: MakeJob, tiny: StableDiffusionPipeline) -> None:
+    pipe = copy.copy(tiny)
+    pipe.unet = copy.deepcopy(tiny.unet)
+    with torch.no_grad():  # all channels alike there, so that none is far below its group's mean
+        pipe.unet.mid_block.attentions[0].transformer_blocks[0].ff.net[2].weight.fill_(1.0)
+        pipe.unet.mid_block.attentions[0].transformer_blocks[0].ff.net[0].proj.weight.fill_(1.0)
+    left = {
+        ranking: Norm(ranking=ranking, layers="all").prune(job(0.9, teacher=pipe)).experts[0].mid_block
+        for ranking in ("local", "global")
+    }
+    widths = {name: block.attentions[0].transformer_blocks[0].ff.net[2].in_features for name, block in left.items()}
+    assert widths["local"] < 63 and widths["global"] == 64
+
+
+def test_the_teacher_stays_as_it_was_and_twice_gives_the_same(job: MakeJob, tiny: StableDiffusionPipeline) -> None:
+    before = copy.deepcopy(tiny.unet.state_dict())
+    one, other = (Norm().prune(job()).experts[0].state_dict() for _ in range(2))
+    assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in tiny.unet.state_dict().items())
+    assert not any(p.requires_grad or p.grad is not None for p in tiny.unet.parameters())
+
+
+def test_the_result_is_saved_and_runs_at_other_sizes(job: MakeJob, tmp_path: Any) -> None:
+    mixture = Norm(heads="width").prune(job())
+    mixture.save(tmp_path / "mixture")
+    again = Mixture.load(tmp_path / "mixture").experts[0]
+    for batch, size in ((1, 8), (3, 4)):
+        given = (torch.randn(batch, 4, size, size), torch.ones(batch).long(), torch.randn(batch, 77, 16))
+        with torch.no_grad():
+            assert torch.equal(mixture.experts[0](*given).sample, again(*given).sample)
+
+
+def test_a_budget_out_of_reach_is_refused(job: MakeJob) -> None:
+    with pytest.raises(BudgetError, match="the leanest network costs 0"):
+        Norm().prune(job(0.01))

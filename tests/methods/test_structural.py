@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from aptp_bench.budget import CONVENTIONS
+from aptp_bench.methods import taylor
+from aptp_bench.methods.structural import Structural
+from aptp_bench.models.coupled import cut, groups, scores, weakest
+from aptp_bench.models.macs import count, example_inputs
+from aptp_bench.plugins import Job
+
+MakeJob = Callable[..., Job]
+SHORT = {"stride": 250, "pairs": 6, "micro_batch": 4, "threshold": 0.0}
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS)
+def test_it_lands_on_the_budget_with_one_expert(job: MakeJob, tiny: Any, convention: str) -> None:
+    mixture = Structural(**SHORT).prune(job(0.7, convention))
+    cost = [count(unet, example_inputs(unet), convention).total for unet in (mixture.experts[0], tiny.unet)]
+    assert len(mixture) == 1 and cost[0] / cost[1] == pytest.approx(0.7, abs=0.005)
+
+
+def test_units_go_by_weight_times_summed_gradient(job: MakeJob, tiny: Any) -> None:
+    given = job(0.8)
+    method = Structural(**SHORT)
+    student = method.prune(given).experts[0]
+    slopes = taylor.gradients(given, method.config)
+    lost = json.loads((given.workdir / "widths.json").read_text())["removed_of"]
+    found = groups(tiny.unet)
+    worth = scores(tiny.unet, found, lambda name, weight: (weight * slopes[name]).abs())
+    keep = [weakest(score, lost[group.path][0]) for group, score in zip(found, worth, strict=True)]
+    expected = cut(tiny.unet, found, keep).state_dict()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in student.state_dict().items())
+
+
+def test_the_teacher_stays_as_it_was_and_the_seed_decides(job: MakeJob, tiny: Any, tmp_path: Any) -> None:
+    before = copy.deepcopy(tiny.unet.state_dict())
+    a, b, c = (
+        Structural(**SHORT).prune(job(0.8, seed=seed, workdir=tmp_path / name)).experts[0].state_dict()
+        for name, seed in (("a", 0), ("b", 0), ("c", 1))
+    )
+    assert all(torch.equal(tensor, b[name]) for name, tensor in a.items())
+    assert any(not torch.equal(tensor, c[name]) for name, tensor in a.items())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in tiny.unet.state_dict().items())
+    assert not any(p.requires_grad or p.grad is not None for p in tiny.unet.parameters())
