@@ -1,0 +1,308 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from diffusers import UNet2DConditionModel
+
+from aptp_bench import registry
+from aptp_bench.budget import CONVENTIONS, Budget
+from aptp_bench.errors import BudgetError, ConfigError
+from aptp_bench.finetune import FinetuneConfig
+from aptp_bench.methods.ld_pruner import LDPruner
+from aptp_bench.methods.ld_pruner.operators import Operator, operators
+from aptp_bench.methods.ld_pruner.pruning import Cut, chosen, cuts
+from aptp_bench.models.macs import count, example_inputs
+from aptp_bench.models.mixture import Mixture
+from aptp_bench.models.substitutes import Substitute
+from aptp_bench.models.surgery import clone
+from aptp_bench.plugins import Job
+from aptp_bench.progress import SilentProgress
+
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline
+
+Jobs = Callable[..., Job]
+
+
+@pytest.fixture
+def settings() -> dict[str, Any]:
+    """Options of a scoring that takes a second."""
+    return {"prompts": 2, "generations": 2, "steps": 1, "guidance": 1.0, "batch": 4}
+
+
+def op(path: str) -> Operator:
+    return Operator(path, "conv")
+
+
+def paths(cut: Cut) -> list[str]:
+    return [operator.path for operator in cut.operators]
+
+
+def ratio(unet: UNet2DConditionModel, given: Job) -> float:
+    inputs = example_inputs(given.teacher.unet, tokens=given.teacher.tokenizer.model_max_length)
+    convention = given.budget.convention
+    return count(unet, inputs, convention).total / count(given.teacher.unet, inputs, convention).total
+
+
+BRANCHES = {"attn1": "norm1", "attn2": "norm2", "ff": "norm3"}
+
+
+def stand_ins(unet: UNet2DConditionModel) -> set[str]:
+    return {path for path, module in unet.named_modules() if isinstance(module, Substitute)}
+
+
+def with_norms(modified: Sequence[str]) -> set[str]:
+    """The paths, and the norms of closed branches of transformers."""
+    parts = [path.rpartition(".") for path in modified]
+    return {*modified, *(f"{block}.{BRANCHES[name]}" for block, _, name in parts if name in BRANCHES)}
+
+
+def inputs(batch: int = 1, size: int = 4) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(5)
+    x = torch.randn(batch, 4, size, size, generator=generator)
+    text = torch.randn(batch, 77, 16, generator=generator)
+    return {"sample": x, "timestep": torch.arange(batch) * 100, "encoder_hidden_states": text}
+
+
+def report(given: Job) -> dict[str, Any]:
+    return json.loads((given.workdir / "report.json").read_text())
+
+
+def test_cuts_go_up_the_ranking_one_by_one() -> None:
+    steps = list(cuts([op("b"), op("a"), op("c")], {"a": 10, "b": 20, "c": 30}, 100))
+    assert [paths(cut) for cut in steps] == [[], ["b"], ["b", "a"], ["b", "a", "c"]]
+    assert [cut.ratio for cut in steps] == [1.0, 0.8, 0.7, 0.4]
+    assert [cut.before for cut in steps] == [1.0, 1.0, 0.8, 0.7]
+
+
+def test_what_is_inside_a_modified_operator_is_passed_over_and_does_not_count() -> None:
+    steps = list(cuts([op("a"), op("a.x"), op("ab"), op("a.y.z")], {"a": 40, "a.x": 10, "ab": 5, "a.y.z": 10}, 100))
+    assert [paths(cut) for cut in steps] == [[], ["a"], ["a", "ab"]]
+
+
+def test_a_norm_goes_with_the_branch_that_reads_it() -> None:
+    norm, branch = Operator("t.norm1", "layer_norm", reader="t.attn1"), Operator("t.attn1", "attn1")
+    saved = {"t.norm1": 1, "t.attn1": 30, "t.attn2": 5}
+    assert paths(list(cuts([branch, norm], saved, 100))[-1]) == ["t.attn1"]
+    assert paths(list(cuts([norm, op("t.attn2"), branch], saved, 100))[-1]) == ["t.attn2", "t.attn1"]
+
+
+def test_what_holds_modified_operators_takes_their_place() -> None:
+    saved = {"a": 40, "a.x": 10, "a.y": 15, "b": 5}
+    steps = list(cuts([op("a.x"), op("b"), op("a.y"), op("a")], saved, 100))
+    assert [paths(cut) for cut in steps] == [[], ["a.x"], ["a.x", "b"], ["a.x", "b", "a.y"], ["b", "a"]]
+    assert steps[-1].ratio == 0.55
+
+
+def test_what_saves_nothing_is_not_worth_modifying_unless_p_asks_for_it() -> None:
+    ranked, saved = [op("n"), op("a.x"), op("a"), op("b")], {"n": 0, "a.x": 10, "a": 10, "b": 5}
+    assert paths(list(cuts(ranked, saved, 100, thrifty=True))[-1]) == ["a.x", "b"]
+    assert paths(list(cuts(ranked, saved, 100))[-1]) == ["n", "a", "b"]
+
+
+STEPS = [Cut((), 1.0, 1.0), Cut((op("a"),), 0.9, 1.0), Cut((op("a"), op("b")), 0.704, 0.9), Cut((op("c"),), 0.6, 0.704)]
+
+
+@pytest.mark.parametrize(
+    ("budget", "expected"), [(1.0, 0), (0.96, 1), (0.9, 1), (0.896, 1), (0.894, 2), (0.7, 2), (0.6, 3), (0.596, 3)]
+)
+def test_the_first_cut_within_the_tolerance_is_chosen(budget: float, expected: int) -> None:
+    assert chosen(STEPS, Budget.of(budget)) is STEPS[expected]
+
+
+def test_p_chooses_the_number_and_is_held_to_the_budget() -> None:
+    assert chosen(STEPS, Budget.of(0.95), p=2) is STEPS[2]
+    assert chosen(STEPS, Budget.of(0.95), p=1) is STEPS[1]
+    with pytest.raises(BudgetError, match=r"p=1 leaves 0.9000 .*use --budget 0.9 or --set p=2$"):
+        chosen(STEPS, Budget.of(0.75), p=1)
+    with pytest.raises(BudgetError, match=r"2 operators at most.*lower p$"):
+        chosen(STEPS, Budget.of(0.75), p=3)
+    with pytest.raises(BudgetError, match="raise --budget"):
+        chosen(STEPS, Budget.of(0.5))
+
+
+@pytest.mark.parametrize("convention", CONVENTIONS)
+@pytest.mark.parametrize("budget", [0.9, 0.6])
+def test_it_lands_on_the_budget_or_says_why_it_lies_below(
+    budget: float, convention: str, job: Jobs, settings: dict[str, Any]
+) -> None:
+    given = job(budget, convention)
+    mixture = LDPruner(**settings).prune(given)
+    left = ratio(mixture.experts[0], given)
+    assert left <= budget + 0.005
+    assert report(given)["macs_ratio"] == pytest.approx(left, abs=1e-12)
+    assert bool(mixture.remark) == (left < budget - 0.005)
+    if mixture.remark:
+        modified = sum(row["modified"] for row in report(given)["operators"])
+        assert mixture.remark.startswith(f"{modified} of ") and f"{left:.4f} of the dense MACs" in mixture.remark
+
+
+def test_a_large_last_operator_is_named_where_it_leads_below_the_budget(
+    job: Jobs, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    first = job(0.5)
+    LDPruner(**settings).prune(first)
+    rows = report(first)["operators"]
+    ranked, saved = [Operator(r["operator"], r["kind"]) for r in rows], {r["operator"]: r["saved_macs"] for r in rows}
+    dense = count(first.teacher.unet, example_inputs(first.teacher.unet, tokens=77), "exact").total
+    step = max(cuts(ranked, saved, dense), key=lambda cut: cut.before - cut.ratio)
+    assert step.before - step.ratio > 0.02
+    mixture = LDPruner(**settings).prune(job(step.before - 0.006, workdir=tmp_path / "other"))
+    last = step.operators[-1]
+    assert ratio(mixture.experts[0], first) == pytest.approx(step.ratio)
+    assert f"without {last.path} ({last.kind}) it is {step.before:.4f}" in mixture.remark
+
+
+def test_the_lowest_scores_go_and_one_operator_fewer_would_not_do(job: Jobs, settings: dict[str, Any]) -> None:
+    given = job(0.7)
+    (unet,) = LDPruner(**settings).prune(given).experts
+    rows = report(given)["operators"]
+    assert [row["score"] for row in rows] == sorted(row["score"] for row in rows)
+    modified = [row["operator"] for row in rows if row["modified"]]
+    assert modified and stand_ins(unet) == with_norms(modified)
+    last = max(i for i, row in enumerate(rows) if row["modified"])
+    for row in rows[:last]:  # whatever scores lower is modified, or inside something that is
+        assert row["modified"] or any(row["operator"].startswith(f"{path}.") for path in modified)
+    dense = count(given.teacher.unet, example_inputs(given.teacher.unet, tokens=77), "exact").total
+    inside = sum(row["saved_macs"] for row in rows[:last] if row["operator"].startswith(f"{rows[last]['operator']}."))
+    assert report(given)["macs_ratio"] + (rows[last]["saved_macs"] - inside) / dense > 0.705
+
+
+def test_all_other_weights_are_the_teachers_bit_for_bit(
+    job: Jobs, settings: dict[str, Any], tiny: StableDiffusionPipeline
+) -> None:
+    before = clone(tiny.unet)
+    (unet,) = LDPruner(**settings).prune(job(0.7)).experts
+    replaced, dense = tuple(f"{path}." for path in stand_ins(unet)), tiny.unet.state_dict()
+    kept = {name: tensor for name, tensor in unet.state_dict().items() if not name.startswith(replaced)}
+    assert kept.keys() == {name for name in dense if not name.startswith(replaced)}
+    assert all(torch.equal(tensor, dense[name]) for name, tensor in kept.items())
+    assert not {p.data_ptr() for p in unet.parameters()} & {p.data_ptr() for p in tiny.unet.parameters()}
+    assert repr(before) == repr(tiny.unet)
+    assert all(torch.equal(p, q) for p, q in zip(before.parameters(), tiny.unet.parameters(), strict=True))
+
+
+def test_the_result_is_saved_and_read_bit_for_bit(job: Jobs, settings: dict[str, Any], tmp_path: Path) -> None:
+    mixture = LDPruner(**settings).prune(job(0.5))
+    mixture.save(tmp_path / "mixture")
+    again = Mixture.load(tmp_path / "mixture")
+    assert again.remark == mixture.remark
+    with torch.no_grad():
+        for given in (inputs(), inputs(3, 6), inputs(2, 5)):
+            one, two = mixture.experts[0](**given).sample, again.experts[0](**given).sample
+            assert torch.equal(one, two) and one.shape == given["sample"].shape
+
+
+def test_the_result_can_be_fine_tuned(job: Jobs, settings: dict[str, Any]) -> None:
+    given = job(0.5)
+    (unet,) = LDPruner(**settings).prune(given).experts
+    assert {"attn1", "ff"} & {row["kind"] for row in report(given)["operators"] if row["modified"]}
+    unet.requires_grad_(True)
+    unet(**inputs(2)).sample.square().mean().backward()
+    assert not [name for name, p in unet.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
+
+
+def test_the_seed_decides_everything(job: Jobs, settings: dict[str, Any], tmp_path: Path) -> None:
+    seen = []
+    for seed, folder in ((1, "a"), (1, "b"), (2, "c")):
+        given = job(0.7, seed=seed, workdir=tmp_path / folder)
+        (unet,) = LDPruner(**settings).prune(given).experts
+        seen.append((report(given), unet.state_dict()))
+    assert seen[0][0] == seen[1][0] != seen[2][0]
+    assert all(torch.equal(tensor, seen[1][1][name]) for name, tensor in seen[0][1].items())
+
+
+class Killed(SilentProgress):
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def track(self, items: Sequence[Any], label: str, done: int = 0) -> Iterator[Any]:
+        for item in items[done:]:
+            if not self.left:
+                raise KeyboardInterrupt
+            self.left -= 1
+            yield item
+
+
+def test_a_killed_pruning_goes_on_with_the_same_result(job: Jobs, settings: dict[str, Any], tmp_path: Path) -> None:
+    whole, broken = job(0.7, workdir=tmp_path / "whole"), tmp_path / "broken"
+    LDPruner(**settings).prune(whole)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            LDPruner(**settings).prune(job(0.7, workdir=broken, progress=Killed(25)))
+    again = job(0.7, workdir=broken)
+    LDPruner(**settings).prune(again)
+    assert report(again) == report(whole)
+
+
+def test_the_cost_is_said_and_reported(job: Jobs, settings: dict[str, Any]) -> None:
+    class Said(SilentProgress):
+        lines: list[str] = []
+
+        def say(self, line: str) -> None:
+            self.lines.append(line)
+
+    given = job(0.7, progress=Said())
+    LDPruner(**settings).prune(given)
+    assert report(given)["unet_samples"] == (1 + len(operators(given.teacher.unet))) * 4
+    (line,) = Said.lines
+    assert f"{report(given)['unet_samples']} U-Net samples" in line and f"{report(given)['macs_ratio']:.4f}" in line
+
+
+def test_a_budget_that_cannot_be_met_is_refused_before_any_scoring(job: Jobs, settings: dict[str, Any]) -> None:
+    given = job(0.02)
+    with pytest.raises(BudgetError, match=r"all operators modified; raise --budget from 0\.02$"):
+        LDPruner(**settings).prune(given)
+    assert not list(given.workdir.glob("*"))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"score": "product"},
+        {"score": "average", "generations": 1},
+        {"score": "deviation", "unbiased": True},
+        {"resnets": "slice", "guidance": 3.0},
+        {"prompts": 1000, "batch": 64},
+    ],
+    ids=lambda changes: "-".join(changes),
+)
+def test_every_option_lands(job: Jobs, settings: dict[str, Any], changes: dict[str, Any]) -> None:
+    given = job(0.7)
+    (unet,) = LDPruner(**settings | changes).prune(given).experts
+    assert ratio(unet, given) <= 0.705
+
+
+def test_free_operators_are_scored_and_modified_only_where_p_asks(job: Jobs, settings: dict[str, Any]) -> None:
+    free = {"time_emb_proj", "group_norm", "layer_norm", "activation"}
+    given = job(0.9)
+    LDPruner(**settings | {"candidates": "all"}).prune(given)
+    rows = report(given)["operators"]
+    assert free <= {row["kind"] for row in rows}
+    assert not [row for row in rows if row["modified"] and not row["saved_macs"]]
+    p = sum(row["modified"] for row in rows) + 12
+    mixture = LDPruner(**settings | {"candidates": "all", "p": p}).prune(given)
+    rows = report(given)["operators"]
+    modified = [row["operator"] for row in rows if row["modified"]]
+    assert len(modified) == p and stand_ins(mixture.experts[0]) == with_norms(modified)
+    assert [row for row in rows if row["modified"] and not row["saved_macs"]]
+    assert f"as p={p} asks for" in mixture.remark
+
+
+@pytest.mark.parametrize("changes", [{"score": "product"}, {"score": "deviation"}, {"unbiased": True}])
+def test_one_generation_has_no_deviation_to_score_by(changes: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="generations of 2 or more"):
+        LDPruner(generations=1, **changes)
+    LDPruner(generations=2, **changes)
+
+
+@pytest.mark.parametrize("scale", ["mini", "smoke"])
+def test_presets_and_fine_tuning_are_settings_that_exist(scale: str) -> None:
+    assert registry.get("methods", "ld_pruner") is LDPruner
+    LDPruner(**LDPruner.presets[scale])
+    assert FinetuneConfig(**LDPruner.finetuning).alpha_distill == 0.7
