@@ -23,8 +23,8 @@ from aptp_bench.plugins import ModelPlugin
 
 RANDOM = "random"
 FILES = (
-    "model_index.json", "*/*.json", "*/*.txt", "unet/diffusion_pytorch_model*.safetensors",
-    "vae/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors",
+    "model_index.json", "*/*.json", "*/*.txt", "vae/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors",
+    "unet/diffusion_pytorch_model.safetensors", "unet/diffusion_pytorch_model-*.safetensors",  # no fp16, no non_ema
 )  # fmt: skip
 START, END = "<|startoftext|>", "<|endoftext|>"
 SCHEDULER = {
