@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from aptp_bench.errors import CheckpointError, TrainingError
@@ -29,7 +30,7 @@ def regression(module: nn.Module, stop_at: int | None = None) -> Any:
             raise KeyboardInterrupt
         x = torch.randn(12, 4, generator=generator)[part.rows(12)]
         error = (module(x) - x.sum(1, keepdim=True)).square().mean()
-        return {"loss": error, "shape": torch.tensor([1.0, float(step)])}
+        return {"loss": error, "shape": torch.tensor([1.0, float(step)]), "rows": torch.tensor(float(len(x)))}
 
     return loss
 
@@ -51,6 +52,8 @@ def test_a_resumed_training_equals_an_unbroken_one_bit_for_bit(tmp_path: Path, s
     unbroken, history = fit(tmp_path / "unbroken")
     with pytest.raises(KeyboardInterrupt):
         fit(tmp_path / "broken", stop_at=stop_at)
+    with (tmp_path / "broken" / "history.jsonl").open("a") as file:
+        file.write('{"step": 99}\n')  # what a kill between the two files of a checkpoint leaves
     resumed, again = fit(tmp_path / "broken")
     assert same(unbroken, resumed)
     assert history == again
@@ -62,6 +65,23 @@ def test_a_finished_training_is_read_and_not_redone(tmp_path: Path) -> None:
     assert same(first, second)
     assert again == history and [row["step"] for row in history] == list(range(7))
     assert [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()] == history
+
+
+@pytest.mark.parametrize(("stop_at", "goes_on"), [(2, 0), (3, 3), (5, 3), (6, 6)])
+def test_a_killed_training_goes_on_from_its_last_checkpoint(tmp_path: Path, stop_at: int, goes_on: int) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path, stop_at=stop_at)
+    state = tmp_path / "state.safetensors"
+    assert not goes_on or any(name.startswith("exp_avg") for name in load_file(state))
+    module, steps = network(), []
+
+    def loss(step: int, generator: torch.Generator, part: Part) -> dict[str, Tensor]:
+        steps.append(step)
+        return regression(module)(step, generator, part)
+
+    train(module, loss, CONFIG, seed=1, folder=tmp_path, progress=SilentProgress(), label="fit")
+    assert steps == list(range(goes_on, 7))
+    assert {name.split(".")[0] for name in load_file(state)} == {"param"}  # a finished one needs no moments
 
 
 def test_the_seed_decides_what_is_drawn(tmp_path: Path) -> None:
@@ -117,6 +137,20 @@ def test_the_rate_rises_linearly_and_stays() -> None:
     assert TrainConfig(steps=1, batch=1, lr=0.4).lr_at(0) == 0.4
 
 
+def test_the_optimiser_takes_the_rate_of_each_step_and_the_weight_decay(tmp_path: Path) -> None:
+    """Without gradients AdamW does nothing but decay: every step takes its rate times the weight decay."""
+    module, before = network(), network()
+
+    def loss(step: int, generator: torch.Generator, part: Part) -> dict[str, Tensor]:
+        return {"loss": 0.0 * module(torch.ones(1, 4)).sum()}
+
+    config = TrainConfig(steps=3, batch=1, lr=0.4, warmup=2, weight_decay=0.5)
+    train(module, loss, config, seed=0, folder=tmp_path, progress=SilentProgress(), label="fit")
+    left = (1 - 0.2 * 0.5) * (1 - 0.4 * 0.5) ** 2
+    for p, q in zip(module.parameters(), before.parameters(), strict=True):
+        torch.testing.assert_close(p, left * q)
+
+
 def test_a_training_that_diverges_says_so_and_how_to_mend_it(tmp_path: Path) -> None:
     module = network()
 
@@ -129,14 +163,18 @@ def test_a_training_that_diverges_says_so_and_how_to_mend_it(tmp_path: Path) -> 
 
 def test_a_folder_of_another_training_is_refused(tmp_path: Path) -> None:
     fit(tmp_path)
-    with pytest.raises(CheckpointError, match="delete it and run again"):
+    with pytest.raises(CheckpointError, match="holds another training"):
         fit(tmp_path, CONFIG.model_copy(update={"lr": 0.01}))
-    with pytest.raises(CheckpointError, match="delete it and run again"):
+    with pytest.raises(CheckpointError, match="holds another training"):
         fit(tmp_path, seed=9)
+    fit(tmp_path, CONFIG.model_copy(update={"accumulate": 2, "checkpoint_every": 1}))  # how, not what, is computed
 
 
 def test_a_broken_state_is_refused(tmp_path: Path) -> None:
     fit(tmp_path)
+    (tmp_path / "history.jsonl").unlink()
+    with pytest.raises(CheckpointError, match="delete it and run again"):
+        fit(tmp_path)
     (tmp_path / "state.safetensors").write_bytes(b"not safetensors")
     with pytest.raises(CheckpointError, match="delete it and run again"):
         fit(tmp_path)
@@ -175,7 +213,7 @@ def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
         "import sys; sys.path.insert(0, sys.argv[1]); import test_training as t; from pathlib import Path;"
         "from safetensors.torch import save_file; from aptp_bench.ranks import Ranks;"
         "m, h = t.fit(Path(sys.argv[2]) / 'shared');"
-        "rank = Ranks.here(); assert rank.size == 2;"
+        "rank = Ranks.here(); assert rank.size == 2 and {row['rows'] for row in h} == {6};"
         "save_file(dict(m.state_dict()), str(Path(sys.argv[2]) / f'rank{rank.rank}.safetensors'))"
     )
     (tmp_path / "two.py").write_text(code)
@@ -188,8 +226,6 @@ def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
         str(tmp_path / "two.py"),
     ]
     subprocess.run([*launch, str(Path(__file__).parent), str(tmp_path)], check=True, capture_output=True, timeout=300)
-    from safetensors.torch import load_file
-
     one = fit(tmp_path / "alone")[0].state_dict()
     for rank in range(2):
         other = load_file(tmp_path / f"rank{rank}.safetensors")

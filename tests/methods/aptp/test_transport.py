@@ -76,9 +76,11 @@ def test_transport_spreads_prompts_where_the_nearest_code_collapses() -> None:
     assert spread(loads[1]).largest < 0.4 and int(loads[1].min()) > 0
 
 
-def test_assignment_takes_no_gradient() -> None:
+def test_assignment_is_one_code_a_prompt_without_gradient() -> None:
     s = similarity().requires_grad_()
-    assert not assign(s).requires_grad and not nearest(s).requires_grad
+    for codes in (assign(s), nearest(s)):
+        assert codes.shape == (40,) and codes.dtype == torch.long and not codes.requires_grad
+        assert set(codes.tolist()) == set(range(5))
 
 
 def test_a_signature_scales_layers_and_ignores_what_is_behind_a_closed_depth_gate(space: GateSpace) -> None:

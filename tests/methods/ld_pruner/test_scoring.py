@@ -163,18 +163,23 @@ def test_scores_of_other_settings_are_not_taken(changes: Any, job: Jobs, setting
     assert changes == {"resnets": "slice"} or new.scores != old.scores
 
 
-def test_scores_of_another_teacher_or_seed_are_not_taken(
-    job: Jobs, settings: dict[str, Any], few: Any, tiny: StableDiffusionPipeline
+@pytest.mark.parametrize("change", ["seed", "teacher", "captions"])
+def test_scores_of_another_teacher_or_seed_or_captions_are_not_taken(
+    change: str, job: Jobs, settings: dict[str, Any], few: Any, tiny: StableDiffusionPipeline, pairs: Pairs
 ) -> None:
-    scored(job(), config(settings), few)
-    other = clone(tiny.unet)
+    one, other = pairs.subset([0]), clone(tiny.unet)  # one caption: every seed draws it
     with torch.no_grad():
         other.conv_out.bias += 1.0
-    stranger = with_unet(tiny, other, "ddim")
-    for changes in ({"seed": 1}, {"teacher": stranger}):
-        progress = Counting()
-        scored(job(progress=progress, **changes), config(settings), few)
-        assert progress.seen == 2 * len(few)
+    changes = {"seed": 1, "teacher": with_unet(tiny, other, "ddim"), "captions": pairs.subset([1])}
+    scored(job(train=one), config(settings), few)
+    again, progress = Counting(), Counting()
+    scored(job(train=one, progress=again), config(settings), few)
+    scored(
+        job(progress=progress, **{"train": one, {"captions": "train"}.get(change, change): changes[change]}),
+        config(settings),
+        few,
+    )
+    assert (again.seen, progress.seen) == (0, len(few))
 
 
 def test_the_formula_and_p_need_no_new_scoring(job: Jobs, settings: dict[str, Any], few: Any) -> None:
