@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 BUDGETS = (Budget(ratio=0.8), Budget(ratio=0.7, convention="aptp"), Budget(ratio=0.9, convention="modules"))
 WHOLE = Budget(ratio=1.0)  # for methods that remove nothing
 SEED, PAIRS, TOKENS = 7, 48, 77
-SCALE = "smoke"  # a method's settings are its own for this scale
+SCALE: Literal["smoke"] = "smoke"  # a method's settings are its own for this scale
 
 SMALL = Geometry(
     unet={
@@ -104,8 +104,8 @@ class Trial:
         workdir.mkdir(parents=True)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(again)
-            about = (SEED, torch.device("cpu"), workdir, SilentProgress(), SCALE)
-            return self.method.prune(Job(self.teacher, self.train, budget, *about))
+            cpu = torch.device("cpu")
+            return self.method.prune(Job(self.teacher, self.train, budget, SEED, cpu, workdir, SilentProgress(), SCALE))
 
     @cached_property
     def attempts(self) -> dict[Budget, Mixture | BudgetError]:
@@ -203,7 +203,9 @@ def never_larger(trial: Trial) -> None:
     """no expert has more MACs, by any convention, or more parameters than the dense network"""
     inputs = example_inputs(trial.teacher.unet, tokens=TOKENS)
     for i, unet in enumerate(trial.result[1].experts):
-        larger = [name for name in CONVENTIONS if count(unet, inputs, name).total > _dense(trial.teacher, name)]
+        larger: list[str] = [
+            name for name in CONVENTIONS if count(unet, inputs, name).total > _dense(trial.teacher, name)
+        ]
         larger += ["parameters"] if parameters(unet) > parameters(trial.teacher.unet) else []
         if larger:
             raise BrokenPromise(f"expert {i} has more than the dense network: {', '.join(larger)}")

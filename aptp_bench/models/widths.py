@@ -136,8 +136,8 @@ class _Estimate:
 
     @classmethod
     def of(cls, geometry: UNet2DConditionModel, among: Sequence[Group], dense: MacCount) -> _Estimate:
-        widths = {path: _widths(m) for path, m in geometry.named_modules() if dense.by_module.get(path)}
-        widths = {path: pair for path, pair in widths.items() if pair is not None}
+        found = {path: _widths(m) for path, m in geometry.named_modules() if dense.by_module.get(path)}
+        widths = {path: pair for path, pair in found.items() if pair is not None}
         index = {path: i for i, path in enumerate(widths)}
         layers = [[dense.by_module[path] / (a * b), a, b] for path, (a, b) in widths.items()]
         return cls(float(dense.total), layers, [_touched(group, index) for group in among])
@@ -174,7 +174,7 @@ def _touched(group: Group, index: dict[str, int]) -> list[tuple[int, int, int]]:
         going.setdefault(member.layer, [0, 0])[1 if member.side == "out" else 0] += per_unit
         if member.side == "out" and member.layer.endswith(".to_q"):
             going[member.layer.removesuffix(".to_q")] = [0, per_unit]  # the matmuls of attention are as wide
-    return [(index[path], *going[path]) for path in going if path in index]
+    return [(index[path], wide, long) for path, (wide, long) in going.items() if path in index]
 
 
 def _order(among: Sequence[Group], queue: Sequence[Tensor]) -> list[int]:
