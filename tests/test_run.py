@@ -106,7 +106,7 @@ def test_a_second_run_reads_everything_and_gives_the_same_record(tiny_run, halve
 def test_runs_share_the_stages_they_have_in_common(tiny_run, halves, store):
     materials = Materials.of(tiny_run("halves"), CPU)
     unimportant = ("finetune.checkpoint_every=1", "sampling.batch=2")
-    for settings in ((), ("finetune.lr=1e-3",), ("sampling.guidance=1.7",), unimportant):
+    for settings in ((), ("finetune.lr=3e-3",), ("sampling.guidance=1.7",), unimportant):
         run(tiny_run("halves", *settings), materials, store)
     folders = sorted(p.name.rpartition("-")[0] for p in store.root.iterdir() if p.name != ".locks")
     assert folders.count("pairs") == folders.count("prune") == 1

@@ -106,7 +106,8 @@ def test_files_are_plain_and_say_what_was_done(unet, tmp_path):
     for path, heads in said.heads.items():
         assert pruned.get_submodule(path).heads == heads
     config = json.loads((tmp_path / "net" / CONFIG).read_text())
-    assert not any(name.startswith("_") for name in config if name != "_class_name")
+    assert config["_class_name"] == "UNet2DConditionModel"  # so that diffusers can read it alone
+    assert config.keys() == {name for name in unet.config if not name.startswith("_")} | {"_class_name"}
 
 
 def test_saving_twice_gives_the_same_bytes(unet, tmp_path):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from aptp_bench import assets
 from aptp_bench.errors import WeightsError
 from aptp_bench.methods.aptp.encoder import PAPER, PromptEncoder, default
 
@@ -30,6 +31,13 @@ def test_the_digest_is_of_the_weights(encoder: str, tmp_path: Path, build_encode
 def test_worlds_have_their_own_encoders() -> None:
     assert default("paper") == PAPER
     assert default("mini") == default("smoke") == "embedded:sentence_encoder"
+
+
+def test_an_embedded_encoder_is_read_from_the_assets(encoder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assets, "ROOT", Path(encoder).parent)
+    embedded = PromptEncoder(f"embedded:{Path(encoder).name}")
+    assert torch.equal(embedded(["a boat"]), PromptEncoder(encoder)(["a boat"]))
+    assert embedded.digest() == PromptEncoder(encoder).digest()
 
 
 def test_a_missing_encoder_is_named_with_the_remedy(tmp_path: Path) -> None:
