@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ WORLDS = {
 RANDOM = "random weights: images are noise, quality numbers mean nothing"
 ARROWS = {"higher": "↑", "lower": "↓", "neither": ""}
 GIGA, MEGA = 1e9, 1e6
+PIPE = 250  # characters of a line that nobody looks at in a window
 
 
 def show_comparison(records: Sequence[Record]) -> None:
@@ -54,13 +56,14 @@ def show_comparison(records: Sequence[Record]) -> None:
 
 
 def show_suite(title: str, rows: Mapping[str, Sequence[Record]]) -> None:
-    """The table of a suite: label -> its records, one a seed."""
-    console = Console()
+    """The table of a suite, a line a row: label -> its records, one a seed. A pipe gets it as wide as it is."""
+    console = Console() if sys.stdout.isatty() else Console(width=PIPE)
     console.print()
     groups = list(rows.values())
-    table = _table(["", *map(escape, rows)])
-    for label, cells in (*_metric_rows(groups), *_cost_rows(groups)):
-        table.add_row(label, *cells)
+    columns = [*_metric_rows(groups), *_cost_rows(groups)]
+    table = _table(["", *(name for name, _ in columns)])
+    for label, cells in zip(rows, zip(*(cells for _, cells in columns), strict=True), strict=True):
+        table.add_row(escape(label), *(cell.replace(" [", "\n[") for cell in cells))
     _titled(console, title, table)
     most = max(len(records) for records in groups)
     _line(console, "value [95 % interval]" if most == 1 else f"mean [least, greatest] over up to {most} seeds")

@@ -320,7 +320,10 @@ def test_a_group_that_keeps_nothing_or_another_number_is_refused(
         cut(unet, found["whole"], keep)
 
 
-def test_a_width_that_does_not_divide_stays_whole(unet: UNet2DConditionModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(coupled, "_parts", lambda twin: {twin.mid_block.resnets[0].norm2: 7})
+@pytest.mark.parametrize("parts", [7, 43])
+def test_a_width_that_does_not_divide_stays_whole(
+    unet: UNet2DConditionModel, monkeypatch: pytest.MonkeyPatch, parts: int
+) -> None:
+    monkeypatch.setattr(coupled, "_parts", lambda twin: {twin.mid_block.resnets[0].norm2: parts})
     paths = {group.path for group in groups(unet)}
     assert "mid_block.resnets.0.conv1" not in paths and "mid_block.resnets.1.conv1" in paths
