@@ -48,7 +48,7 @@ def uniform(size: int, rounding: Rounding) -> Tensor:
 
 def taken(size: int, ratio: float, rounding: Rounding = "up") -> int:
     """Units that a uniform cut by `ratio` takes from a layer of `size`; one always stays."""
-    exact = round(size * ratio, 9)  # 0.1 * 30 is a little more than 3
+    exact = round(size * ratio, 9)  # 0.07 * 100 is a little more than 7
     units = math.ceil(exact) if rounding == "up" else math.floor(exact + 0.5)
     return min(units, size - 1)
 
