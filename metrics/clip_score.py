@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 from torch.nn import functional as F
 
-from aptp_bench.metrics.bootstrap import mean_interval
+from aptp_bench.intervals import mean_interval
 from aptp_bench.metrics.reading import extractor, images_and_texts
 from aptp_bench.plugins import Metric
 from aptp_bench.records import Measurement

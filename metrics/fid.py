@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor
 
 from aptp_bench.errors import MetricError
-from aptp_bench.metrics.bootstrap import GROUPS, Interval, jackknife_interval, left_out
+from aptp_bench.intervals import GROUPS, Interval, jackknife_interval, left_out
 from aptp_bench.metrics.reading import extractor, fakes_and_reals
 from aptp_bench.plugins import Metric, PluginConfig
 from aptp_bench.records import Measurement

@@ -14,7 +14,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from aptp_bench.metrics.bootstrap import GROUPS, jackknife_interval, left_out_weights
+from aptp_bench.intervals import GROUPS, jackknife_interval, left_out_weights
 from aptp_bench.metrics.reading import extractor, finite
 from aptp_bench.plugins import Metric, PluginConfig
 from aptp_bench.records import Measurement

@@ -16,12 +16,12 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
 from aptp_bench.generate import Sampler
-from aptp_bench.metrics.alignment import alignment
-from aptp_bench.metrics.bootstrap import RESAMPLES, percentile
+from aptp_bench.intervals import RESAMPLES, percentile
 from aptp_bench.metrics.macs import traffic
-from aptp_bench.metrics.timing import alternately, conditions, pipeline_on, placed, resampled_medians, summary
 from aptp_bench.models.macs import example_inputs
 from aptp_bench.plugins import Metric
+from aptp_bench.profiling.alignment import alignment
+from aptp_bench.profiling.timing import alternately, conditions, pipeline_on, placed, resampled_medians, summary
 from aptp_bench.records import Measurement
 
 if TYPE_CHECKING:

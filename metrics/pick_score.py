@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aptp_bench.errors import MetricError
-from aptp_bench.metrics.bootstrap import mean_interval
+from aptp_bench.intervals import mean_interval
 from aptp_bench.metrics.clip_score import agreement
 from aptp_bench.metrics.reading import extractor, images_and_texts
 from aptp_bench.plugins import Metric

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from aptp_bench.metrics.alignment import alignment, changed_widths
+from aptp_bench.profiling.alignment import alignment, changed_widths
 
 
 def test_only_changed_widths_count() -> None:

@@ -6,7 +6,15 @@ import pytest
 import torch
 from torch import nn
 
-from aptp_bench.metrics.timing import alternately, conditions, pipeline_on, placed, resampled_medians, seconds, summary
+from aptp_bench.profiling.timing import (
+    alternately,
+    conditions,
+    pipeline_on,
+    placed,
+    resampled_medians,
+    seconds,
+    summary,
+)
 
 CPU = torch.device("cpu")
 

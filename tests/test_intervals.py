@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from aptp_bench.metrics.bootstrap import (
+from aptp_bench.intervals import (
     GROUPS,
     jackknife_interval,
     left_out,
