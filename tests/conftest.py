@@ -55,6 +55,44 @@ def tiny() -> StableDiffusionPipeline:
     ).build()
 
 
+@pytest.fixture(scope="session")
+def small_sd() -> StableDiffusionPipeline:
+    """The mini world's Stable Diffusion with two levels instead of four: the same kinds of layers, a tenth of them."""
+    from aptp_bench.models.stable_diffusion import MINI_GEOMETRY, Geometry
+
+    return Geometry(
+        unet={
+            **MINI_GEOMETRY.unet,
+            "block_out_channels": (32, 64),
+            "attention_head_dim": [2, 4],
+            "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+            "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+            "layers_per_block": 1,
+        },
+        vae=MINI_GEOMETRY.vae,
+        text={**MINI_GEOMETRY.text, "num_hidden_layers": 1},
+    ).build()
+
+
+@pytest.fixture(scope="session")
+def narrowed(small_sd: Any) -> Callable[[float], Any]:
+    """narrowed(share) -> small_sd's U-Net with about that share of every layer's width gates."""
+    import torch
+
+    from aptp_bench.models.gates import GateSpace
+    from aptp_bench.models.surgery import cut
+
+    space = GateSpace.of(small_sd.unet)
+
+    def make(share: float) -> Any:
+        keep = torch.ones(space.size, dtype=torch.bool)
+        for width in space.widths:
+            keep[width.start + max(1, round(share * width.size)) : width.start + width.size] = False
+        return cut(small_sd.unet, space, keep)
+
+    return make
+
+
 @pytest.fixture
 def register() -> Iterator[Callable[[str, str, Any], None]]:
     """register(group, name, class): a stranger's plugin, found as the built-in ones are."""

@@ -12,24 +12,9 @@ import torch
 from torch import Tensor
 
 from aptp_bench.config import LatencyConfig, SamplingConfig
-from aptp_bench.models.gates import GateSpace
 from aptp_bench.models.mixture import Mixture, Router
-from aptp_bench.models.stable_diffusion import MINI_GEOMETRY, Geometry
-from aptp_bench.models.surgery import cut
 
 CAPTIONS = ("a", "bb", "ccc", "dddd", "eeeee")
-SMALL = Geometry(  # two levels instead of four: the same kinds of layers, a tenth of the modules
-    unet={
-        **MINI_GEOMETRY.unet,
-        "block_out_channels": (32, 64),
-        "attention_head_dim": [2, 4],
-        "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
-        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
-        "layers_per_block": 1,
-    },
-    vae=MINI_GEOMETRY.vae,
-    text={**MINI_GEOMETRY.text, "num_hidden_layers": 1},
-)
 
 
 @dataclass
@@ -103,22 +88,8 @@ def given() -> type[Features]:
 
 
 @pytest.fixture(scope="session")
-def teacher() -> Any:
-    return SMALL.build()
-
-
-@pytest.fixture(scope="session")
-def narrowed(teacher: Any) -> Callable[[float], Any]:
-    """narrowed(share) -> the teacher's U-Net with about that share of every layer's width gates."""
-    space = GateSpace.of(teacher.unet)
-
-    def make(share: float) -> Any:
-        keep = torch.ones(space.size, dtype=torch.bool)
-        for width in space.widths:
-            keep[width.start + max(1, round(share * width.size)) : width.start + width.size] = False
-        return cut(teacher.unet, space, keep)
-
-    return make
+def teacher(small_sd: Any) -> Any:
+    return small_sd
 
 
 @pytest.fixture(scope="session")
@@ -132,7 +103,7 @@ def system(teacher: Any, mixture: Mixture) -> System:
     return System(
         mixture,
         teacher,
-        SimpleNamespace(latent_size=SMALL.unet["sample_size"]),
+        SimpleNamespace(latent_size=teacher.unet.config.sample_size),
         CAPTIONS,
         mixture.route(CAPTIONS),
         SamplingConfig(steps=2),
