@@ -173,6 +173,13 @@ def recipe(
     return _checked(document)
 
 
+def options(method: str, settings: Sequence[str]) -> dict[str, Any]:
+    """A method's options from "key=value" lines. Raises UnknownNameError, ConfigError with near keys."""
+    known = [f"method_config.{key}" for key in _dotted(registry.get("methods", method).Config)]
+    found = (parsed(setting, known) for setting in settings)
+    return {key.removeprefix("method_config."): value for key, value in found}
+
+
 def preset(scale: str) -> dict[str, Any]:
     """The recipe file of a scale. Raises ConfigError for a scale that has none."""
     if scale not in SCALES:

@@ -31,17 +31,21 @@ NEGATIVE_PROMPT = ""
 
 @dataclass(frozen=True)
 class Sampler:
-    """Captions to images with any U-Net of the family; all else is the teacher pipeline's, which stays as it is."""
+    """Captions to images with any U-Net of the family; all else is the teacher pipeline's, which stays as it is.
+
+    latent: height and width of the latents; None: the teacher's own.
+    """
 
     pipeline: StableDiffusionPipeline
     config: SamplingConfig
     seed: int
     device: torch.device
+    latent: int | None = None
 
     def __call__(self, unet: UNet2DConditionModel, captions: Sequence[str], indices: Sequence[int]) -> Tensor:
         """One image a caption: uint8 [n, H, W, 3]. `indices` number the captions and choose their noise."""
         pipe = with_unet(self.pipeline, unet, self.config.scheduler)
-        size = self.pipeline.unet.config.sample_size
+        size = self.latent or self.pipeline.unet.config.sample_size
         noise = starting_noise(self.seed, indices, (unet.config.in_channels, size, size))
         made = pipe(
             prompt=list(captions),
@@ -72,12 +76,9 @@ def generate(
     finished = [all(image_path(folder, i).is_file() for i in batch) for _, batch in layout]
     waiting = [job for job, done in zip(layout, finished, strict=True) if not done]
     order = [job for job, done in zip(layout, finished, strict=True) if done] + waiting
-    held, unet = -1, None
     for expert, batch in progress.track(order, label, done=len(layout) - len(waiting)):
-        if expert != held:
-            held, unet = expert, mixture.experts[expert].to(sampler.device).eval()
-        with torch.inference_mode():
-            images = sampler(unet, [captions[i] for i in batch], batch)
+        with torch.inference_mode():  # no name for the expert: one that is let go of must not be held here
+            images = sampler(mixture.experts[expert].to(sampler.device).eval(), [captions[i] for i in batch], batch)
         for index, image in zip(batch, images, strict=True):
             write_image(folder, index, image)
     return assignment
@@ -94,12 +95,17 @@ def batches(assignment: Tensor, size: int) -> list[tuple[int, list[int]]]:
 
 def with_unet(pipeline: StableDiffusionPipeline, unet: UNet2DConditionModel, scheduler: str) -> StableDiffusionPipeline:
     """A pipeline with the U-Net, a fresh scheduler and all other parts of `pipeline`, which is left as it is."""
-    kind, settings = SCHEDULERS[scheduler]
     parts: dict[str, Any] = {**pipeline.components, "unet": unet, "safety_checker": None, "feature_extractor": None}
-    parts["scheduler"] = getattr(diffusers, kind).from_config(pipeline.scheduler.config, **settings)
+    parts["scheduler"] = fresh_scheduler(pipeline.scheduler, scheduler)
     made = StableDiffusionPipeline(**parts, requires_safety_checker=False)
     made.set_progress_bar_config(disable=True)
     return made
+
+
+def fresh_scheduler(like: Any, scheduler: str) -> Any:
+    """A new scheduler of the kind "pndm" or "ddim", with the diffusion process of `like`."""
+    kind, settings = SCHEDULERS[scheduler]
+    return getattr(diffusers, kind).from_config(like.config, **settings)
 
 
 def quantised(images: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from aptp_bench import registry
+from aptp_bench import registry, runs
 from aptp_bench.budget import TOLERANCE
 from aptp_bench.config import Recipe
 from aptp_bench.errors import MetricError
@@ -46,7 +46,10 @@ def carry_out(bench: Bench) -> Record:
     bench.store.progress.say(bench.recipe.name)
     pruned, tuned, images = bench.make()
     results, skipped = bench.measure(tuned, images)
-    return bench.record(pruned, images, results, skipped)
+    record = bench.record(pruned, images, results, skipped)
+    if bench.store.ranks.first:
+        runs.write(record, bench.stages, bench.store.root)
+    return record
 
 
 def run_each(recipes: Sequence[Recipe], store: Store, device: torch.device) -> list[Record]:

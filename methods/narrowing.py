@@ -38,6 +38,12 @@ class NarrowingConfig(PluginConfig):
         description="local ranking: when a started unit goes; up: at once (torch-pruning, the APTP authors' baseline); "
         "nearest: from its half on, where layers have few units",
     )
+    align: Literal[1, 8, 16, 64] = Field(
+        1,
+        description="widths that pruning changes stay multiples of this, narrowed heads included, or of what the dense "
+        "width has in common with it; 8: what half-precision matrix units want; 64: whole tiles; 1: any width (paper, "
+        "the APTP authors' baseline)",
+    )
 
 
 def narrow(job: Job, config: NarrowingConfig, saliency: Saliency, first: bool = False) -> Mixture:
@@ -45,17 +51,20 @@ def narrow(job: Job, config: NarrowingConfig, saliency: Saliency, first: bool = 
 
     saliency, first: see coupled.scores. What each group lost is written to the job's folder. Raises BudgetError.
     """
-    from aptp_bench.models import coupled, widths
+    from aptp_bench.models import aligned, coupled, widths
     from aptp_bench.models.macs import example_inputs
     from aptp_bench.models.mixture import Mixture
     from aptp_bench.ranks import Ranks
     from aptp_bench.store import write_json
 
     unet = job.teacher.unet
-    groups = coupled.groups(unet, config.heads, config.feed_forwards)
+    groups = aligned.stepped(unet, coupled.groups(unet, config.heads, config.feed_forwards), config.align)
     scores = coupled.scores(unet, groups, saliency, first)
     local = config.ranking == "local"
-    queue = [widths.uniform(len(s), config.rounding) if local else widths.ranked(s) for s in scores]
+    queue = [
+        widths.uniform(group.size, config.rounding, group.step) if local else widths.ranked(score, group.step)
+        for group, score in zip(groups, scores, strict=True)
+    ]
     inputs = example_inputs(unet, tokens=job.teacher.tokenizer.model_max_length)
     fitted = widths.fit(unet, groups, queue, job.budget, inputs)
     if Ranks.here().first:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -16,6 +16,11 @@ class RandomConfig(PluginConfig):
     """What may be drawn."""
 
     depth: bool = Field(True, description="whether whole blocks may go too; off: heads, groups and feed-forward slices")
+    align: Literal[1, 8, 16, 64] = Field(
+        1,
+        description="widths stay multiples of this, or of what the dense width has in common with it: as many units as "
+        "that takes go together, the unluckiest of their layer first; 1: any width",
+    )
 
 
 class Random(Method):
@@ -29,6 +34,7 @@ class Random(Method):
         """One network of the gate space, every unit as likely to go as any other. Raises BudgetError if it is too small."""
         import torch  # torch is not needed to list methods
 
+        from aptp_bench.models.aligned import chunks
         from aptp_bench.models.cost import Cost
         from aptp_bench.models.gates import GateSpace
         from aptp_bench.models.landing import land
@@ -44,4 +50,5 @@ class Random(Method):
             lots[:, space.width_size :] = float("inf")
         inputs = example_inputs(unet, tokens=job.teacher.tokenizer.model_max_length)
         cost = Cost.of(unet, space, inputs, job.budget.convention)
-        return Mixture.of_one(cut(unet, space, land(lots, torch.ones(1), cost, job.budget).keep[0]))
+        landed = land(lots, torch.ones(1), cost, job.budget, chunks=chunks(unet, space, self.config.align))
+        return Mixture.of_one(cut(unet, space, landed.keep[0]))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 BANDWIDTH = 10.0  # sigma of the Gaussian kernel, fixed by the paper for every data set
 SCALE = 1000.0  # so that a reader sees 0.5 rather than 0.0005
-BLOCK = 1024  # rows of the kernel matrix held at a time
+BLOCK = 512  # rows of the kernel matrix held at a time: 123 MB against 30,000
 
 
 class CMMD(Metric):
@@ -59,21 +59,43 @@ def cmmd(x: Tensor, y: Tensor, weights: Tensor | None = None) -> Tensor:
     weights: [r, n], rows sum to 1, one value each; None: all rows of x alike. Returns [r], float64, at least 0.
     Biased upward by about 1000 (1 - mean kernel) (1/n + 1/m).
     """
-    x, y = x.double(), y.double()
     first = torch.full((1, len(x)), 1 / len(x), dtype=torch.float64) if weights is None else weights
     second = torch.full((1, len(y)), 1 / len(y), dtype=torch.float64)
-    inside = mean_kernel(x, x, first, first) + mean_kernel(y, y, second, second)
+    inside = mean_kernel_within(x, first) + mean_kernel_within(y, second)
     return (SCALE * (inside - 2 * mean_kernel(x, y, first, second.expand(len(first), -1)))).clamp(min=0)
 
 
 def mean_kernel(a: Tensor, b: Tensor, u: Tensor, v: Tensor) -> Tensor:
-    """sum_ij u_i v_j (k(a_i, b_j) - 1), r times. a: [n, d], b: [m, d], u: [r, n], v: [r, m] -> [r].
+    """sum_ij u_i v_j (k(a_i, b_j) - 1), r times. a: [n, d], b: [m, d], u: [r, n], v: [r, m] -> [r], float64.
 
     Three means near 1 cancel in the distance: k - 1 = expm1(-|a - b|^2 / (2 sigma^2)) keeps the digits that k loses.
     """
+    left, right = _lifted(a), _lifted(b, right=True)
     total = torch.zeros(len(u), dtype=torch.float64)
-    for rows, share in zip(a.split(BLOCK), u.split(BLOCK, dim=1), strict=True):
-        squared = (rows.square().sum(1)[:, None] + b.square().sum(1) - 2 * rows @ b.T).clamp(min=0)
-        kernel = torch.expm1(-squared / (2 * BANDWIDTH**2))
-        total += ((share @ kernel) * v).sum(dim=1)
+    for rows, share in zip(left.split(BLOCK), u.split(BLOCK, dim=1), strict=True):
+        total += _weighted(rows, right, share, v)
     return total
+
+
+def mean_kernel_within(a: Tensor, u: Tensor) -> Tensor:
+    """mean_kernel(a, a, u, u) from half of the kernel: blocks right of the diagonal's count twice."""
+    left, right = _lifted(a), _lifted(a, right=True)
+    total = torch.zeros(len(u), dtype=torch.float64)
+    for i in range(0, len(a), BLOCK):
+        twice = u[:, i:].clone()
+        twice[:, BLOCK:] *= 2
+        total += _weighted(left[i : i + BLOCK], right[i:], u[:, i : i + BLOCK], twice)
+    return total
+
+
+def _lifted(x: Tensor, right: bool = False) -> Tensor:
+    """Rows whose product with lifted rows of the other side is -|a - b|^2 / (2 sigma^2). [n, d] -> [n, d + 2]."""
+    x = x.double() / BANDWIDTH
+    half, one = x.square().sum(dim=1, keepdim=True) / -2, x.new_ones(len(x), 1)
+    return torch.cat([x, one, half] if right else [x, half, one], dim=1)
+
+
+def _weighted(rows: Tensor, columns: Tensor, share: Tensor, weight: Tensor) -> Tensor:
+    """sum_ij share_i weight_j (k_ij - 1) of one block of the kernel, which is made in place."""
+    kernel = (rows @ columns.T).clamp_(max=0).expm1_()
+    return ((share @ kernel) * weight).sum(dim=1)

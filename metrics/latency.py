@@ -8,7 +8,6 @@ machine's: compare ratios.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,45 +15,19 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
 from aptp_bench.generate import Sampler
-from aptp_bench.intervals import RESAMPLES, percentile
+from aptp_bench.intervals import percentile
 from aptp_bench.metrics.macs import traffic
-from aptp_bench.models.macs import example_inputs
 from aptp_bench.plugins import Metric
+from aptp_bench.profiling import speed
 from aptp_bench.profiling.alignment import alignment
-from aptp_bench.profiling.timing import alternately, conditions, pipeline_on, placed, resampled_medians, summary
+from aptp_bench.profiling.speed import Times, count_calls
+from aptp_bench.profiling.timing import alternately, conditions, pipeline_on, placed, summary
 from aptp_bench.records import Measurement
 
 if TYPE_CHECKING:
     from aptp_bench.evaluate import Evidence
 
 CALLS_PER_IMAGE_TIMED = 5  # an image is dozens of U-Net calls: it is timed this many times less often
-TIMESTEP = 500
-
-
-@dataclass(frozen=True)
-class Times:
-    """Seconds of repeats: each expert's U-Net call, the dense one's, whole batches of images, and routing a batch."""
-
-    calls: list[Tensor]
-    dense_calls: Tensor
-    image: Tensor
-    dense_image: Tensor
-    route: Tensor
-    calls_per_image: int
-    busiest: int  # the expert of `image`
-
-    def per_image(self, share: Tensor, batch: int, resamples: int = RESAMPLES) -> tuple[Tensor, Tensor]:
-        """Seconds per image of the mixture, traffic-weighted, and of the dense network: [resamples], estimate first.
-
-        share: [experts], each expert's part of the prompts; batch: images made together.
-        """
-        generator = torch.Generator().manual_seed(0)
-        image, dense, route = (
-            resampled_medians(t, resamples, generator) for t in (self.image, self.dense_image, self.route)
-        )
-        calls = torch.stack([resampled_medians(times, resamples, generator) for times in self.calls])
-        others = self.calls_per_image * (share @ calls - calls[self.busiest])
-        return (route + image + others) / batch, dense / batch
 
 
 class Latency(Metric):
@@ -140,25 +113,8 @@ def time_router(evidence: Evidence) -> Tensor:
 def call_inputs(unet: Any, evidence: Evidence) -> dict[str, Tensor]:
     """Inputs of the call that guidance makes: twice the batch (once without guidance), the text at its full length."""
     samples = evidence.latency.batch * (2 if evidence.sampling.guidance > 1 else 1)
-    shapes = example_inputs(unet, evidence.model.latent_size, evidence.teacher.tokenizer.model_max_length)
-    generator = torch.Generator().manual_seed(0)
-    drawn = {
-        name: torch.randn(samples, *like.shape[1:], generator=generator).to(evidence.device, evidence.dtype)
-        for name, like in shapes.items()
-        if like.is_floating_point()
-    }
-    return {**drawn, "timestep": torch.tensor(TIMESTEP, device=evidence.device)}
-
-
-def count_calls(unet: nn.Module, run: Any) -> int:
-    """How often `run()` calls `unet`."""
-    seen: list[None] = []
-    handle = unet.register_forward_pre_hook(lambda *_: seen.append(None))
-    try:
-        run()
-    finally:
-        handle.remove()
-    return len(seen)
+    tokens = evidence.teacher.tokenizer.model_max_length
+    return speed.call_inputs(unet, evidence.model.latent_size, tokens, samples, evidence.device, evidence.dtype)
 
 
 def _shown(times: Times) -> dict[str, Any]:

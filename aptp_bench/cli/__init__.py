@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from aptp_bench import __version__
-from aptp_bench.cli import check, doctor, evaluate, listings, profile, run, suite
+from aptp_bench.cli import check, doctor, evaluate, generate, listings, profile, run, suite
 from aptp_bench.cli.failures import outcome
 
 app = typer.Typer(
@@ -19,7 +19,7 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, suite, profile, evaluate, listings, check, doctor):
+for command in (run, suite, generate, profile, evaluate, listings, check, doctor):
     command.register(app)
 
 

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
+import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from aptp_bench.cli.options import Json, print_json
+from aptp_bench.cli.options import Device, Json, print_json
+
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline
+
+    from aptp_bench.plugins import ModelPlugin
+    from aptp_bench.profiling.profile import Profiler
+    from aptp_bench.profiling.records import Timing
+    from aptp_bench.profiling.setups import Setup
+    from aptp_bench.profiling.speed import Protocol
+    from aptp_bench.profiling.subjects import Subject
 
 EPILOG = (
-    "Examples: aptp-bench profile --model sd21  |  aptp-bench profile --model mini-sd --mixture runs/finetune-…/mixture"
+    "Examples: aptp-bench profile --model sd21 --resolution 512  |  aptp-bench profile --model sd21 --method bk_sdm --budget 0.7"
+    "  |  aptp-bench profile --model mini --method norm --budget 0.78 --latency image --dtype fp32,bf16 --batch 1,4"
 )
+RANDOM = "random"
 
 
 def register(app: typer.Typer) -> None:
@@ -20,42 +35,177 @@ def register(app: typer.Typer) -> None:
 
 
 def profile(
-    model: Annotated[str, typer.Option(help="The model: see aptp-bench models.")],
-    mixture: Annotated[Path | None, typer.Option(help="A saved mixture of this model: count its experts.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="The model, or a scale for its model; default: mini, or the run's.")
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option(help="Profile what this method makes of it: see aptp-bench methods.")
+    ] = None,
+    budget: Annotated[float, typer.Option(help="Share of the dense MACs that the method keeps.")] = 0.78,
+    macs: Annotated[str, typer.Option(help="How the budget's MACs are counted: exact, aptp or modules.")] = "exact",
+    settings: Annotated[list[str] | None, typer.Option("--set", help="key=value, an option of the method.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the method.")] = 0,
+    run: Annotated[Path | None, typer.Option(help="A run's folder: profile its experts.")] = None,
+    mixture: Annotated[Path | None, typer.Option(help="A saved mixture of this model: profile its experts.")] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(help="The teacher's: a folder, a hub id, or random; default: embedded ones, else random."),
+    ] = None,
+    resolution: Annotated[int | None, typer.Option(help="Pixels, width = height; default: the model's own.")] = None,
+    on: Annotated[
+        list[str] | None,
+        typer.Option(help="Device of the predicted latency (A100, H100, H200, 'RTX 3090', here); repeatable."),
+    ] = None,
+    latency: Annotated[
+        Literal["none", "call", "image"], typer.Option(help="Measure U-Net calls, or whole images too.")
+    ] = "none",
+    dtype: Annotated[str, typer.Option(help="Types to measure: fp32, fp16, bf16, commas between.")] = "fp32",
+    batch: Annotated[str, typer.Option(help="Images made together, e.g. 1,4,16.")] = "1",
+    compiled: Annotated[bool, typer.Option("--compile", help="Measure compiled networks beside eager ones.")] = False,
+    channels_last: Annotated[bool, typer.Option("--channels-last", help="Lay images out with channels last.")] = False,
+    warmup: Annotated[int, typer.Option(min=0, help="Untimed calls before the timed ones.")] = 5,
+    repeats: Annotated[int, typer.Option(min=2, help="Timed calls; a fifth as many images.")] = 20,
+    device: Device = "auto",
+    depth: Annotated[int, typer.Option(min=1, help="Levels of the tree of blocks.")] = 1,
+    plot: Annotated[Path | None, typer.Option(help="Draw MACs by block to this .png or .svg.")] = None,
+    results_dir: Annotated[Path | None, typer.Option(help="Save the profile as a record under this folder.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Gates, parameters and MACs of a model, or of every expert of a mixture, without weights or images."""
-    facts = profiled(model)
-    if mixture is not None:
-        facts["experts"] = experts(mixture, facts["latent"], facts["tokens"])
+    """MACs, parameters, alignment, memory, predicted and measured latency of a model, a method's result or a run.
+
+    MACs, parameters and predictions need no weights and no GPU: the true geometry is enough.
+    """
+    from aptp_bench import provenance
+    from aptp_bench.config import SamplingConfig
+    from aptp_bench.models.weights import quiet
+    from aptp_bench.profiling import devices, setups
+    from aptp_bench.profiling.profile import Profiler
+    from aptp_bench.profiling.speed import Protocol
+    from aptp_bench.profiling.subjects import latent_size
+
+    _one_of(method, run, mixture)
+    ways = setups.parse(dtype, batch, compiled, channels_last) if latency != "none" else []
+    if plot is not None:
+        _check_plot(plot)
+    provenance.use_threads()
+    place = provenance.device(device)
+    with quiet(), tempfile.TemporaryDirectory() as scratch:
+        kind, subject, teacher = _subject(
+            (model, weights),
+            _asked(method, settings or [], budget, macs, seed),
+            (run, mixture),
+            bool(ways),
+            Path(scratch),
+            place,
+        )
+        profiler = Profiler(kind, subject, latent_size(kind, resolution))
+        predicted = profiler.predicted(on or list(devices.known()))
+        protocol = Protocol(
+            place,
+            profiler.latent,
+            kind.tokens,
+            warmup,
+            repeats,
+            max(2, repeats // 5) if latency == "image" else 0,
+            SamplingConfig(),
+        )
+        timings = _measured(profiler, ways, teacher, protocol)
+    record = profiler.record(predicted, timings, shlex.join(["aptp-bench", *sys.argv[1:]]), place)
+    if plot is not None:
+        _draw(profiler, plot)
+    if results_dir is not None:
+        _save(record, results_dir)
     if as_json:
-        print_json(facts)
+        print_json(_document(record, profiler))
     else:
-        from aptp_bench.cli.tables import show_profile
+        from aptp_bench.cli.profile_view import show_profile
 
-        show_profile(facts)
-
-
-def profiled(model: str) -> dict[str, Any]:
-    """What a model has to prune and what it costs, whole numbers, from its geometry alone."""
-    from aptp_bench import registry
-    from aptp_bench.models.gates import GateSpace
-    from aptp_bench.summary import network_facts
-
-    kind = registry.get("models", model)()
-    unet = kind.skeleton()
-    space = GateSpace.of(unet)
-    facts = network_facts(unet, kind.latent_size, kind.tokens)
-    sizes = {"latent": kind.latent_size, "tokens": kind.tokens, "resolution": kind.resolution}
-    gates = {"gates": space.size, "gates_by_kind": space.counts()}
-    return {"model": model, "world": kind.world, **gates, "params": facts["parameters"], "macs": facts["macs"], **sizes}
+        show_profile(record, profiler, depth)
 
 
-def experts(folder: Path, latent: int, tokens: int) -> list[dict[str, Any]]:
-    """Parameters and MACs of each expert of a saved mixture. Raises CheckpointError."""
-    from aptp_bench.models.mixture import Mixture
-    from aptp_bench.summary import network_facts
+def _one_of(*given: Any) -> None:
+    from aptp_bench.errors import ConfigError
 
-    mixture = Mixture.load(folder, lazy=True)
-    found = [network_facts(mixture.experts[i], latent, tokens) for i in range(len(mixture))]
-    return [{"expert": i, "params": facts["parameters"], "macs": facts["macs"]} for i, facts in enumerate(found)]
+    if sum(each is not None for each in given) > 1:
+        raise ConfigError("--method, --run and --mixture exclude each other; give one of them")
+
+
+def _asked(method: str | None, settings: list[str], budget: float, macs: str, seed: int) -> Any:
+    """The method's result that is asked for; None if none is."""
+    from aptp_bench.budget import Budget
+    from aptp_bench.config import options
+    from aptp_bench.errors import ConfigError
+    from aptp_bench.profiling.subjects import Asked
+
+    if method is None:
+        if settings:
+            raise ConfigError("--set changes a method's options; name the method with --method")
+        return None
+    return Asked(method, options(method, settings), Budget.of(budget, macs), seed)
+
+
+def _subject(
+    model: tuple[str | None, str | None], asked: Any, folders: tuple[Path | None, Path | None], timed: bool, scratch: Path, device: Any
+) -> tuple[ModelPlugin, Subject, StableDiffusionPipeline | None]:  # fmt: skip
+    """The model, what is profiled, and the teacher where one is needed."""
+    from aptp_bench.profiling import subjects
+    from aptp_bench.progress import reporter
+
+    name, weights = model
+    run, mixture = folders
+    if run is not None:
+        from aptp_bench.runs import RunFolder
+
+        found = RunFolder.load(run)
+        name, weights, mixture = name or found.recipe.model, weights or found.recipe.weights, found.mixture
+    kind = subjects.model(name or "mini")
+    own = None if weights is None and kind.world == "mini" else weights or RANDOM
+    teacher = kind.load(own) if timed or asked else None
+    if asked is not None and teacher is not None:
+        return kind, subjects.pruned(asked, teacher, scratch, device, reporter()), teacher
+    if mixture is not None:
+        return kind, subjects.saved(mixture, (run or mixture).name), teacher
+    return kind, subjects.dense(teacher.unet if teacher else kind.skeleton()), teacher
+
+
+def _measured(
+    profiler: Profiler, ways: list[Setup], teacher: StableDiffusionPipeline | None, protocol: Protocol
+) -> list[Timing]:
+    from aptp_bench.progress import reporter
+
+    if teacher is None:
+        return []
+    return [profiler.measured(way, teacher, protocol) for way in reporter().track(ways, "latency")]
+
+
+def _check_plot(path: Path) -> None:
+    from aptp_bench.errors import ConfigError
+
+    if path.suffix not in (".png", ".svg"):
+        raise ConfigError(f"--plot draws .png and .svg; got '{path.name}'")
+    if not path.absolute().parent.is_dir():
+        raise ConfigError(f"--plot: {path.absolute().parent} is no folder; make it first")
+
+
+def _draw(profiler: Profiler, path: Path) -> None:
+    from aptp_bench.profiling import plots
+
+    plots.save(plots.macs_by_block(profiler), path)
+    typer.echo(f"plot: {path}", err=True)
+
+
+def _save(record: Any, results_dir: Path) -> None:
+    from aptp_bench.profiling import records
+    from aptp_bench.store import check_writable
+
+    check_writable(results_dir, "--results-dir")
+    typer.echo(f"record: {records.save(record, results_dir)}", err=True)
+
+
+def _document(record: Any, profiler: Profiler) -> dict[str, Any]:
+    """The record, and what only a model's geometry says: gates, the tree of blocks, what others count."""
+    from aptp_bench.profiling.breakdown import as_others_count
+
+    found = {**record.model_dump(mode="json"), **profiler.gates(), "prunable": profiler.prunable()}
+    found["tree"] = profiler.tree().document()
+    return {**found, "as_others_count": as_others_count(profiler.experts[0], profiler.inputs(profiler.experts[0]))}

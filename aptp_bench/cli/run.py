@@ -66,7 +66,7 @@ def run(
 
 
 def _run(recipes: list[Recipe], store: Store, device: str, results_dir: Path, as_json: bool) -> None:
-    from aptp_bench import provenance, records
+    from aptp_bench import provenance, records, runs
     from aptp_bench.models.weights import quiet
     from aptp_bench.run import run_each
 
@@ -76,18 +76,22 @@ def _run(recipes: list[Recipe], store: Store, device: str, results_dir: Path, as
     if not store.ranks.first:
         return
     paths = [records.save(record, results_dir) for record in made]
+    folders = [runs.place(record, store.root) for record in made]
     if as_json:
-        print_json({"records": [r.model_dump(mode="json") for r in made], "files": [str(path) for path in paths]})
+        places = {"files": [str(path) for path in paths], "runs": [str(folder) for folder in folders]}
+        print_json({"records": [r.model_dump(mode="json") for r in made], **places})
     else:
-        _show(made, paths)
+        _show(made, paths, folders)
 
 
-def _show(made: list[Record], paths: list[Path]) -> None:
+def _show(made: list[Record], paths: list[Path], folders: list[Path]) -> None:
     from aptp_bench.cli.tables import show_comparison
 
     show_comparison(made)
     for path in paths:
         typer.echo(f"record: {path}")
+    for folder in folders:
+        typer.echo(f"run: {folder}")
 
 
 def _show_plan(recipes: list[Recipe], runs_dir: Path, device: str, as_json: bool) -> None:

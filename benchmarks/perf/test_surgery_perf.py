@@ -66,23 +66,6 @@ def test_gated_forward_against_plain(placement, benchmark, unet, given):
     assert benchmark.extra_info["ratio"] < 1.5
 
 
-def test_gated_training_step_against_plain(benchmark, unet, given):
-    space = GateSpace.of(unet)
-    gates = torch.full((BATCH, space.size), 0.7, requires_grad=True)
-    given = {**given, "sample": given["sample"].clone().requires_grad_()}
-
-    def step() -> None:
-        unet(**given).sample.sum().backward()
-
-    unet.requires_grad_(False)  # the pruning stage trains gates, not weights
-    with Gated(unet, space) as hooks:
-        dense = best(step)
-        hooks.set(gates)
-        benchmark.pedantic(step, setup=lambda: hooks.set(gates), rounds=ROUNDS, warmup_rounds=1)
-    benchmark.extra_info["ratio"] = benchmark.stats.stats.min / dense
-    assert benchmark.extra_info["ratio"] < 2.0
-
-
 def test_exact_count_against_flop_counter(benchmark, unet):
     skeleton = meta_clone(unet)
     sizes = example_inputs(unet, tokens=TOKENS)

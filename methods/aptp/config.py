@@ -192,6 +192,12 @@ class APTPConfig(PluginConfig):
         "the budget; none: cut at `threshold` and refuse if that misses. Ours: soft and hard costs differ, "
         "and the paper gives no rule",
     )
+    align: Literal[1, 8, 16, 64] = Field(
+        1,
+        description="widths of the experts stay multiples of this, or of what the dense width has in common with it: "
+        "gates of a layer are cut in chunks, by their mean logit; 8: what half-precision matrix units want; 64: whole "
+        "tiles; 1: any width (paper). Ours; the search does not see it",
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> APTPConfig:

@@ -23,6 +23,7 @@ from aptp_bench.methods.aptp.router import CosineRouter
 from aptp_bench.methods.aptp.routing import Routing
 from aptp_bench.methods.aptp.search import Search
 from aptp_bench.methods.aptp.transport import Similarity
+from aptp_bench.models.aligned import chunks
 from aptp_bench.models.cost import Cost
 from aptp_bench.models.gates import Gated, GateSpace
 from aptp_bench.models.landing import Landed, land, logit_of
@@ -131,7 +132,8 @@ def _landed(search: Search, routes: Tensor) -> Landed:
     loads = torch.bincount(routes, minlength=config.codes) / len(routes)
     logits = search.relaxation.effective(search.architect.codes.detach())
     threshold = logit_of(config.threshold, config.temperature)
-    return land(logits, loads, search.cost, search.budget, threshold, config.landing == "shift")
+    together = chunks(search.gated.unet, search.cost.space, config.align)
+    return land(logits, loads, search.cost, search.budget, threshold, config.landing == "shift", together)
 
 
 def _served(routing: Routing, order: Tensor) -> Routing:

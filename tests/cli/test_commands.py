@@ -1,33 +1,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 from aptp_bench import registry
-from aptp_bench.cli import app
-from aptp_bench.cli.failures import outcome
 from aptp_bench.images import write_images
-from aptp_bench.models.mixture import Mixture
 from aptp_bench.records import Record
-
-
-@pytest.fixture
-def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> Callable[..., tuple[int, str]]:
-    """call(*words) -> (exit code, stdout) of a command in an empty folder, on a wide terminal."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def made(*words: str) -> tuple[int, str]:
-        capfd.readouterr()
-        code = outcome(lambda: app(list(words), standalone_mode=False))
-        return code, capfd.readouterr().out
-
-    return made
 
 
 @pytest.fixture
@@ -85,22 +66,12 @@ def test_profile_of_sd21_is_the_published_count(call):
     code, out = call("profile", "--model", "sd21", "--json")
     said = json.loads(out)
     assert code == 0
-    assert said["gates"] == 1620 and said["params"] == 865_910_724
-    assert said["macs"] == {"exact": 1_074_552_872_960, "aptp": 1_384_186_267_264, "modules": 760_931_140_224}
+    assert said["gates"] == 1620 and said["dense"]["parameters"] == 865_910_724
+    assert said["dense"]["macs"] == {"exact": 1_074_552_872_960, "aptp": 1_384_186_267_264, "modules": 760_931_140_224}
     kinds = said["gates_by_kind"]
     attention = kinds["self_attention"] + kinds["cross_attention"]
     assert (kinds["resnet"], attention, kinds["feed_forward"], kinds["depth"]) == (704, 390, 512, 14)
     assert (said["latent"], said["tokens"]) == (96, 77)
-
-
-def test_profile_counts_the_experts_of_a_mixture(call, tiny, tiny_model, tmp_path):
-    Mixture.of_one(tiny.unet).save(tmp_path / "mixture")
-    code, out = call("profile", "--model", tiny_model, "--mixture", "mixture", "--json")
-    said = json.loads(out)
-    assert code == 0
-    assert [(e["params"], e["macs"]) for e in said["experts"]] == [(said["params"], said["macs"])]
-    code, out = call("profile", "--model", tiny_model, "--mixture", "mixture")
-    assert "dense" in out and "expert 0" in out and f"gates: {said['gates']}" in out
 
 
 @pytest.mark.parametrize("group", ["methods", "metrics", "datasets", "models"])

@@ -9,12 +9,13 @@ import pytest
 import torch
 
 from aptp_bench.budget import CONVENTIONS
-from aptp_bench.errors import BudgetError
+from aptp_bench.errors import BudgetError, ConfigError
 from aptp_bench.methods.norm import Norm
 from aptp_bench.models.coupled import cut, groups, scores, weakest
 from aptp_bench.models.macs import count, example_inputs
 from aptp_bench.models.mixture import Mixture
 from aptp_bench.plugins import Job
+from aptp_bench.profiling.alignment import changed_widths
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline, UNet2DConditionModel
@@ -96,3 +97,19 @@ def test_the_result_is_saved_and_runs_at_other_sizes(job: MakeJob, tmp_path: Any
 def test_a_budget_out_of_reach_is_refused(job: MakeJob) -> None:
     with pytest.raises(BudgetError, match="the leanest network costs 0"):
         Norm().prune(job(0.01))
+
+
+@pytest.mark.parametrize("settings", [{}, {"ranking": "global"}, {"heads": "width"}, {"rounding": "nearest"}])
+def test_aligned_widths_meet_the_same_budget(job: MakeJob, small_sd: Any, settings: dict[str, Any]) -> None:
+    given = job(0.78, teacher=small_sd)
+    any_width, aligned = (Norm(align=align, **settings).prune(given).experts[0] for align in (1, 16))
+    assert not all(width % 16 == 0 for width in changed_widths(any_width, small_sd.unet))
+    assert all(width % 16 == 0 for width in changed_widths(aligned, small_sd.unet))
+    inputs = example_inputs(small_sd.unet, tokens=small_sd.tokenizer.model_max_length)
+    cost = [count(unet, inputs, "exact").total for unet in (aligned, small_sd.unet)]
+    assert cost[0] / cost[1] == pytest.approx(0.78, abs=0.005)
+
+
+def test_only_the_hardwares_multiples_may_be_asked_for() -> None:
+    with pytest.raises(ConfigError, match="align"):
+        Norm(align=12)

@@ -14,6 +14,7 @@ from aptp_bench.methods.random import Random
 from aptp_bench.models.gates import GateSpace
 from aptp_bench.models.macs import count, example_inputs
 from aptp_bench.plugins import Job
+from aptp_bench.profiling.alignment import changed_widths
 
 Make = Callable[..., Job]
 
@@ -52,3 +53,15 @@ def test_every_kind_of_unit_is_drawn_and_blocks_only_where_they_may(job: Make) -
 def test_a_budget_below_the_leanest_network_is_refused(job: Make) -> None:
     with pytest.raises(BudgetError, match="raise --budget"):
         Random(depth=False).prune(job(0.02))
+
+
+@pytest.mark.parametrize("depth", [True, False])
+def test_aligned_widths_meet_the_same_budget(job: Make, small_sd: Any, depth: bool) -> None:
+    for seed in range(3):
+        given = job(0.78, teacher=small_sd, seed=seed)
+        any_width, aligned = (Random(align=align, depth=depth).prune(given).experts[0] for align in (1, 16))
+        assert not all(width % 16 == 0 for width in changed_widths(any_width, small_sd.unet))
+        assert all(width % 16 == 0 for width in changed_widths(aligned, small_sd.unet))
+        inputs = example_inputs(small_sd.unet, tokens=small_sd.tokenizer.model_max_length)
+        cost = [count(unet, inputs, "exact").total for unet in (aligned, small_sd.unet)]
+        assert cost[0] / cost[1] == pytest.approx(0.78, abs=0.005)

@@ -14,6 +14,7 @@ from aptp_bench.methods.structural import Structural
 from aptp_bench.models.coupled import cut, groups, scores, weakest
 from aptp_bench.models.macs import count, example_inputs
 from aptp_bench.plugins import Job
+from aptp_bench.profiling.alignment import changed_widths
 
 MakeJob = Callable[..., Job]
 SHORT = {"stride": 250, "pairs": 6, "micro_batch": 4, "threshold": 0.0}
@@ -49,3 +50,11 @@ def test_the_teacher_stays_as_it_was_and_the_seed_decides(job: MakeJob, tiny: An
     assert any(not torch.equal(tensor, c[name]) for name, tensor in a.items())
     assert all(torch.equal(tensor, before[name]) for name, tensor in tiny.unet.state_dict().items())
     assert not any(p.requires_grad or p.grad is not None for p in tiny.unet.parameters())
+
+
+def test_aligned_widths_meet_the_same_budget(job: MakeJob, tiny: Any) -> None:
+    any_width, aligned = (Structural(**SHORT, align=align).prune(job(0.8)).experts[0] for align in (1, 8))
+    assert not all(width % 8 == 0 for width in changed_widths(any_width, tiny.unet))
+    assert all(width % 8 == 0 for width in changed_widths(aligned, tiny.unet))
+    cost = [count(unet, example_inputs(unet), "exact").total for unet in (aligned, tiny.unet)]
+    assert cost[0] / cost[1] == pytest.approx(0.8, abs=0.005)

@@ -53,7 +53,9 @@ def test_the_bias_is_the_one_that_is_documented() -> None:
     assert sum(values) / 100 == pytest.approx(1000 * float(gap) * (1 / 100 + 1 / 100), rel=0.1)
 
 
-def test_weights_leave_images_out() -> None:
+@pytest.mark.parametrize("block", [7, 4096])
+def test_weights_leave_images_out(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BLOCK", block)
     x, y, weights = embeddings(20, 4, 1.0), embeddings(30, 5), left_out_weights(20, 5)
     values = cmmd(x, y, weights)
     assert values.tolist() == pytest.approx([cmmd(x[w > 0], y).item() for w in weights], rel=1e-9)

@@ -105,3 +105,22 @@ def test_a_unit_of_infinite_logit_stays(space: GateSpace, costs: dict[str, Cost]
         logits = codes(space, seed)
         logits[:, space.width_size :] = float("inf")
         assert land(logits, LOADS, costs["exact"], Budget.of(0.6)).keep[:, space.width_size :].all()
+
+
+def test_chunks_too_coarse_for_a_budget_are_refused_with_what_was_reached(
+    space: GateSpace, costs: dict[str, Cost]
+) -> None:
+    logits, whole = codes(space)[:1], [layer.size for layer in space.widths]
+    with pytest.raises(BudgetError, match=r"too coarse; use --budget (0\.\d+) or a smaller align") as refused:
+        land(logits, torch.ones(1), costs["exact"], Budget.of(0.8), chunks=whole)
+    near = float(str(refused.value).split("--budget ")[1].split()[0])
+    landed = land(logits, torch.ones(1), costs["exact"], Budget.of(near), chunks=whole)
+    assert landed.keep[0, : space.width_size].all() and not landed.keep.all()
+
+
+def test_the_leanest_network_keeps_what_must_stay(space: GateSpace, costs: dict[str, Cost]) -> None:
+    logits = codes(space)
+    logits[:, : space.width_size] = float("inf")
+    logits[:, space.width_size :] = float("inf")
+    with pytest.raises(BudgetError, match=r"the leanest network 1\.0000; raise --budget"):
+        land(logits, LOADS, costs["exact"], Budget.of(0.5))

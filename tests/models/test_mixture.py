@@ -93,6 +93,16 @@ def test_lazy_mixture_holds_one_expert(mixture, tmp_path, monkeypatch):
         experts[2]
 
 
+def test_lazy_mixture_holds_as_many_as_it_is_told(mixture, tmp_path, monkeypatch):
+    mixture.save(tmp_path / "mix")
+    read: list[str] = []
+    real = module.load_unet
+    monkeypatch.setattr(module, "load_unet", lambda folder, *rest: (read.append(folder.name), real(folder, *rest))[1])
+    experts = Mixture.load(tmp_path / "mix", lazy=True, held=2).experts
+    assert experts[0] is experts[0] and experts[1] is experts[1] and experts[0] is experts[0]
+    assert read == ["expert-00", "expert-01"]
+
+
 def test_dtype_is_passed_on(mixture, tmp_path):
     mixture.save(tmp_path / "mix")
     again = Mixture.load(tmp_path / "mix", dtype=torch.float16, lazy=True)

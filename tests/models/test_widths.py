@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
@@ -133,3 +135,41 @@ def test_steps_that_are_too_coarse_are_refused_with_the_neighbours(mini: Network
     with pytest.raises(BudgetError, match=rf"\(exact\); the nearest are --budget 1.0000 or {half:.4f}"):
         fit(unet, stream, [uniform(2, "up")], Budget.of(half + between * (1 - half)), example_inputs(unet))
     assert fit(unet, stream, [uniform(2, "up")], Budget.of(half), example_inputs(unet)).removed == (1,)
+
+
+def test_a_step_has_the_place_that_a_uniform_cut_in_steps_gives_it() -> None:
+    assert uniform(10, "up", 2).tolist() == pytest.approx([0.0, 0.2, 0.4, 0.6])
+    assert uniform(10, "nearest", 2).tolist() == pytest.approx([0.1, 0.3, 0.5, 0.7])
+    assert uniform(7, "up", 3).tolist() == pytest.approx([0.0, 3 / 7])
+    assert len(uniform(4, "up", 4)) == len(uniform(4, "nearest", 9)) == 0
+
+
+def test_a_step_is_ranked_by_the_mean_of_its_units() -> None:
+    score = torch.tensor([5.0, 1.0, 3.0, 2.0, 8.0, 11.0]).double()
+    assert (ranked(score, 2) * 5).tolist() == pytest.approx([1.5, 4.0])
+    assert (ranked(score) * 5).tolist() == pytest.approx([1.0, 2.0, 3.0, 5.0, 8.0])
+    assert ranked(score, 6).shape == (0,)
+
+
+def test_units_go_in_steps_and_never_more_than_may(mini: Network) -> None:
+    unet, among = mini
+    group = max(among, key=lambda group: group.size)
+    stepped = [replace(group, step=group.size // 8, least=group.size // 4 + 1)]
+    leanest = cost((unet, tuple(stepped)), Fitted((5 * group.size // 8,), 0.0), "exact")
+    queue = [uniform(group.size, "nearest", group.size // 8)]
+    inputs = example_inputs(unet)
+    with pytest.raises(BudgetError, match=rf"the leanest network costs {leanest:.4f}"):
+        fit(unet, stepped, queue, Budget.of(leanest - 0.02), inputs)
+    assert fit(unet, stepped, queue, Budget.of(leanest), inputs).removed == (5 * group.size // 8,)
+
+
+def test_the_estimate_is_exact_in_steps_too(mini: Network) -> None:
+    unet, among = mini
+    among = tuple(replace(group, step=max(1, group.size // 4)) for group in among)
+    trial = widths._Trial.of(unet, among, Budget.of(0.7), example_inputs(unet))
+    estimate = trial.estimate()
+    for i in range(0, len(among), 2):
+        estimate.remove(i)
+    removed = tuple(group.step * (i % 2 == 0) for i, group in enumerate(among))
+    assert tuple(estimate.removed) == removed
+    assert estimate.total / trial.dense.total == pytest.approx(trial.counted(removed).ratio, rel=1e-9)

@@ -15,6 +15,7 @@ from aptp_bench.models.mixture import Mixture
 from aptp_bench.models.surgery import clone
 from aptp_bench.pairs import Pairs
 from aptp_bench.plugins import Job
+from aptp_bench.profiling.alignment import changed_widths
 from aptp_bench.progress import SilentProgress
 
 if TYPE_CHECKING:
@@ -148,6 +149,16 @@ def test_loads_that_are_even_enough_are_not_aligned(job: Jobs, settings: dict[st
         report = APTP(**settings | {"align_below": below, "init": "predicted"}).prune(given).router.report
         assert (report.before_alignment is not None) == aligned
         assert (given.workdir / "alignment-1").exists() == aligned
+
+
+def test_experts_of_aligned_widths_meet_the_same_budget(job: Jobs, settings: dict[str, Any]) -> None:
+    given, found = job(0.85), {}
+    for align in (1, 8):
+        mixture = APTP(**settings | {"align": align}).prune(given)
+        found[align] = [w for i in range(len(mixture)) for w in changed_widths(mixture.experts[i], given.teacher.unet)]
+        assert landed_at(mixture, given) == pytest.approx(0.85, abs=0.005)
+    assert found[8] and all(width % 8 == 0 for width in found[8])
+    assert not all(width % 8 == 0 for width in found[1])
 
 
 def test_a_budget_that_cannot_be_met_is_refused(job: Jobs, settings: dict[str, Any]) -> None:

@@ -1,0 +1,103 @@
+"""aptp-bench generate"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from aptp_bench.cli.options import Device, Json, print_json
+
+if TYPE_CHECKING:
+    from aptp_bench.serving import Opened
+
+DTYPES = ("float32", "float16", "bfloat16", "float64")
+EPILOG = (
+    'Examples: aptp-bench generate --run runs/aptp-coco-0.78exact-seed0-mini --prompt "a red car"  |  '
+    "aptp-bench generate --run RUN --prompts prompts.txt --out images  |  aptp-bench generate --run RUN --save pipeline"
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog=EPILOG)(generate)
+
+
+def generate(
+    run: Annotated[
+        Path, typer.Option(help="A run's folder (the line `run:` that a run ends with), or a saved pipeline.")
+    ],
+    prompt: Annotated[list[str] | None, typer.Option(help="What to draw; may be given again.")] = None,
+    prompts: Annotated[Path | None, typer.Option(help="A text file, a prompt a line.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the images and of prompts.json.")] = Path("images"),
+    steps: Annotated[int | None, typer.Option(help="Sampler steps; default: the run's.")] = None,
+    guidance: Annotated[float | None, typer.Option(help="Guidance scale; default: the run's.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the noise; default: the run's.")] = None,
+    index: Annotated[int, typer.Option(min=0, help="Number of the first prompt: chooses its noise and its file.")] = 0,
+    batch: Annotated[int | None, typer.Option(help="Prompts sampled together; default: the run's.")] = None,
+    held: Annotated[int, typer.Option(min=1, help="Experts kept in memory.")] = 1,
+    dtype: Annotated[str, typer.Option(help=f"One of {', '.join(DTYPES)}.")] = DTYPES[0],
+    save: Annotated[Path | None, typer.Option(help="Write the mixture as a pipeline's folder.")] = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Draw prompts with the mixture of a run, each by its expert."""
+    from aptp_bench import provenance
+    from aptp_bench.models.weights import quiet
+    from aptp_bench.serving import check_folder, draw, opened
+
+    asked = _texts(prompt or [], prompts, save)
+    if asked:
+        check_folder(out)
+    provenance.use_threads()
+    with quiet():
+        source = opened(run, provenance.device(device), _dtype(dtype), held)
+        source = _changed(source, {"steps": steps, "guidance": guidance, "batch": batch}, seed)
+        source.pipeline.set_progress_bar_config(desc="generate", disable=not sys.stderr.isatty())
+        rows = draw(source, asked, out, index) if asked else []
+        if save is not None:
+            source.pipeline.save_pretrained(save)
+    _show(rows, out, save, as_json)
+
+
+def _texts(given: list[str], file: Path | None, save: Path | None) -> list[str]:
+    from aptp_bench.errors import ConfigError
+    from aptp_bench.serving import read_prompts
+
+    asked = [*given, *(read_prompts(file) if file is not None else [])]
+    if not asked and (save is None or file is not None):
+        raise ConfigError("there is no prompt; give --prompt TEXT, or --prompts FILE with a prompt a line")
+    return asked
+
+
+def _dtype(name: str) -> Any:
+    import torch
+
+    from aptp_bench.errors import ConfigError
+
+    if name not in DTYPES:
+        raise ConfigError(f"unknown type '{name}'; use --dtype with one of {', '.join(DTYPES)}")
+    return getattr(torch, name)
+
+
+def _changed(source: Opened, sampling: dict[str, Any], seed: int | None) -> Opened:
+    from dataclasses import replace
+
+    from aptp_bench.orders import sampling as check
+
+    given = {name: value for name, value in sampling.items() if value is not None}
+    config = source.sampling.model_copy(update=given)
+    check(config.steps, config.guidance, config.batch)
+    return replace(source, sampling=config, seed=source.seed if seed is None else seed)
+
+
+def _show(rows: list[dict[str, Any]], out: Path, save: Path | None, as_json: bool) -> None:
+    if as_json:
+        print_json({"folder": str(out) if rows else None, "images": rows, "saved": str(save) if save else None})
+        return
+    for row in rows:
+        typer.echo(f"{out / row['image']}: expert {row['expert']}: {row['prompt']}")
+    if save is not None:
+        typer.echo(f"pipeline: {save}")

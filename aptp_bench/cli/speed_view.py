@@ -1,0 +1,64 @@
+"""A speed table on stdout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+
+from aptp_bench.budget import CONVENTIONS
+from aptp_bench.cli.tables import line, plain_table, titled, wide_console
+
+if TYPE_CHECKING:
+    from aptp_bench.profiling.records import Ratio, SpeedRecord, Timing
+
+MIB = 1 << 20
+
+
+def show_speed(title: str, found: Sequence[SpeedRecord]) -> None:
+    """A line a network and way of running: MACs, alignment, call, image, ratios to dense, bound, peak memory."""
+    if not found:
+        return
+    console = wide_console()
+    console.print()
+    ratios = [f"{name} MACs" for name in CONVENTIONS]
+    columns = ["network", *ratios, "by 8", "by 64", "way of running", "call, ms", "of dense", "bound, ms"]
+    table = plain_table([*columns, "image, s", "of dense", "bound, s", "peak, MiB", "published, s"])
+    for record in found:
+        for timing in record.timings:
+            table.add_row(*_cells(record, timing))
+    first = found[0]
+    size = f"{first.model}, {first.resolution} px, {first.how.device}"
+    titled(console, f"{title}: {size}", table)
+    line(console, "ratios to dense with their 95 % intervals; bound: predicted by a roofline, never measured")
+    line(console, f"published figures: {_sources(found)}")
+
+
+def _sources(found: Sequence[SpeedRecord]) -> str:
+    known = [record.published for record in found if record.published]
+    return "; ".join(dict.fromkeys(f"{p.get('source')}, {p.get('device')}" for p in known)) or "none"
+
+
+def _cells(record: SpeedRecord, timing: Timing) -> list[str]:
+    shares = [f"{record.macs_ratio[name] or 0:.4f}" for name in CONVENTIONS]
+    bound = f"{timing.predicted_call_s * 1e3:,.2f}" if timing.predicted_call_s else ""
+    image = f"{timing.image.median_s:,.3f}" if timing.image else ""
+    image_bound = f"{timing.predicted_image_s:,.3f}" if timing.predicted_image_s else ""
+    peak = f"{timing.peak_bytes / MIB:,.0f}" if timing.peak_bytes else ""
+    published = str(record.published["latency_s"]) if record.published else ""
+    call = [f"{timing.call.median_s * 1e3:,.2f}", _ratio(timing.call_ratio), bound]
+    whole = [image, _ratio(timing.image_ratio), image_bound, peak, published]
+    return [escape(record.label), *shares, *_aligned(record), timing.setup.name, *call, *whole]
+
+
+def _aligned(record: SpeedRecord) -> list[str]:
+    """Shares of the widths that pruning changed, over all experts, that are multiples of 8 and of 64."""
+    counts = [net.changed_histogram for net in record.experts]
+    total = sum(sum(each.values()) for each in counts)
+    eights = sum(n for each in counts for power, n in each.items() if int(power) >= 8)
+    return [f"{eights / total:.0%}", f"{sum(each['64'] for each in counts) / total:.0%}"] if total else ["", ""]
+
+
+def _ratio(ratio: Ratio | None) -> str:
+    return f"{ratio.value:.3f} [{ratio.interval[0]:.3f}, {ratio.interval[1]:.3f}]" if ratio else ""

@@ -1,0 +1,105 @@
+"""What devices can do at best: a table of facts with their sources, and this machine's processor, measured."""
+
+from __future__ import annotations
+
+import difflib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Literal
+
+import torch
+import yaml
+from pydantic import BaseModel, ConfigDict, PositiveFloat, TypeAdapter
+
+from aptp_bench.errors import ConfigError
+
+Dtype = Literal["float32", "float16", "bfloat16"]
+TERA, GIGA = 1e12, 1e9
+HERE = "here"
+_SIZE = 2048  # of the square matrices that measure this machine
+_NUMBERS = 1 << 26  # of the vector that measures its memory: more than any cache holds
+_TRIES = 3
+
+
+class Device(BaseModel):
+    """Peaks of a device: 10^12 operations a second by type, 10^9 bytes a second, and where the figures are from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    title: str
+    convolution: dict[Dtype, PositiveFloat]
+    product: dict[Dtype, PositiveFloat]
+    bandwidth: PositiveFloat
+    memory_gib: PositiveFloat | None = None
+    source: str
+
+
+def known() -> dict[str, Device]:
+    """The table of facts, by short name."""
+    text = files("aptp_bench.profiling").joinpath("devices.yaml").read_text(encoding="utf-8")
+    return TypeAdapter(dict[str, Device]).validate_python(yaml.safe_load(text))
+
+
+def named(name: str) -> Device:
+    """A device of the table, or "here": this machine's processor. Raises ConfigError with the nearest name."""
+    table = known()
+    if name == HERE:
+        return processor()
+    if name not in table:
+        near = difflib.get_close_matches(name.upper(), table, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"known: {HERE}, {', '.join(table)}"
+        raise ConfigError(f"no facts are known of a device '{name}'; {hint} (add one in profiling/devices.yaml)")
+    return table[name]
+
+
+def matching(product_name: str) -> Device | None:
+    """The device of the table that a GPU's product name, such as "NVIDIA H200", speaks of; None if there is none."""
+    return next((device for name, device in known().items() if name.lower() in product_name.lower()), None)
+
+
+@cache
+def processor() -> Device:
+    """This machine's processor by its best of a few matrix products and copies, on the threads that torch now uses."""
+    from aptp_bench.provenance import device_name
+
+    products = {dtype: _products(getattr(torch, dtype)) for dtype in ("float32", "bfloat16", "float16")}
+    return Device(
+        title=f"{device_name(torch.device('cpu'))}, {torch.get_num_threads()} threads",
+        convolution=products,
+        product=products,
+        bandwidth=_bandwidth(),
+        source=f"measured now: products of {_SIZE}² matrices, a copy of {_NUMBERS >> 20} Mi float32, best of {_TRIES}",
+    )
+
+
+@dataclass(frozen=True)
+class _Square:
+    a: torch.Tensor
+
+    def __call__(self) -> None:
+        self.a @ self.a
+
+
+def _products(dtype: torch.dtype) -> float:
+    """10^12 operations a second of a square product."""
+    size = _SIZE if dtype == torch.float32 else _SIZE // 4  # a type without instructions of its own is slow
+    return 2 * size**3 / _best(_Square(torch.ones(size, size, dtype=dtype))) / TERA
+
+
+def _bandwidth() -> float:
+    """10^9 bytes a second, those read and those written."""
+    source, target = torch.ones(_NUMBERS), torch.empty(_NUMBERS)
+    return 2 * 4 * _NUMBERS / _best(lambda: target.copy_(source)) / GIGA
+
+
+def _best(call: Callable[[], object]) -> float:
+    call()
+    times = []
+    for _ in range(_TRIES):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return min(times)

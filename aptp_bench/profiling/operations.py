@@ -1,0 +1,170 @@
+"""What a network executes, operation by operation: multiply-accumulates and bytes moved, from its geometry alone.
+
+One pass on the meta device: no weights, no kernels, a quarter of a second for SD 2.1. Attention counts as one
+fused operation, as PyTorch's flash and memory-efficient kernels execute it: its scores never reach memory.
+"""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
+
+Kind = Literal["convolution", "linear", "attention", "other"]
+KINDS: tuple[Kind, ...] = ("convolution", "linear", "attention", "other")
+_PRODUCTS: dict[str, Kind] = {
+    "convolution": "convolution",
+    **dict.fromkeys(("mm", "addmm", "bmm", "baddbmm"), "linear"),
+}
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One kernel on one sample: `macs` and what it moves, in numbers (times the bytes of a type). weights: parameters read."""
+
+    name: str
+    kind: Kind
+    macs: int
+    weights: int
+    activations: int
+
+    def scaled(self, samples: int) -> tuple[int, int]:
+        """(MACs, numbers moved) for a batch: weights are read once, activations are a sample's times `samples`."""
+        return self.macs * samples, self.weights + self.activations * samples
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A pass over one sample: its operations in order, the network's weights, and the most activations alive at once."""
+
+    operations: tuple[Operation, ...]
+    weights: int
+    peak_activations: int
+
+    def macs(self) -> dict[Kind, int]:
+        """MACs by kind of operation; their sum is the `exact` convention's count."""
+        return {kind: sum(op.macs for op in self.operations if op.kind == kind) for kind in KINDS}
+
+
+def trace(network: nn.Module, call: Callable[[Any], object]) -> Trace:
+    """The operations of `call(network)`, one sample through a network on the meta device. Hooks nothing, changes nothing."""
+    tensors = [*network.parameters(), *network.buffers()]
+    known = {_key(t): t.numel() for t in tensors}
+    with torch.no_grad(), _FusedAttention() as fused, _Recorder(known, fused) as recorder:
+        call(network)
+    return Trace(tuple(recorder.operations), sum(known.values()), recorder.peak)
+
+
+def trace_unet(unet: Any, inputs: Mapping[str, Tensor]) -> Trace:
+    """A U-Net's pass over one sample. inputs: see macs.example_inputs; the network may be anywhere, its weights are not read."""
+    from aptp_bench.models.surgery import meta_clone
+
+    return trace(meta_clone(unet), lambda twin: twin(**{k: v.to("meta") for k, v in inputs.items()}))
+
+
+@dataclass
+class _Live:
+    """Numbers of the tensors that live, by storage, and their peak."""
+
+    now: int = 0
+    peak: int = 0
+    seen: set[int] = field(default_factory=set)
+
+    def note(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        if key in self.seen:
+            return
+        self.seen.add(key)
+        numbers = storage.nbytes() // tensor.element_size()
+        self.now += numbers
+        self.peak = max(self.peak, self.now)
+        weakref.finalize(storage, self._forget, key, numbers)
+
+    def _forget(self, key: int, numbers: int) -> None:
+        self.now -= numbers
+        self.seen.discard(key)
+
+
+class _Recorder(TorchDispatchMode):
+    """Files every operation that moves memory; a view moves none."""
+
+    def __init__(self, weights: dict[int, int], fused: _FusedAttention) -> None:
+        super().__init__()
+        self.operations: list[Operation] = []
+        self._weights, self._live, self._fused = weights, _Live(seen=set(weights)), fused
+
+    @property
+    def peak(self) -> int:
+        """Most numbers alive at once beside the weights."""
+        return self._live.peak
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run the operation and file it."""
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        given = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
+        made = [t for t in tree_leaves(result) if isinstance(t, Tensor)]
+        name = func.overloadpacket.__name__
+        sources = {_key(t) for t in given}
+        moves = not all(_key(t) in sources for t in made) or func._schema.is_mutable
+        if moves and not name.startswith("empty"):
+            self.operations.append(self._operation(name, func, given, made, (args, kwargs, result)))
+        for tensor in made:
+            self._live.note(tensor)
+        if attention := self._fused.take():
+            self.operations.append(attention)
+        return result
+
+    def _operation(
+        self, name: str, func: Any, given: list[Tensor], made: list[Tensor], called: tuple[Any, Any, Any]
+    ) -> Operation:
+        weights = sum(t.numel() for t in given if _key(t) in self._weights)
+        moved = sum(_numbers(t) for t in (*given, *made) if _key(t) not in self._weights)
+        args, kwargs, result = called
+        formula = flop_registry.get(func.overloadpacket)
+        macs = formula(*args, **kwargs, out_val=result) // 2 if formula else 0
+        return Operation(name, _PRODUCTS.get(name, "other") if macs else "other", macs, weights, moved)
+
+
+class _FusedAttention(TorchFunctionMode):
+    """Stands in for scaled_dot_product_attention on the meta device, which would spell out its scores."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiting: Operation | None = None
+
+    def take(self) -> Operation | None:
+        """The attention that was called last, once."""
+        waiting, self._waiting = self._waiting, None
+        return waiting
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Attention gives an empty tensor of its result's shape; all else goes its way."""
+        if func is not F.scaled_dot_product_attention:
+            return func(*args, **(kwargs or {}))
+        query, key, value = (*args, *(kwargs or {}).values())[:3]
+        shape = (*query.shape[:-1], value.shape[-1])
+        macs = math.prod(query.shape[:-1]) * key.shape[-2] * (query.shape[-1] + value.shape[-1])
+        moved = sum(t.numel() for t in (query, key, value)) + math.prod(shape)
+        self._waiting = Operation("scaled_dot_product_attention", "attention", macs, 0, moved)
+        return torch.empty(shape, dtype=query.dtype, device=query.device)
+
+
+def _key(tensor: Tensor) -> int:
+    return tensor.untyped_storage()._cdata
+
+
+def _numbers(tensor: Tensor) -> int:
+    """What reading or writing it moves: an expanded tensor is stored once."""
+    return min(tensor.numel(), tensor.untyped_storage().nbytes() // tensor.element_size())

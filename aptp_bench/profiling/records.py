@@ -1,0 +1,129 @@
+"""What a profile leaves behind: one JSON document a network on a device, closed schema, never mixed with quality."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import FiniteFloat, PositiveInt, ValidationError
+
+from aptp_bench.errors import ConfigError
+from aptp_bench.profiling.setups import Setup
+from aptp_bench.records import Frozen, Provenance
+
+Interval = tuple[FiniteFloat, FiniteFloat]
+FOLDER = "speed"
+
+
+class Spread(Frozen):
+    """A median of n runs in seconds, a 95 % bootstrap interval of it, and the quartiles of the runs."""
+
+    median_s: FiniteFloat
+    interval_s: Interval
+    q25_s: FiniteFloat
+    q75_s: FiniteFloat
+    n: PositiveInt
+
+
+class Ratio(Frozen):
+    """Pruned over dense, measured in the same session, with a 95 % bootstrap interval."""
+
+    value: FiniteFloat
+    interval: Interval
+
+
+class Timing(Frozen):
+    """One way of running. The image is that of one prompt: seconds of a batch, divided by it. predicted: a roofline bound."""
+
+    setup: Setup
+    call: Spread
+    call_ratio: Ratio
+    dense_call_s: FiniteFloat
+    predicted_call_s: FiniteFloat | None
+    image: Spread | None = None
+    image_ratio: Ratio | None = None
+    dense_image_s: FiniteFloat | None = None
+    predicted_image_s: FiniteFloat | None = None
+    unet_calls: int | None = None
+    peak_bytes: int | None = None  # the busiest expert's, weights included, by the GPU's allocator
+    dense_peak_bytes: int | None = None
+    first_call_s: FiniteFloat  # of all experts; compiling is part of it
+    attention: list[str]
+    conditions: dict[str, Any]
+
+
+class Network(Frozen):
+    """One U-Net on paper. histogram: widths by the largest power of two that divides them, all and those pruning changed."""
+
+    share: FiniteFloat  # of the prompts
+    macs: dict[str, int | None]
+    macs_by_kind: dict[str, int]
+    parameters: int
+    weights_bytes: dict[str, int]
+    activation_bytes: dict[str, int]  # most alive at once in a call on one sample
+    histogram: dict[str, int]
+    changed_histogram: dict[str, int]
+
+
+class Predicted(Frozen):
+    """A roofline bound on one device: seconds of a guided call of one image, and of the whole image; dense beside it."""
+
+    device: str
+    source: str
+    dtype: str
+    call_s: FiniteFloat
+    image_s: FiniteFloat
+    dense_call_s: FiniteFloat
+    dense_image_s: FiniteFloat
+    memory_bound: FiniteFloat  # share of the call's time that waits for memory
+
+
+class SpeedRecord(Frozen):
+    """What one method's network costs. `geometry` says how its widths came about; weights do not matter to speed."""
+
+    schema_version: Literal[1] = 1
+    label: str
+    model: str
+    world: Literal["mini", "paper"]
+    resolution: int
+    latent: int
+    tokens: int
+    method: str
+    method_config: dict[str, Any]
+    budget: dict[str, Any] | None
+    geometry: str
+    remark: str = ""
+    dense: Network
+    experts: list[Network]
+    macs_ratio: dict[str, FiniteFloat | None]
+    predicted: list[Predicted]
+    timings: list[Timing]
+    published: dict[str, Any] | None = None  # what a paper prints for such a network, on its device
+    how: Provenance
+
+    @property
+    def name(self) -> str:
+        """label-model-resolution-device, fit for a file's name."""
+        words = (self.label, self.model, f"{self.resolution}px", self.how.device)
+        return "-".join(re.sub(r"[^a-z0-9.]+", "_", word.lower()).strip("_") for word in words)
+
+
+def save(record: SpeedRecord, results: Path) -> Path:
+    """Write the record to `results`/speed, whole or not at all; where it lies."""
+    path = results / FOLDER / f"{record.name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.tmp")
+    aside.write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    aside.replace(path)
+    return path
+
+
+def load(path: Path) -> SpeedRecord:
+    """Read a record. Raises ConfigError if it is not JSON or not of this schema."""
+    try:
+        return SpeedRecord.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, json.JSONDecodeError, ValidationError) as err:
+        first = str(err).splitlines()[0]
+        raise ConfigError(f"{path} is not a readable speed record ({first}); delete it and measure again") from err

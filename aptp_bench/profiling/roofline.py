@@ -1,0 +1,45 @@
+"""A predicted latency: what a device's peak and bandwidth allow at best, operation by operation, run one after another.
+
+Roofline model (Williams, Waterman, Patterson, CACM 2009): an operation takes the longer of computing and of moving its
+bytes. No kernel reaches its peak, launches cost time, and caches save some: a bound to set beside measurements, always
+called predicted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from aptp_bench.profiling.devices import GIGA, TERA, Device, Dtype
+from aptp_bench.profiling.operations import Operation, Trace
+
+BYTES: dict[Dtype, int] = {"float32": 4, "float16": 2, "bfloat16": 2}
+
+
+def predicted_seconds(trace: Trace, device: Device, dtype: Dtype, samples: int = 1) -> float:
+    """Seconds of one pass over `samples` samples: the sum over operations of max(compute, memory)."""
+    return sum(_seconds(op, device, dtype, samples) for op in trace.operations)
+
+
+def bound_by_memory(trace: Trace, device: Device, dtype: Dtype, samples: int = 1) -> float:
+    """Share of the predicted seconds in operations that wait for memory."""
+    waiting = [
+        op for op in trace.operations if _moving(op, device, dtype, samples) > _computing(op, device, dtype, samples)
+    ]
+    return _total(waiting, device, dtype, samples) / predicted_seconds(trace, device, dtype, samples)
+
+
+def _total(operations: Iterable[Operation], device: Device, dtype: Dtype, samples: int) -> float:
+    return sum(_seconds(op, device, dtype, samples) for op in operations)
+
+
+def _seconds(op: Operation, device: Device, dtype: Dtype, samples: int) -> float:
+    return max(_computing(op, device, dtype, samples), _moving(op, device, dtype, samples))
+
+
+def _computing(op: Operation, device: Device, dtype: Dtype, samples: int) -> float:
+    peak = (device.convolution if op.kind == "convolution" else device.product)[dtype]
+    return 2 * op.scaled(samples)[0] / (peak * TERA)
+
+
+def _moving(op: Operation, device: Device, dtype: Dtype, samples: int) -> float:
+    return BYTES[dtype] * op.scaled(samples)[1] / (device.bandwidth * GIGA)

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from aptp_bench.errors import ConfigError
+from aptp_bench.profiling import campaign as room
+from aptp_bench.profiling import records
+from aptp_bench.profiling.campaign import Campaign, Site, carry_out
+from aptp_bench.progress import SilentProgress
+
+ROOT = Path(__file__).parents[2]
+TINY = {
+    "title": "a table",
+    "model": "tiny-sd",
+    "protocol": {"warmup": 0, "repeats": 2, "images": 0},
+    "setups": [{"dtype": "float32", "batch": 1}],
+    "rows": [
+        {"label": "dense", "method": "dense", "published": {"latency_s": 4.0}},
+        {"label": "Random 0.8", "method": "random", "budget": 0.8},
+    ],
+    "published": {"source": "a paper"},
+}
+
+
+@pytest.fixture
+def site(tmp_path) -> Site:
+    return Site(torch.device("cpu"), tmp_path, SilentProgress(), "the command")
+
+
+def test_every_row_leaves_a_record_and_the_table_a_plot(tiny_model, site) -> None:
+    found, failures = carry_out(Campaign.model_validate(TINY), site)
+    assert not failures
+    assert [record.label for record in found] == ["dense", "Random 0.8"]
+    paths = sorted((site.results / "speed").glob("*.json"))
+    assert len(paths) == 2
+    assert {records.load(path).label for path in paths} == {"dense", "Random 0.8"}
+    assert found[1].macs_ratio["exact"] == pytest.approx(0.8, abs=0.005)
+    assert found[0].published == {"latency_s": 4.0, "source": "a paper"}
+    assert found[1].published is None
+    assert found[1].how.command == "the command"
+    assert {path.suffix for path in (site.results / "figures").iterdir()} == {".svg", ".png"}
+
+
+def test_what_was_measured_is_not_measured_again(tiny_model, site, monkeypatch) -> None:
+    asked = Campaign.model_validate(TINY)
+    first, _ = carry_out(asked, site)
+    monkeypatch.setattr(room, "_timed", lambda *_: pytest.fail("measured again"))
+    again, failures = carry_out(asked, site)
+    assert not failures
+    assert again == first
+
+
+def test_another_budget_or_way_of_running_is_measured_anew(tiny_model, site, monkeypatch) -> None:
+    carry_out(Campaign.model_validate(TINY), site)
+    seen: list[str] = []
+    timed = room._timed
+    monkeypatch.setattr(
+        room, "_timed", lambda profiler, *rest: seen.append(profiler.subject.label) or timed(profiler, *rest)
+    )
+    changed = copy.deepcopy(TINY)
+    changed["rows"][1]["budget"] = 0.7
+    carry_out(Campaign.model_validate(changed), site)
+    assert seen == ["Random 0.8"]
+    changed["setups"].append({"dtype": "float32", "batch": 2})
+    carry_out(Campaign.model_validate(changed), site)
+    assert seen == ["Random 0.8", "dense", "dense", "Random 0.8", "Random 0.8"]
+
+
+def test_a_row_that_cannot_be_made_is_named_and_the_others_are_made(tiny_model, site) -> None:
+    changed = copy.deepcopy(TINY)
+    changed["rows"].insert(1, {"label": "too lean", "method": "norm", "budget": 0.0001})
+    found, failures = carry_out(Campaign.model_validate(changed), site)
+    assert [record.label for record in found] == ["dense", "Random 0.8"]
+    assert list(failures) == ["too lean"]
+    assert "raise --budget" in failures["too lean"]
+
+
+def test_only_the_rows_that_are_asked_for(tiny_model, site) -> None:
+    found, _ = carry_out(Campaign.model_validate(TINY), site, ["dense"])
+    assert [record.label for record in found] == ["dense"]
+    with pytest.raises(ConfigError, match=r"no row is called 'sparse'; rows: dense, Random 0\.8"):
+        carry_out(Campaign.model_validate(TINY), site, ["sparse"])
+
+
+@pytest.mark.parametrize("name", ["mini", "sd21"])
+def test_the_shipped_tables_are_valid(name: str) -> None:
+    asked = Campaign.load(ROOT / "benchmarks" / "speed" / f"{name}.yaml")
+    methods = {(row.method, row.budget) for row in asked.rows}
+    assert {(m, b) for m in ("norm", "structural", "bk_sdm", "aptp") for b in (0.78, 0.64)} | {
+        ("dense", 1.0)
+    } <= methods
+    assert len({row.label for row in asked.rows}) == len(asked.rows)
+
+
+def test_every_width_pruned_row_of_sd21_has_an_aligned_twin() -> None:
+    rows = Campaign.load(ROOT / "benchmarks" / "speed" / "sd21.yaml").rows
+    plain = {
+        row.label: row for row in rows if row.method in ("norm", "structural", "aptp") and "align" not in row.options
+    }
+    for label, row in plain.items():
+        twin = next(each for each in rows if each.label == f"{label} aligned")
+        assert twin.options == {**row.options, "align": 64}
+        assert twin.budget == row.budget
+
+
+def test_a_file_that_is_no_table_is_refused(tmp_path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text(yaml.safe_dump({**TINY, "colour": 1}), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"x\.yaml: .*colour"):
+        Campaign.load(path)
+    with pytest.raises(ConfigError, match="nowhere"):
+        Campaign.load(tmp_path / "nowhere.yaml")

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+import torch
+
+from aptp_bench.config import SamplingConfig
+from aptp_bench.profiling import speed
+from aptp_bench.profiling.setups import Setup
+from aptp_bench.profiling.speed import Protocol, Times, call_inputs, measure, ratio, spread
+
+CPU = torch.device("cpu")
+FEW = Protocol(CPU, latent=8, tokens=32, warmup=1, repeats=3, images=2, sampling=SamplingConfig(steps=2))
+BOTH = torch.tensor([0.25, 0.75], dtype=torch.float64)
+
+
+def test_inputs_are_twice_the_batch_in_the_setups_type_and_the_same_every_time(small_sd) -> None:
+    inputs = FEW.inputs(small_sd.unet, Setup(batch=3, dtype="bfloat16"))
+    assert inputs["sample"].shape == (6, 4, 8, 8)
+    assert inputs["encoder_hidden_states"].shape == (6, 32, 128)
+    assert inputs["sample"].dtype == torch.bfloat16
+    again = call_inputs(small_sd.unet, 8, 32, 6, CPU, torch.bfloat16)
+    assert all(torch.equal(again[name], value) for name, value in inputs.items())
+
+
+def test_without_guidance_the_batch_is_not_doubled(small_sd) -> None:
+    plain = Protocol(CPU, 8, 32, sampling=SamplingConfig(guidance=1.0))
+    assert len(plain.inputs(small_sd.unet, Setup())["sample"]) == 1
+
+
+def test_another_resolution_is_another_latent(small_sd) -> None:
+    assert Protocol(CPU, 16, 32).inputs(small_sd.unet, Setup())["sample"].shape[2:] == (16, 16)
+
+
+def test_a_mixture_is_timed_whole(small_sd, narrowed) -> None:
+    found = measure([narrowed(0.75), narrowed(0.5)], small_sd.unet, BOTH, small_sd, Setup(), FEW)
+    times = found.times
+    assert [len(each) for each in times.calls] == [3, 3]
+    assert len(times.dense_calls) == 6  # dense runs beside every expert
+    assert (times.busiest, times.calls_per_image) == (1, 3)
+    assert len(times.image) == len(times.dense_image) == 2
+    assert float(times.image.min()) > 3 * float(times.calls[1].min()) * 0.5
+    assert found.first_call_s > 0
+    assert any("flash" in name for name in found.attention)
+    assert found.peak_bytes is found.dense_peak_bytes is None
+
+
+def test_no_images_are_made_unasked(small_sd, monkeypatch) -> None:
+    monkeypatch.setattr(speed, "Sampler", None)
+    calls = Protocol(CPU, 8, 32, warmup=0, repeats=2)
+    found = measure([small_sd.unet], small_sd.unet, torch.ones(1).double(), small_sd, Setup(), calls)
+    assert found.times.calls_per_image == 0
+
+
+def test_a_slow_expert_counts_by_its_share(small_sd, narrowed) -> None:
+    slow = narrowed(0.5)
+    slow.register_forward_pre_hook(lambda *_: time.sleep(0.05))
+    found = measure([slow, narrowed(0.5)], small_sd.unet, BOTH, small_sd, Setup(), FEW).times
+    call, dense = found.per_call(BOTH)
+    assert float(found.calls[0].min()) > 0.05
+    assert float(call[0]) == pytest.approx(
+        0.25 * float(found.calls[0].median()) + 0.75 * float(found.calls[1].median())
+    )
+    assert float(dense[0]) == pytest.approx(float(found.dense_calls.quantile(0.5)))
+    image, _ = found.per_image(BOTH, batch=1)
+    assert float(image[0]) > float(found.image.quantile(0.5)) + 0.25 * 3 * 0.03
+
+
+def test_measuring_leaves_networks_as_they_were(small_sd, narrowed) -> None:
+    expert = narrowed(0.5)
+    before = [{k: v.clone() for k, v in net.state_dict().items()} for net in (expert, small_sd.unet)]
+    measure([expert], small_sd.unet, torch.ones(1).double(), small_sd, Setup(dtype="bfloat16"), FEW)
+    for net, state in zip((expert, small_sd.unet), before, strict=True):
+        assert all(
+            torch.equal(net.state_dict()[k], v) and net.state_dict()[k].dtype == v.dtype for k, v in state.items()
+        )
+        assert not net._forward_pre_hooks
+
+
+def times(values: list[float]) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def test_a_spread_says_median_quartiles_interval_and_n() -> None:
+    runs = times([1.0, 2.0, 3.0, 4.0, 100.0])
+    call, dense = Times([runs], 2 * runs, runs, runs, 0 * runs, 1, 0).per_call(torch.ones(1).double())
+    said = spread(call, runs)
+    assert (said.median_s, said.q25_s, said.q75_s, said.n) == (3.0, 2.0, 4.0, 5)
+    assert 1.0 <= said.interval_s[0] < 3.0 < said.interval_s[1] <= 100.0
+    found = ratio(call, dense)
+    assert found.value == pytest.approx(0.5)
+    assert found.interval[0] < 0.5 < found.interval[1]

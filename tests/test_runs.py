@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from aptp_bench import runs
+from aptp_bench.errors import ConfigError
+from aptp_bench.materials import Materials
+from aptp_bench.models.mixture import Mixture
+from aptp_bench.progress import SilentProgress
+from aptp_bench.ranks import Ranks
+from aptp_bench.records import Record
+from aptp_bench.run import run
+from aptp_bench.runs import RunFolder
+from aptp_bench.store import Store
+
+CPU = torch.device("cpu")
+
+
+def made(recipe: Any, root: Path) -> tuple[Record, Path]:
+    record = run(recipe, Materials.of(recipe, CPU), Store(root, SilentProgress()))
+    return record, runs.place(record, root)
+
+
+def test_a_run_is_named_by_one_folder_that_can_be_moved(tiny_run, tmp_path):
+    recipe = tiny_run("norm", "budget.ratio=0.8")
+    record, folder = made(recipe, tmp_path / "runs")
+    assert folder.name.startswith("norm-coco-0.8exact-seed0-smoke")
+    (tmp_path / "runs").rename(tmp_path / "elsewhere")
+    found = RunFolder.load(tmp_path / "elsewhere" / folder.name)
+    assert found.record == record and found.recipe == recipe
+    assert found.mixture.parent.name.startswith("finetune-") and len(Mixture.load(found.mixture)) == 1
+    assert len(list(found.images.glob("*.png"))) == 6
+    assert {"pairs", "prune", "finetune", "generate", "measure-macs"} <= found.stages.keys()
+
+
+def test_a_method_that_is_not_tuned_has_its_pruned_mixture(tiny_run, tmp_path):
+    _, folder = made(tiny_run("dense"), tmp_path)
+    assert RunFolder.load(folder).mixture.parent.name.startswith("prune-")
+
+
+def test_the_same_run_again_leaves_the_file_as_it_is(tiny_run, tmp_path):
+    _, folder = made(tiny_run("dense"), tmp_path)
+    stamp = (folder / runs.FILE).stat().st_mtime_ns
+    made(tiny_run("dense"), tmp_path)
+    assert (folder / runs.FILE).stat().st_mtime_ns == stamp
+    assert [path.name for path in folder.iterdir()] == [runs.FILE]
+
+
+def test_only_the_first_process_writes(tiny_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(Ranks, "wait", lambda self: None)
+    recipe = tiny_run("dense")
+    made(recipe, tmp_path)
+    for path in tmp_path.glob(f"*/{runs.FILE}"):
+        path.unlink()
+    run(recipe, Materials.of(recipe, CPU), Store(tmp_path, SilentProgress(), Ranks(1, 2)))
+    assert list(tmp_path.glob(f"*/{runs.FILE}")) == []
+
+
+def test_what_is_no_run_is_refused_with_the_fix(tiny_run, tmp_path):
+    record, folder = made(tiny_run("dense"), tmp_path)
+    with pytest.raises(ConfigError, match=f"is no run: it has no run.json.*{folder.name}"):
+        RunFolder.load(tmp_path / "nowhere")
+    with pytest.raises(ConfigError, match=f"such as .*{folder.name}"):
+        RunFolder.load(tmp_path)
+    with pytest.raises(ConfigError, match="no stage 'finetune'; it has prune"):
+        RunFolder.load(folder).stage("finetune")
+    shutil.rmtree(RunFolder.load(folder).mixture.parent)
+    with pytest.raises(ConfigError, match=re.escape(f"is gone; run again: {record.how.command}")):
+        RunFolder.load(folder).mixture  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"version": 2}, "cannot be read .*delete it and run again"),
+        ({"surprise": 1}, "cannot be read"),
+        ({"stages": {"prune": "../../etc"}}, "outside of"),
+    ],
+)
+def test_other_documents_are_refused(tiny_run, tmp_path, change, line):
+    _, folder = made(tiny_run("dense"), tmp_path)
+    document = json.loads((folder / runs.FILE).read_text())
+    (folder / runs.FILE).write_text(json.dumps({**document, **change}))
+    with pytest.raises(ConfigError, match=line) as caught:
+        RunFolder.load(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_settings_of_another_release_are_refused(tiny_run, tmp_path):
+    _, folder = made(tiny_run("dense"), tmp_path)
+    document = json.loads((folder / runs.FILE).read_text())
+    document["record"]["what"]["gone"] = 1
+    (folder / runs.FILE).write_text(json.dumps(document))
+    with pytest.raises(ConfigError, match=r"another release \('gone'\); run again: aptp-bench run"):
+        RunFolder.load(folder).recipe  # noqa: B018
