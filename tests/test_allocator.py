@@ -32,7 +32,7 @@ def test_a_second_step_faults_on_nothing_that_the_first_had() -> None:
             [sys.executable, "-c", FAULTS, word], capture_output=True, text=True, check=True, timeout=120
         )
         faults[word] = int(done.stdout)
-    assert faults["keep"] < 1000 < faults["default"]
+    assert 5 * faults["keep"] < faults["default"]
 
 
 def test_another_c_library_is_left_alone(monkeypatch) -> None:

@@ -67,10 +67,12 @@ def run(
 
 def _run(recipes: list[Recipe], store: Store, device: str, results_dir: Path, as_json: bool) -> None:
     from aptp_bench import provenance, records, runs
+    from aptp_bench.allocator import keep_freed_memory
     from aptp_bench.models.weights import quiet
     from aptp_bench.run import run_each
 
     provenance.use_threads()
+    keep_freed_memory()
     with quiet():
         made = run_each(recipes, store, provenance.device(device))
     if not store.ranks.first:

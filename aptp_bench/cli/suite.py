@@ -64,12 +64,14 @@ def _chosen(runs: list[Run], only: list[str]) -> list[Run]:
 
 def _run(asked: Suite, runs: list[Run], folders: tuple[Path, Path], device: str, as_json: bool) -> None:
     from aptp_bench import provenance
+    from aptp_bench.allocator import keep_freed_memory
     from aptp_bench.cli.run import open_store
     from aptp_bench.errors import SuiteError
     from aptp_bench.models.weights import quiet
     from aptp_bench.suite import run_all
 
     provenance.use_threads()
+    keep_freed_memory()
     runs_dir, results_dir = folders
     store = open_store(runs_dir)
     with quiet():

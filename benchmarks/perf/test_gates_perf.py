@@ -15,6 +15,7 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor
 
+from aptp_bench.allocator import keep_freed_memory
 from aptp_bench.models.gates import Gated, GateSpace
 from aptp_bench.models.macs import example_inputs
 from aptp_bench.models.stable_diffusion import MINI_GEOMETRY, SD21
@@ -23,7 +24,7 @@ ROUNDS = 15
 BATCH = 64  # of the mini recipes
 TOKENS = 32
 BAR = 1.10  # what a gated step may cost, in ungated ones
-DISTURBED = 1.25  # asserted where the bar itself is not held: see test_gated_student_against_plain
+DISTURBED = 1.25  # asserted where the bar is missed by a little on a CPU: see test_gated_student_with_frozen_weights
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="SD 2.1 in bfloat16 needs a GPU")
 
 
@@ -103,14 +104,24 @@ def ratio(benchmark: Any, student: Student, step: Callable[[], None], rival: Cal
 
 @pytest.fixture(scope="module")
 def student() -> Student:
+    keep_freed_memory()  # as the commands do
     torch.manual_seed(0)
     return Student.of(MINI_GEOMETRY.build_unet().eval(), BATCH, 8, TOKENS)
 
 
-@pytest.mark.parametrize("weights", ["frozen", "trained"])
-def test_gated_student_against_plain(weights: str, benchmark: Any, student: Student) -> None:
-    """Frozen weights, as in the pruning stage, or trained ones; the weights' gradients make both steps dearer."""
-    student.unet.requires_grad_(weights == "trained")
+def test_gated_student_against_plain(benchmark: Any, student: Student) -> None:
+    """A training step of the student, weights' gradients in both."""
+    student.unet.requires_grad_(True)
+    benchmark.extra_info["bar"] = BAR
+    assert ratio(benchmark, student, student.gated, student.plain) <= BAR
+
+
+def test_gated_student_with_frozen_weights(benchmark: Any, student: Student) -> None:
+    """As in the pruning stage, against a step that only the sample's gradient makes a step at all.
+
+    Two products a site in the backward pass, one in the forward pass: 1.09 to 1.14 on two cores, limited by memory.
+    """
+    student.unet.requires_grad_(False)
     benchmark.extra_info["bar"] = BAR
     assert ratio(benchmark, student, student.gated, student.plain) < DISTURBED
 
