@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, FiniteFloat, PositiveInt, ValidationError
 
@@ -20,6 +20,9 @@ class Frozen(BaseModel):
     """A value that nobody edits and that holds nothing unnamed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Document = TypeVar("Document", bound=Frozen)
 
 
 class Measurement(Frozen):
@@ -90,18 +93,27 @@ def file_name(record: Record) -> str:
 
 def save(record: Record, results: Path) -> Path:
     """Write the record to `results`/records, whole or not at all; where it lies."""
-    path = results / "records" / file_name(record)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.tmp")
-    aside.write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    aside.replace(path)
-    return path
+    return write(record, results / "records" / file_name(record))
 
 
 def load(path: Path) -> Record:
     """Read a record. Raises ConfigError if it is not JSON or not of this schema."""
+    return read(path, Record, "record", "run")
+
+
+def write(document: Frozen, path: Path) -> Path:
+    """Write a document as JSON, whole or not at all; where it lies."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.tmp")
+    aside.write_text(document.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    aside.replace(path)
+    return path
+
+
+def read(path: Path, kind: type[Document], what: str, verb: str) -> Document:
+    """Read a document of a kind. what, verb: how the error calls it, and what makes it again. Raises ConfigError."""
     try:
-        return Record.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        return kind.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, json.JSONDecodeError, ValidationError) as err:
         first = str(err).splitlines()[0]
-        raise ConfigError(f"{path} is not a readable record ({first}); delete it and run again") from err
+        raise ConfigError(f"{path} is not a readable {what} ({first}); delete it and {verb} again") from err

@@ -160,7 +160,7 @@ def _subject(
         name, weights, mixture = name or found.recipe.model, weights or found.recipe.weights, found.mixture
     kind = subjects.model(name or "mini")
     own = None if weights is None and kind.world == "mini" else weights or RANDOM
-    teacher = kind.load(own) if timed or asked else None
+    teacher = kind.load(own).to(device) if timed or asked else None
     if asked is not None and teacher is not None:
         return kind, subjects.pruned(asked, teacher, scratch, device, reporter()), teacher
     if mixture is not None:

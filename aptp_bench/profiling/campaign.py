@@ -88,7 +88,7 @@ def carry_out(campaign: Campaign, site: Site, only: Sequence[str] = ()) -> tuple
     if unknown := set(only) - {row.label for row in campaign.rows}:
         raise ConfigError(f"no row is called '{min(unknown)}'; rows: {', '.join(row.label for row in campaign.rows)}")
     kind = subjects.model(campaign.model)
-    teacher = kind.load(campaign.weights)
+    teacher = kind.load(campaign.weights).to(site.device)
     found: list[SpeedRecord] = []
     failures: dict[str, str] = {}
     for place, row in enumerate(campaign.rows, start=1):

@@ -7,9 +7,8 @@ fused operation, as PyTorch's flash and memory-efficient kernels execute it: its
 from __future__ import annotations
 
 import math
-import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -19,6 +18,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
+
+from aptp_bench.profiling.memory import Living
 
 Kind = Literal["convolution", "linear", "attention", "other"]
 KINDS: tuple[Kind, ...] = ("convolution", "linear", "attention", "other")
@@ -72,42 +73,18 @@ def trace_unet(unet: Any, inputs: Mapping[str, Tensor]) -> Trace:
     return trace(meta_clone(unet), lambda twin: twin(**{k: v.to("meta") for k, v in inputs.items()}))
 
 
-@dataclass
-class _Live:
-    """Numbers of the tensors that live, by storage, and their peak."""
-
-    now: int = 0
-    peak: int = 0
-    seen: set[int] = field(default_factory=set)
-
-    def note(self, tensor: Tensor) -> None:
-        storage = tensor.untyped_storage()
-        key = storage._cdata
-        if key in self.seen:
-            return
-        self.seen.add(key)
-        numbers = storage.nbytes() // tensor.element_size()
-        self.now += numbers
-        self.peak = max(self.peak, self.now)
-        weakref.finalize(storage, self._forget, key, numbers)
-
-    def _forget(self, key: int, numbers: int) -> None:
-        self.now -= numbers
-        self.seen.discard(key)
-
-
 class _Recorder(TorchDispatchMode):
     """Files every operation that moves memory; a view moves none."""
 
     def __init__(self, weights: dict[int, int], fused: _FusedAttention) -> None:
         super().__init__()
         self.operations: list[Operation] = []
-        self._weights, self._live, self._fused = weights, _Live(seen=set(weights)), fused
+        self._weights, self._living, self._fused = weights, Living(weights), fused
 
     @property
     def peak(self) -> int:
         """Most numbers alive at once beside the weights."""
-        return self._live.peak
+        return self._living.peak
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operation and file it."""
@@ -121,7 +98,7 @@ class _Recorder(TorchDispatchMode):
         if moves and not name.startswith("empty"):
             self.operations.append(self._operation(name, func, given, made, (args, kwargs, result)))
         for tensor in made:
-            self._live.note(tensor)
+            self._living.note(tensor.untyped_storage(), _stored(tensor))
         if attention := self._fused.take():
             self.operations.append(attention)
         return result
@@ -167,4 +144,9 @@ def _key(tensor: Tensor) -> int:
 
 def _numbers(tensor: Tensor) -> int:
     """What reading or writing it moves: an expanded tensor is stored once."""
-    return min(tensor.numel(), tensor.untyped_storage().nbytes() // tensor.element_size())
+    return min(tensor.numel(), _stored(tensor))
+
+
+def _stored(tensor: Tensor) -> int:
+    """Numbers that its storage has room for."""
+    return tensor.untyped_storage().nbytes() // tensor.element_size()

@@ -139,7 +139,7 @@ class Profiler:
     def measured(self, setup: Setup, teacher: StableDiffusionPipeline, protocol: Protocol) -> Timing:
         """One way of running, timed beside the dense network, with the bound for this device beside it."""
         subject, device = self.subject, protocol.device
-        found = speed.measure(subject.mixture.experts, teacher.unet, subject.share, teacher, setup, protocol)
+        found = speed.measure(subject.mixture, subject.share, teacher, setup, protocol)
         call, dense_call = found.times.per_call(subject.share)
         bound = here(device)
         facts: dict[str, Any] = {}

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import FiniteFloat, PositiveInt, ValidationError
+from pydantic import FiniteFloat, PositiveInt
 
-from aptp_bench.errors import ConfigError
 from aptp_bench.profiling.setups import Setup
-from aptp_bench.records import Frozen, Provenance
+from aptp_bench.records import Frozen, Provenance, read, write
 
 Interval = tuple[FiniteFloat, FiniteFloat]
 FOLDER = "speed"
@@ -112,18 +110,9 @@ class SpeedRecord(Frozen):
 
 def save(record: SpeedRecord, results: Path) -> Path:
     """Write the record to `results`/speed, whole or not at all; where it lies."""
-    path = results / FOLDER / f"{record.name}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.tmp")
-    aside.write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    aside.replace(path)
-    return path
+    return write(record, results / FOLDER / f"{record.name}.json")
 
 
 def load(path: Path) -> SpeedRecord:
     """Read a record. Raises ConfigError if it is not JSON or not of this schema."""
-    try:
-        return SpeedRecord.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, json.JSONDecodeError, ValidationError) as err:
-        first = str(err).splitlines()[0]
-        raise ConfigError(f"{path} is not a readable speed record ({first}); delete it and measure again") from err
+    return read(path, SpeedRecord, "speed record", "measure")

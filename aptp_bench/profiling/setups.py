@@ -17,6 +17,7 @@ from aptp_bench.profiling.timing import placed
 from aptp_bench.records import Frozen
 
 SHORT: dict[str, Dtype] = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+NETWORKS = 64  # compiled side by side; beyond its limit PyTorch runs them eager without a word
 CLOCKS = ("clocks.sm", "clocks.max.sm", "clocks.mem", "power.limit", "temperature.gpu")
 
 
@@ -48,7 +49,7 @@ class Setup(Frozen):
             made = nn.Module.to(placed_copy(made, network), memory_format=torch.channels_last)
         if not self.compiled:
             return made
-        torch._dynamo.reset()  # or shapes of the last network would make this one's dynamic
+        torch._dynamo.config.cache_size_limit = max(NETWORKS, torch._dynamo.config.cache_size_limit)
         return torch.compile(made, dynamic=False)
 
 

@@ -8,9 +8,9 @@ every expert's call is timed and the busiest one's image: others' images differ 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from diffusers import StableDiffusionPipeline
@@ -25,7 +25,11 @@ from aptp_bench.profiling.records import Ratio, Spread
 from aptp_bench.profiling.setups import Setup, attention_kernels
 from aptp_bench.profiling.timing import alternately, pipeline_on, placed, resampled_medians, summary
 
+if TYPE_CHECKING:
+    from aptp_bench.models.mixture import Mixture
+
 TIMESTEP = 500
+NOTHING = torch.zeros(1, dtype=torch.float64)
 PROMPT = "a photograph of a lighthouse on a cliff above the sea"
 
 
@@ -115,34 +119,35 @@ class Measured:
 
 
 def measure(
-    experts: Sequence[nn.Module], dense: nn.Module, share: Tensor, teacher: StableDiffusionPipeline, setup: Setup, protocol: Protocol
-) -> Measured:  # fmt: skip
-    """Time a mixture's experts beside the dense network. share: [experts], parts of the prompts; networks stay as they are.
+    mixture: Mixture, share: Tensor, teacher: StableDiffusionPipeline, setup: Setup, protocol: Protocol
+) -> Measured:
+    """Time a mixture beside the teacher's U-Net. share: [experts], parts of the prompts; networks stay as they are.
 
     One expert and the dense network are on the device at a time.
     """
     device, busiest = protocol.device, int(share.argmax())
-    whole = setup.ready(dense, device)
-    inputs = protocol.inputs(dense, setup)
-    calls, dense_calls, first = [], [], 0.0
-    image, images_calls = {"expert": torch.zeros(1), "dense": torch.zeros(1)}, 0
-    for i, expert in enumerate(experts):
-        network = setup.ready(expert, device)
+    if setup.compiled:
+        torch._dynamo.reset()  # what was compiled for the last row
+    dense = setup.ready(teacher.unet, device)
+    inputs = protocol.inputs(teacher.unet, setup)
+    calls, first = [], 0.0
+    for i in range(len(mixture)):
+        network = setup.ready(mixture.experts[i], device)
         first += _first_call(network, inputs, device)
-        timed = _calls(network, whole, inputs, protocol)
-        calls.append(timed["expert"])
-        dense_calls.append(timed["dense"])
+        calls.append(_calls(network, dense, inputs, protocol))
         if i == busiest:
-            kernels = attention_kernels(placed(expert, device, setup.torch_dtype), inputs)
-            peak = _peak(network, inputs, device)
-            if protocol.images:
-                image, images_calls = _images(network, whole, teacher, setup, protocol)
-        del network
-    nothing = torch.zeros(1, dtype=torch.float64)
+            peak, image = _peak(network, inputs, device), _images(network, dense, teacher, setup, protocol)
+            kernels = attention_kernels(placed(mixture.experts[i], device, setup.torch_dtype), inputs)
     times = Times(
-        calls, torch.cat(dense_calls), image["expert"].double(), image["dense"].double(), nothing, images_calls, busiest
+        calls=[each["expert"] for each in calls],
+        dense_calls=torch.cat([each["dense"] for each in calls]),
+        image=image.expert,
+        dense_image=image.dense,
+        route=_routing(mixture, setup.batch, protocol),
+        calls_per_image=image.unet_calls,
+        busiest=busiest,
     )
-    return Measured(times, kernels, peak, _peak(whole, inputs, device), first)
+    return Measured(times, kernels, peak, _peak(dense, inputs, device), first)
 
 
 def spread(replicates: Tensor, times: Tensor) -> Spread:
@@ -177,20 +182,39 @@ def _calls(network: nn.Module, whole: nn.Module, inputs: dict[str, Tensor], prot
         return alternately(calls, protocol.device, protocol.warmup, protocol.repeats)
 
 
+@dataclass(frozen=True)
+class _Images:
+    """Seconds of batches of whole images, and U-Net calls of one; zeros where none were asked for."""
+
+    expert: Tensor = NOTHING
+    dense: Tensor = NOTHING
+    unet_calls: int = 0
+
+
 def _images(
-    network: nn.Module, whole: nn.Module, teacher: StableDiffusionPipeline, setup: Setup, protocol: Protocol
-) -> tuple[dict[str, Tensor], int]:
-    """Seconds of batches of whole images, and how many U-Net calls one takes."""
+    network: nn.Module, dense: nn.Module, teacher: StableDiffusionPipeline, setup: Setup, protocol: Protocol
+) -> _Images:
+    if not protocol.images:
+        return _Images()
     pipeline = pipeline_on(teacher, protocol.device, setup.torch_dtype)
     sampler = Sampler(pipeline, protocol.sampling, 0, protocol.device, protocol.latent)
-    captions = [PROMPT] * setup.batch
+    captions, numbers = [PROMPT] * setup.batch, range(setup.batch)
     with torch.inference_mode():
-        calls = count_calls(network, lambda: sampler(network, captions, range(setup.batch)))
+        calls = count_calls(network, lambda: sampler(network, captions, numbers))
         makes = {
-            "expert": lambda: sampler(network, captions, range(setup.batch)),
-            "dense": lambda: sampler(whole, captions, range(setup.batch)),
+            "expert": lambda: sampler(network, captions, numbers),
+            "dense": lambda: sampler(dense, captions, numbers),
         }
-        return alternately(makes, protocol.device, 1, protocol.images), calls
+        seconds = alternately(makes, protocol.device, 1, protocol.images)
+    return _Images(seconds["expert"], seconds["dense"], calls)
+
+
+def _routing(mixture: Mixture, batch: int, protocol: Protocol) -> Tensor:
+    """Seconds of routing a batch of prompts, a part of an image's time: [images], or zero where none are made."""
+    if not protocol.images:
+        return NOTHING
+    prompts = [PROMPT] * batch
+    return alternately({"route": lambda: mixture.route(prompts)}, protocol.device, 1, protocol.images)["route"]
 
 
 def _peak(network: nn.Module, inputs: dict[str, Tensor], device: torch.device) -> int | None:

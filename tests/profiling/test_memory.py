@@ -20,10 +20,10 @@ def test_the_peak_is_what_lives_at_once() -> None:
 
 
 def test_freed_memory_is_given_back() -> None:
-    with LiveBytes({}) as counter:
+    with LiveBytes() as counter:
         for _ in range(5):
             torch.zeros(250)
-    assert (counter.live, counter.peak) == (0, 1000)
+    assert (counter.living.now, counter.living.peak) == (0, 1000)
 
 
 def test_parameters_are_not_activations() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import torch
 from torch import nn
@@ -52,6 +54,19 @@ def test_channels_last_gives_the_same_output(small_sd) -> None:
         plain = small_sd.unet(**inputs).sample
         last = Setup(channels_last=True).ready(small_sd.unet, CPU)(**inputs).sample
     assert torch.allclose(plain, last, atol=1e-4)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="PyTorch compiles for a processor with g++")
+@pytest.mark.filterwarnings("ignore")  # of PyTorch's compiler, about itself
+def test_a_compiled_network_gives_what_it_gives_eager() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.SiLU(), nn.Conv2d(8, 3, 3)).eval()
+    compiled = Setup(compiled=True).ready(net, CPU)
+    assert isinstance(compiled, torch._dynamo.OptimizedModule)
+    for size in (8, 12):  # the second shape is compiled beside the first
+        x = torch.randn(2, 3, size, size)
+        with torch.no_grad():
+            assert torch.allclose(compiled(x), net(x), atol=1e-5)
 
 
 def test_the_attention_kernel_is_the_one_that_ran(small_sd) -> None:
