@@ -59,6 +59,8 @@ class RoutedPipeline(DiffusionPipeline):
     mixture: its experts are used where they are; `from_pretrained` reads them when they are asked for and holds a few.
     """
 
+    mixture: Mixture
+
     def __init__(self, vae: Any, text_encoder: Any, tokenizer: Any, scheduler: Any, mixture: Mixture) -> None:
         super().__init__()
         self.register_modules(

@@ -153,18 +153,21 @@ def _subject(
 
     name, weights = model
     run, mixture = folders
+    found = None
     if run is not None:
         from aptp_bench.runs import RunFolder
 
         found = RunFolder.load(run)
-        name, weights, mixture = name or found.recipe.model, weights or found.recipe.weights, found.mixture
+        name, weights = name or found.recipe.model, weights or found.recipe.weights
     kind = subjects.model(name or "mini")
     own = None if weights is None and kind.world == "mini" else weights or RANDOM
     teacher = kind.load(own).to(device) if timed or asked else None
     if asked is not None and teacher is not None:
         return kind, subjects.pruned(asked, teacher, scratch, device, reporter()), teacher
+    if found is not None:
+        return kind, subjects.of_run(found), teacher
     if mixture is not None:
-        return kind, subjects.saved(mixture, (run or mixture).name), teacher
+        return kind, subjects.saved(mixture, mixture.name), teacher
     return kind, subjects.dense(teacher.unet if teacher else kind.skeleton()), teacher
 
 

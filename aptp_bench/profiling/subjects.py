@@ -24,6 +24,8 @@ from aptp_bench.plugins import Job, ModelPlugin, Progress
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
 
+    from aptp_bench.runs import RunFolder
+
 PAIRS = 64  # noise pairs for methods that read data
 TRAINED_AT = 32  # latents of these pairs at most, as in training at 256 pixels
 DENSE = "dense"  # the method of a model as it is
@@ -57,6 +59,14 @@ def saved(folder: Path, label: str, share: Sequence[float] | None = None) -> Sub
     mixture = Mixture.load(folder, lazy=True)
     parts = torch.tensor(share or [1 / len(mixture)] * len(mixture), dtype=torch.float64)
     return Subject(label, mixture, parts, f"a saved mixture ({folder})", method="saved")
+
+
+def of_run(run: RunFolder) -> Subject:
+    """What a run measured, its experts weighed by their evaluation prompts. Raises CheckpointError, ConfigError."""
+    served = torch.tensor([expert.eval_prompts for expert in run.record.experts], dtype=torch.float64)
+    recipe, mixture = run.recipe, Mixture.load(run.mixture, lazy=True)
+    about = (f"the run {run.folder.name}", recipe.method, recipe.method_config, recipe.budget)
+    return Subject(run.folder.name, mixture, served / served.sum(), *about)
 
 
 @dataclass(frozen=True)

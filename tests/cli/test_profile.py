@@ -81,6 +81,25 @@ def test_a_mixture_is_shown_expert_by_expert(call, profile, tiny, tiny_model, tm
     assert "dense" in out and "expert 1" in out and f"gates of the dense network: {said['gates']}" in out
 
 
+def test_a_runs_experts_are_weighed_by_their_prompts(call, profile, tiny_model) -> None:
+    words = ["run", "--method", "aptp", "--budget", "0.8", "--dataset", "coco", "--scale", "smoke", "--no-reference"]
+    for setting in (
+        "metrics=[macs]", "sampling.steps=1", "sizes.train=12", "sizes.val=5", "sizes.partiprompts=0", "resolution.train=8",
+        "resolution.measure=8", "finetune.steps=1", "finetune.batch=4", "experts=2", "batch=4", "warmup_steps=1", "joint_steps=1",
+    ):  # fmt: skip
+        words += ["--set", setting]
+    code, out = call(*words, "--model", tiny_model)
+    assert code == 0
+    (run,) = [line.removeprefix("run: ") for line in out.splitlines() if line.startswith("run: ")]
+    said = profile("--run", run)
+    record = json.loads(Path(run, "run.json").read_text(encoding="utf-8"))["record"]
+    served = [expert["eval_prompts"] for expert in record["experts"]]
+    assert [net["share"] for net in said["experts"]] == pytest.approx([n / sum(served) for n in served])
+    assert [net["macs"] for net in said["experts"]] == [expert["macs"] for expert in record["experts"]]
+    assert (said["model"], said["method"], said["budget"]["ratio"]) == (tiny_model, "aptp", 0.8)
+    assert said["macs_ratio"]["exact"] == pytest.approx(record["macs"]["exact"]["ratio"])
+
+
 def test_everything_is_shown_and_what_is_asked_for_is_measured(call, tiny_model, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("sys.argv", ["aptp-bench", "profile", "--model", tiny_model])
     words = ["--latency", "image", "--dtype", "fp32,bf16", "--batch", "1,2", "--repeats", "2", "--warmup", "0"]
@@ -116,6 +135,7 @@ def test_nothing_is_measured_unasked(call, profile, tiny_model) -> None:
     ("words", "said"),
     [
         (["--method", "norm", "--mixture", "x"], "exclude each other"),
+        (["--run", "nowhere"], "nowhere is no run"),
         (["--set", "order=2"], "name the method with --method"),
         (["--method", "norm", "--set", "ordre=2"], "did you mean order"),
         (["--method", "norm", "--budget", "1.5"], "0 < budget <= 1"),
