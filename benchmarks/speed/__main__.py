@@ -51,7 +51,7 @@ def speed(
     show_speed(asked.title, found)
     if failures:
         reasons = "; ".join(f"{label}: {why}" for label, why in failures.items())
-        raise SuiteError(f"{len(failures)} of {len(asked.rows)} rows failed: {reasons}")
+        raise SuiteError(f"{len(failures)} of {len(found) + len(failures)} rows failed: {reasons}")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from aptp_bench.profiling.alignment import alignment, changed_widths
+from aptp_bench.profiling.alignment import alignment, all_widths, changed_widths, histogram
 
 
 def test_only_changed_widths_count() -> None:
@@ -33,3 +33,13 @@ def test_heads_of_a_real_expert_are_whole(small_sd, narrowed) -> None:
     found = alignment(narrowed(0.75), small_sd.unet)
     assert found["pruned_widths"] > 0
     assert 0 <= found["multiple_of_64"] <= found["multiple_of_8"] <= 1
+
+
+def test_a_histogram_files_each_width_under_its_largest_power_of_two() -> None:
+    assert histogram([320, 64, 96, 48, 40, 4, 6, 7, 7]) == {64: 2, 32: 1, 16: 1, 8: 1, 4: 1, 2: 1, 1: 2}
+    assert list(histogram([])) == [64, 32, 16, 8, 4, 2, 1]
+
+
+def test_all_widths_are_inputs_and_outputs_of_layers() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 16, 3), nn.GroupNorm(4, 16), nn.Linear(5, 7))
+    assert sorted(all_widths(net)) == [3, 5, 7, 16]
