@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,14 +14,15 @@ import typer
 from aptp_bench.cli.options import Device, Json, print_json
 
 if TYPE_CHECKING:
+    import torch
     from diffusers import StableDiffusionPipeline
 
     from aptp_bench.plugins import ModelPlugin
     from aptp_bench.profiling.profile import Profiler
-    from aptp_bench.profiling.records import Timing
+    from aptp_bench.profiling.records import SpeedRecord, Timing
     from aptp_bench.profiling.setups import Setup
     from aptp_bench.profiling.speed import Protocol
-    from aptp_bench.profiling.subjects import Subject
+    from aptp_bench.profiling.subjects import Asked, Subject
 
 EPILOG = (
     "Examples: aptp-bench profile --model sd21 --resolution 512  |  aptp-bench profile --model sd21 --method bk_sdm --budget 0.7"
@@ -75,52 +77,70 @@ def profile(
 
     MACs, parameters and predictions need no weights and no GPU: the true geometry is enough.
     """
+    _one_of(method, run, mixture)
+    if plot is not None:
+        _check_plot(plot)
+    asked = _asked(method, settings or [], budget, macs, seed)
+    what = _What(model, weights, asked, run, mixture, resolution, on)
+    profiler, record = _profiled(what, _How(latency, dtype, batch, compiled, channels_last, warmup, repeats, device))
+    if plot is not None:
+        _draw(profiler, plot)
+    if results_dir is not None:
+        _save(record, results_dir)
+    _show(record, profiler, depth, as_json)
+
+
+@dataclass(frozen=True)
+class _What:
+    """What is profiled, as it was asked for; asked: a method's result, or None."""
+
+    model: str | None
+    weights: str | None
+    asked: Asked | None
+    run: Path | None
+    mixture: Path | None
+    resolution: int | None
+    on: list[str] | None
+
+
+@dataclass(frozen=True)
+class _How:
+    """What is measured, as it was asked for."""
+
+    latency: str
+    dtype: str
+    batch: str
+    compiled: bool
+    channels_last: bool
+    warmup: int
+    repeats: int
+    device: str
+
+    @property
+    def images(self) -> int:
+        """Whole images to be timed."""
+        return max(2, self.repeats // 5) if self.latency == "image" else 0
+
+
+def _profiled(what: _What, how: _How) -> tuple[Profiler, SpeedRecord]:
     from aptp_bench import provenance
-    from aptp_bench.config import SamplingConfig
     from aptp_bench.models.weights import quiet
     from aptp_bench.profiling import devices, setups
     from aptp_bench.profiling.profile import Profiler
     from aptp_bench.profiling.speed import Protocol
     from aptp_bench.profiling.subjects import latent_size
 
-    _one_of(method, run, mixture)
-    ways = setups.parse(dtype, batch, compiled, channels_last) if latency != "none" else []
-    if plot is not None:
-        _check_plot(plot)
+    timed = how.latency != "none"
+    ways = setups.parse(how.dtype, how.batch, how.compiled, how.channels_last) if timed else []
     provenance.use_threads()
-    place = provenance.device(device)
+    place = provenance.device(how.device)
     with quiet(), tempfile.TemporaryDirectory() as scratch:
-        kind, subject, teacher = _subject(
-            (model, weights),
-            _asked(method, settings or [], budget, macs, seed),
-            (run, mixture),
-            bool(ways),
-            Path(scratch),
-            place,
-        )
-        profiler = Profiler(kind, subject, latent_size(kind, resolution))
-        predicted = profiler.predicted(on or list(devices.known()))
-        protocol = Protocol(
-            place,
-            profiler.latent,
-            kind.tokens,
-            warmup,
-            repeats,
-            max(2, repeats // 5) if latency == "image" else 0,
-            SamplingConfig(),
-        )
+        kind, subject, teacher = _subject(what, timed, Path(scratch), place)
+        profiler = Profiler(kind, subject, latent_size(kind, what.resolution))
+        predicted = profiler.predicted(what.on or list(devices.known()))
+        protocol = Protocol(place, profiler.latent, kind.tokens, how.warmup, how.repeats, how.images)
         timings = _measured(profiler, ways, teacher, protocol)
-    record = profiler.record(predicted, timings, shlex.join(["aptp-bench", *sys.argv[1:]]), place)
-    if plot is not None:
-        _draw(profiler, plot)
-    if results_dir is not None:
-        _save(record, results_dir)
-    if as_json:
-        print_json(_document(record, profiler))
-    else:
-        from aptp_bench.cli.profile_view import show_profile
-
-        show_profile(record, profiler, depth)
+    return profiler, profiler.record(predicted, timings, shlex.join(["aptp-bench", *sys.argv[1:]]), place)
 
 
 def _one_of(*given: Any) -> None:
@@ -130,7 +150,7 @@ def _one_of(*given: Any) -> None:
         raise ConfigError("--method, --run and --mixture exclude each other; give one of them")
 
 
-def _asked(method: str | None, settings: list[str], budget: float, macs: str, seed: int) -> Any:
+def _asked(method: str | None, settings: list[str], budget: float, macs: str, seed: int) -> Asked | None:
     """The method's result that is asked for; None if none is."""
     from aptp_bench.budget import Budget
     from aptp_bench.config import options
@@ -145,29 +165,25 @@ def _asked(method: str | None, settings: list[str], budget: float, macs: str, se
 
 
 def _subject(
-    model: tuple[str | None, str | None], asked: Any, folders: tuple[Path | None, Path | None], timed: bool, scratch: Path, device: Any
-) -> tuple[ModelPlugin, Subject, StableDiffusionPipeline | None]:  # fmt: skip
+    what: _What, timed: bool, scratch: Path, device: torch.device
+) -> tuple[ModelPlugin, Subject, StableDiffusionPipeline | None]:
     """The model, what is profiled, and the teacher where one is needed."""
     from aptp_bench.profiling import subjects
     from aptp_bench.progress import reporter
+    from aptp_bench.runs import RunFolder
 
-    name, weights = model
-    run, mixture = folders
-    found = None
-    if run is not None:
-        from aptp_bench.runs import RunFolder
-
-        found = RunFolder.load(run)
-        name, weights = name or found.recipe.model, weights or found.recipe.weights
+    found = None if what.run is None else RunFolder.load(what.run)
+    name = what.model or (found.recipe.model if found else None)
+    weights = what.weights or (found.recipe.weights if found else None)
     kind = subjects.model(name or "mini")
     own = None if weights is None and kind.world == "mini" else weights or RANDOM
-    teacher = kind.load(own).to(device) if timed or asked else None
-    if asked is not None and teacher is not None:
-        return kind, subjects.pruned(asked, teacher, scratch, device, reporter()), teacher
+    teacher = kind.load(own).to(device) if timed or what.asked else None
+    if what.asked is not None and teacher is not None:
+        return kind, subjects.pruned(what.asked, teacher, scratch, device, reporter()), teacher
     if found is not None:
         return kind, subjects.of_run(found), teacher
-    if mixture is not None:
-        return kind, subjects.saved(mixture, mixture.name), teacher
+    if what.mixture is not None:
+        return kind, subjects.saved(what.mixture, what.mixture.name), teacher
     return kind, subjects.dense(teacher.unet if teacher else kind.skeleton()), teacher
 
 
@@ -197,7 +213,7 @@ def _draw(profiler: Profiler, path: Path) -> None:
     typer.echo(f"plot: {path}", err=True)
 
 
-def _save(record: Any, results_dir: Path) -> None:
+def _save(record: SpeedRecord, results_dir: Path) -> None:
     from aptp_bench.profiling import records
     from aptp_bench.store import check_writable
 
@@ -205,7 +221,16 @@ def _save(record: Any, results_dir: Path) -> None:
     typer.echo(f"record: {records.save(record, results_dir)}", err=True)
 
 
-def _document(record: Any, profiler: Profiler) -> dict[str, Any]:
+def _show(record: SpeedRecord, profiler: Profiler, depth: int, as_json: bool) -> None:
+    if as_json:
+        print_json(_document(record, profiler))
+        return
+    from aptp_bench.cli.profile_view import show_profile
+
+    show_profile(record, profiler, depth)
+
+
+def _document(record: SpeedRecord, profiler: Profiler) -> dict[str, Any]:
     """The record, and what only a model's geometry says: gates, the tree of blocks, what others count."""
     from aptp_bench.profiling.breakdown import as_others_count
 
