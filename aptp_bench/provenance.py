@@ -6,8 +6,9 @@ import hashlib
 import json
 import os
 import platform
+import shlex
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,7 @@ PACKAGES = (
     "pillow",
     "torch-pruning",
 )
+OUTPUTS = ("--results-dir", "--plot")  # options of commands that say where to, followed by a path
 PICTURES = 64  # of a dataset, evenly spaced, that its digest reads; captions are read all
 
 
@@ -51,6 +53,17 @@ def provenance(
         seconds=dict(seconds),
         digests=dict(digests),
     )
+
+
+def command_line(program: Sequence[str], words: Sequence[str]) -> str:
+    """The line that measures the same again, without where its record and plot go: that decides no number."""
+    kept, skip = [], False
+    for word in words:
+        name, equals, _ = word.partition("=")
+        if not skip and name not in OUTPUTS:
+            kept.append(word)
+        skip = not skip and name in OUTPUTS and not equals
+    return shlex.join([*program, *kept])
 
 
 def versions() -> dict[str, str]:

@@ -54,3 +54,8 @@ def test_nothing_is_unpickled() -> None:
         for file in (ROOT / folder).rglob("*.py"):
             code = re.sub(r"\"[^\"\n]*\"|'[^'\n]*'", "", file.read_text(encoding="utf-8"))
             assert not forbidden.search(code), file
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "results").rglob("*.json")), ids=lambda f: f.name)
+def test_a_record_names_no_place_of_the_machine_that_made_it(file: Path) -> None:
+    assert not re.search(r"(?<![\w.])/(tmp|home|root|work|Users)/", file.read_text(encoding="utf-8"))

@@ -122,3 +122,20 @@ def test_all_of_it_together():
     made = provenance.provenance("aptp-bench run", torch.device("cpu"), {"prune": 1.5}, {"model": "0"})
     assert made.command == "aptp-bench run" and made.seconds == {"prune": 1.5}
     assert made.device.endswith("(cpu)") and made.threads == torch.get_num_threads()
+
+
+def test_a_command_says_what_is_measured_and_not_where_it_goes() -> None:
+    words = [
+        "profile",
+        "--model",
+        "mini",
+        "--results-dir",
+        "/a/b",
+        "--plot=x.png",
+        "--set",
+        "order=2",
+        "--plot",
+        "--seed",
+    ]
+    assert provenance.command_line(["aptp-bench"], words) == "aptp-bench profile --model mini --set order=2"
+    assert provenance.command_line(["python"], ["--results-dir", "--plot", "--seed", "1"]) == "python --seed 1"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -140,7 +139,8 @@ def _profiled(what: _What, how: _How) -> tuple[Profiler, SpeedRecord]:
         predicted = profiler.predicted(what.on or list(devices.known()))
         protocol = Protocol(place, profiler.latent, kind.tokens, how.warmup, how.repeats, how.images)
         timings = _measured(profiler, ways, teacher, protocol)
-    return profiler, profiler.record(predicted, timings, shlex.join(["aptp-bench", *sys.argv[1:]]), place)
+    command = provenance.command_line(["aptp-bench"], sys.argv[1:])
+    return profiler, profiler.record(predicted, timings, command, place)
 
 
 def _one_of(*given: Any) -> None:

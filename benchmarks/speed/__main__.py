@@ -5,7 +5,6 @@ Rows and ways of running are in the YAML files beside this one, or in one of you
 
 from __future__ import annotations
 
-import shlex
 import sys
 from importlib.resources import files
 from pathlib import Path
@@ -44,7 +43,7 @@ def speed(
     asked = Campaign.model_validate(asked.model_dump() | {"protocol": counts.model_dump(), "setups": ways})
     check_writable(results_dir, "--results-dir")
     provenance.use_threads()
-    command = shlex.join(["python", "-m", "aptp_bench.benchmarks.speed", *sys.argv[1:]])
+    command = provenance.command_line(["python", "-m", "aptp_bench.benchmarks.speed"], sys.argv[1:])
     with quiet():
         site = Site(provenance.device(device), results_dir, reporter(), command)
         found, failures = carry_out(asked, site, only or ())

@@ -28,7 +28,7 @@ def table(tiny_model, tmp_path, monkeypatch) -> str:
 
 
 def test_a_table_is_measured_saved_and_shown(table, tmp_path, capsys, monkeypatch) -> None:
-    monkeypatch.setattr("sys.argv", ["speed", "table.yaml", "--repeats", "2"])
+    monkeypatch.setattr("sys.argv", ["speed", "table.yaml", "--results-dir", "/elsewhere", "--repeats", "2"])
     speed(table, device="cpu", repeats=2, images=2, setup=[2])
     shown = capsys.readouterr().out
     for words in (
