@@ -122,6 +122,8 @@ class Metric(Plugin, ABC):
         None  # a role (inception | clip_score | cmmd | preference); the scale says who plays it
     )
     paper: ClassVar[str] = ""
+    tie: ClassVar[float] = 0.0  # relative gap below which two values say nothing, whatever their intervals
+    counted: ClassVar[bool] = False  # True: counted, not estimated: the value has no interval because nobody doubts it
 
     @abstractmethod
     def __call__(self, evidence: Evidence) -> Measurement:

@@ -7,11 +7,11 @@ import json
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, FiniteFloat, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, FiniteFloat, PositiveInt, ValidationError, model_validator
 
 from aptp_bench.errors import ConfigError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 World = Literal["mini", "smoke", "paper"]
 Better = Literal["higher", "lower", "neither"]
 
@@ -21,6 +21,8 @@ class Frozen(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+
+FOLDER = "records"
 
 Document = TypeVar("Document", bound=Frozen)
 
@@ -37,12 +39,13 @@ class Measurement(Frozen):
 
 
 class Expert(Frozen):
-    """One expert of a mixture: its cost and how many prompts it serves."""
+    """One expert of a mixture: its cost, how many prompts it serves, and the words that most of the evaluation ones have."""
 
     macs: dict[str, int]
     parameters: int
     train_prompts: int
     eval_prompts: int
+    words: list[str] = []  # empty in records of version 1
 
 
 class Provenance(Frozen):
@@ -58,10 +61,21 @@ class Provenance(Frozen):
     digests: dict[str, str]  # of the model's weights, the metric backbones and the data
 
 
-class Record(Frozen):
-    """One run: what was asked, what came out, how to get it again. Written once, never edited."""
+class Samples(Frozen):
+    """The first images of the evaluation set, in one row beside the record: `<results>/samples/<record's stem>.png`."""
 
-    schema_version: Literal[1] = 1
+    captions: list[str]
+    edge: PositiveInt  # pixels of a tile
+    sha256: str  # of the file
+
+
+class Record(Frozen):
+    """One run: what was asked, what came out, how to get it again. Written once, never edited.
+
+    Documents of version 1, which kept no samples and no words, are still read.
+    """
+
+    schema_version: Literal[2] = 2
     world: World
     what: dict[str, Any]  # the resolved recipe, defaults included
     macs: dict[
@@ -72,7 +86,16 @@ class Record(Frozen):
     remark: str = ""  # what the method says of its result, such as why it lies below its budget
     results: dict[str, Measurement]
     skipped: dict[str, str] = {}  # metric -> why it could not be measured here
+    samples: Samples | None = None
     how: Provenance
+
+    @model_validator(mode="before")
+    @classmethod
+    def _upgraded(cls, document: Any) -> Any:
+        """A document of an older version in today's; one of a later release is left for the schema to refuse."""
+        if isinstance(document, dict) and document.get("schema_version") == 1:
+            return {**document, "schema_version": 2}
+        return document
 
     @property
     def name(self) -> str:
@@ -93,12 +116,24 @@ def file_name(record: Record) -> str:
 
 def save(record: Record, results: Path) -> Path:
     """Write the record to `results`/records, whole or not at all; where it lies."""
-    return write(record, results / "records" / file_name(record))
+    return write(record, results / FOLDER / file_name(record))
 
 
 def load(path: Path) -> Record:
-    """Read a record. Raises ConfigError if it is not JSON or not of this schema."""
+    """Read a record of this or an older schema. Raises ConfigError if it is neither."""
     return read(path, Record, "record", "run")
+
+
+def load_all(results: Path) -> tuple[dict[Path, Record], dict[Path, str]]:
+    """(the records under `results`/records by file, in the order of their names; why other files there are none)."""
+    found: dict[Path, Record] = {}
+    malformed: dict[Path, str] = {}
+    for path in sorted((results / FOLDER).glob("*.json")):
+        try:
+            found[path] = load(path)
+        except ConfigError as err:
+            malformed[path] = str(err)
+    return found, malformed
 
 
 def write(document: Frozen, path: Path) -> Path:
@@ -114,6 +149,15 @@ def read(path: Path, kind: type[Document], what: str, verb: str) -> Document:
     """Read a document of a kind. what, verb: how the error calls it, and what makes it again. Raises ConfigError."""
     try:
         return kind.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, json.JSONDecodeError, ValidationError) as err:
-        first = str(err).splitlines()[0]
+    except (OSError, ValueError) as err:  # ValueError: no text, no JSON, or not of the schema
+        first = _first(err)
         raise ConfigError(f"{path} is not a readable {what} ({first}); delete it and {verb} again") from err
+
+
+def _first(err: Exception) -> str:
+    """The first thing that is wrong, in one line."""
+    if isinstance(err, ValidationError):
+        problem = err.errors()[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        return f"{where}: {problem['msg']}" if where else str(problem["msg"])
+    return str(err).splitlines()[0]

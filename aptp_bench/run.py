@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from aptp_bench import registry, runs
+from aptp_bench import registry, runs, samples
 from aptp_bench.budget import TOLERANCE
 from aptp_bench.config import Recipe
 from aptp_bench.errors import MetricError
@@ -46,9 +46,10 @@ def carry_out(bench: Bench) -> Record:
     bench.store.progress.say(bench.recipe.name)
     pruned, tuned, images = bench.make()
     results, skipped = bench.measure(tuned, images)
-    record = bench.record(pruned, images, results, skipped)
+    sheet = samples.sheet(images["dataset"].folder / IMAGES, bench.materials.captions("dataset"))
+    record = bench.record(pruned, images, results, skipped).model_copy(update={"samples": sheet.facts})
     if bench.store.ranks.first:
-        runs.write(record, bench.stages, bench.store.root)
+        runs.write(record, bench.stages, bench.store.root, sheet)
     return record
 
 
@@ -181,7 +182,7 @@ class Bench:
         """The document of this run."""
         given, recipe = self.materials, self.recipe
         facts = json.loads((pruned.folder / EXPERTS).read_text(encoding="utf-8"))
-        experts = experts_of(facts, assignment(images["dataset"]))
+        experts = experts_of(facts, assignment(images["dataset"]), given.captions("dataset"))
         macs = macs_of(experts, facts["dense"])
         missed = recipe.budget.missed_by(macs[recipe.budget.convention]["train_ratio"])
         if abs(missed) > TOLERANCE:

@@ -6,6 +6,7 @@ Stages are named relative to the runs folder, so that the whole tree can be move
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +14,14 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from aptp_bench import samples
 from aptp_bench.config import Recipe
 from aptp_bench.errors import ConfigError
-from aptp_bench.records import Frozen, Record, file_name
+from aptp_bench.records import Frozen, Record, file_name, save
+from aptp_bench.samples import Sheet
 from aptp_bench.store import MANIFEST, Stage, write_json
 
-FILE = "run.json"
+FILE, SAMPLES = "run.json", "samples.png"
 MIXTURE, IMAGES = "mixture", "images"
 
 
@@ -87,15 +90,28 @@ def place(record: Record, runs_dir: Path) -> Path:
     return runs_dir / Path(file_name(record)).stem
 
 
-def write(record: Record, stages: Mapping[str, Stage], runs_dir: Path) -> Path:
-    """Leave run.json under `runs_dir`, where the stages lie; a run done again leaves the file as it is. Its folder."""
+def write(record: Record, stages: Mapping[str, Stage], runs_dir: Path, sheet: Sheet) -> Path:
+    """Leave run.json and the samples under `runs_dir`, where the stages lie; a run done again leaves them as they are.
+
+    Returns the run's folder.
+    """
     folder = place(record, runs_dir)
     document = _Document(stages={name: stage.folder.name for name, stage in stages.items()}, record=record)
     content = document.model_dump(mode="json")
     if not _holds(folder / FILE, content):
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / SAMPLES).write_bytes(sheet.png)
         write_json(folder / FILE, content)
     return folder
+
+
+def publish(record: Record, runs_dir: Path, results: Path) -> Path:
+    """Save a record that `write` left under `runs_dir`, and its samples, in `results`; where the record lies."""
+    path = save(record, results)
+    sheet = samples.path_of(path)
+    sheet.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(place(record, runs_dir) / SAMPLES, sheet)
+    return path
 
 
 def _inside(runs_dir: Path, name: str, folder: Path) -> Path:

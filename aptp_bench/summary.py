@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,6 +13,7 @@ from aptp_bench.budget import CONVENTIONS
 from aptp_bench.materials import Materials
 from aptp_bench.models.macs import count, example_inputs, parameters
 from aptp_bench.records import Expert
+from aptp_bench.words import frequent_words
 
 if TYPE_CHECKING:
     from aptp_bench.models.mixture import Mixture
@@ -35,10 +37,21 @@ def expert_facts(mixture: Mixture, given: Materials) -> dict[str, Any]:
     return {"dense": dense, "experts": experts, "remark": mixture.remark}
 
 
-def experts_of(facts: dict[str, Any], assignment: Tensor) -> list[Expert]:
-    """One entry an expert. assignment: expert of each evaluation prompt, int64 [n]."""
-    served = torch.bincount(assignment, minlength=len(facts["experts"])).tolist()
-    return [Expert(**expert, eval_prompts=prompts) for expert, prompts in zip(facts["experts"], served, strict=True)]
+def experts_of(facts: dict[str, Any], assignment: Tensor, captions: Sequence[str]) -> list[Expert]:
+    """One entry an expert. captions: of the evaluation; assignment: the expert of each, int64 [n]."""
+    served = served_by(assignment, captions, len(facts["experts"]))
+    return [
+        Expert(**expert, eval_prompts=len(own), words=frequent_words(own))
+        for expert, own in zip(facts["experts"], served, strict=True)
+    ]
+
+
+def served_by(assignment: Tensor, captions: Sequence[str], experts: int) -> list[list[str]]:
+    """The captions that each expert serves, in their order. assignment: int64 [n]."""
+    served: list[list[str]] = [[] for _ in range(experts)]
+    for expert, caption in zip(assignment.tolist(), captions, strict=True):
+        served[expert].append(caption)
+    return served
 
 
 def macs_of(experts: list[Expert], dense: dict[str, Any]) -> dict[str, dict[str, float]]:

@@ -35,6 +35,7 @@ class FID(Metric):
     name, unit, better, backbone = "fid", "", "lower", "inception"
     needs = frozenset({"images", "reals"})
     paper = "Heusel et al. 2017, arXiv:1706.08500"
+    tie = 0.013  # "The FID Lottery", arXiv:2606.20536: smaller gaps are within what another training seed does
 
     class Config(PluginConfig):
         """The distance has no settings; its interval has one."""

@@ -27,6 +27,7 @@ class MACs(Metric):
 
     name, unit, better = "macs", "G", "lower"
     needs = frozenset({"mixture"})
+    counted = True
 
     def __call__(self, evidence: Evidence) -> Measurement:
         """The mean, counted, so without interval; detail has every expert and the dense network in all conventions."""
@@ -52,6 +53,7 @@ class Parameters(Metric):
 
     name, unit, better = "parameters", "M", "lower"
     needs = frozenset({"mixture"})
+    counted = True
 
     def __call__(self, evidence: Evidence) -> Measurement:
         """The mean; detail has every expert's, the dense network's, and `stored`: all experts together."""

@@ -27,6 +27,7 @@ class PeakMemory(Metric):
 
     name, unit, better = "peak_memory", "MiB", "lower"
     needs = frozenset({"mixture"})
+    counted = True
 
     def __call__(self, evidence: Evidence) -> Measurement:
         """The largest over the experts; detail has each one's, the dense network's, and all experts' at once."""

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from aptp_bench import records
 from aptp_bench.errors import ConfigError
 from aptp_bench.records import Expert, Measurement, Provenance, Record
+
+FIRST = Path(__file__).parent / "fixtures" / "record-v1.json"
 
 
 def record(**what) -> Record:
@@ -37,7 +42,7 @@ def test_runs_with_other_settings_do_not_overwrite_each_other(tmp_path):
     assert records.save(record(settings=["a=1"]), tmp_path) in paths
 
 
-@pytest.mark.parametrize("text", ["{", "{}", '{"schema_version": 2}'])
+@pytest.mark.parametrize("text", ["{", "{}", '{"schema_version": 3}', "[1]"])
 def test_what_is_no_record_is_refused(tmp_path, text):
     (tmp_path / "x.json").write_text(text)
     with pytest.raises(ConfigError, match=r"x\.json is not a readable record"):
@@ -47,3 +52,21 @@ def test_what_is_no_record_is_refused(tmp_path, text):
 def test_a_number_that_is_not_one_is_no_result():
     with pytest.raises(ValueError, match="finite"):
         Measurement(value=float("nan"), unit="", better="lower", n=1)
+
+
+def test_a_record_of_version_1_is_still_read():
+    old = json.loads(FIRST.read_text(encoding="utf-8"))
+    found = records.load(FIRST)
+    assert old["schema_version"] == 1 and found.schema_version == records.SCHEMA_VERSION
+    again = found.model_dump(mode="json")
+    assert again.pop("samples") is None and not any(expert.pop("words") for expert in again["experts"])
+    assert again | {"schema_version": 1} == old  # nothing lost, nothing changed
+
+
+def test_records_are_listed_and_what_is_none_is_named(tmp_path):
+    good = records.save(record(), tmp_path)
+    (bad := good.with_name("bad.json")).write_text('{"schema_version": 2}')
+    found, malformed = records.load_all(tmp_path)
+    assert found == {good: record()} and list(malformed) == [bad]
+    assert "bad.json is not a readable record (world: Field required)" in malformed[bad]
+    assert records.load_all(tmp_path / "nothing") == ({}, {})

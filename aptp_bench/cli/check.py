@@ -25,7 +25,7 @@ def check(
     from dataclasses import asdict
 
     from aptp_bench import contract
-    from aptp_bench.cli.tables import show_verdicts
+    from aptp_bench.cli.view import show_verdicts
     from aptp_bench.models.weights import quiet
 
     chosen = _settings(method, settings or [])

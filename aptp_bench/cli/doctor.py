@@ -43,7 +43,7 @@ def doctor(as_json: Json = False) -> None:
     if as_json:
         print_json({"ready": ready, "checks": [asdict(check) for check in checks]})
     else:
-        from aptp_bench.cli.tables import show_checks
+        from aptp_bench.cli.view import show_checks
 
         show_checks(checks)
     raise typer.Exit(0 if ready else 1)

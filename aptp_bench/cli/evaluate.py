@@ -44,7 +44,7 @@ def evaluate(
     if as_json:
         print_json(found)
     else:
-        from aptp_bench.cli.tables import show_measurements
+        from aptp_bench.cli.view import show_measurements
 
         show_measurements(found)
 

@@ -35,7 +35,7 @@ def _command(group: str) -> Callable[..., None]:
         if as_json:
             print_json(rows)
         else:
-            from aptp_bench.cli.tables import show_listing, show_plugin
+            from aptp_bench.cli.view import show_listing, show_plugin
 
             show_listing(group, rows) if name is None else show_plugin(rows[0])
 

@@ -207,9 +207,10 @@ def _check_plot(path: Path) -> None:
 
 
 def _draw(profiler: Profiler, path: Path) -> None:
+    from aptp_bench.figures import style
     from aptp_bench.profiling import plots
 
-    plots.save(plots.macs_by_block(profiler), path)
+    style.save(plots.macs_by_block(profiler), path)
     typer.echo(f"plot: {path}", err=True)
 
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from aptp_bench.budget import CONVENTIONS
-from aptp_bench.cli.tables import GIGA, MEGA, line, plain_table, titled, wide_console
+from aptp_bench.cli.view import GIGA, MEGA, line, plain_table, titled, wide_console
 
 if TYPE_CHECKING:
     from aptp_bench.profiling.breakdown import Block

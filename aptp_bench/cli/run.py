@@ -66,7 +66,7 @@ def run(
 
 
 def _run(recipes: list[Recipe], store: Store, device: str, results_dir: Path, as_json: bool) -> None:
-    from aptp_bench import provenance, records, runs
+    from aptp_bench import provenance, runs
     from aptp_bench.allocator import keep_freed_memory
     from aptp_bench.models.weights import quiet
     from aptp_bench.run import run_each
@@ -77,7 +77,7 @@ def _run(recipes: list[Recipe], store: Store, device: str, results_dir: Path, as
         made = run_each(recipes, store, provenance.device(device))
     if not store.ranks.first:
         return
-    paths = [records.save(record, results_dir) for record in made]
+    paths = [runs.publish(record, store.root, results_dir) for record in made]
     folders = [runs.place(record, store.root) for record in made]
     if as_json:
         places = {"files": [str(path) for path in paths], "runs": [str(folder) for folder in folders]}
@@ -87,7 +87,7 @@ def _run(recipes: list[Recipe], store: Store, device: str, results_dir: Path, as
 
 
 def _show(made: list[Record], paths: list[Path], folders: list[Path]) -> None:
-    from aptp_bench.cli.tables import show_comparison
+    from aptp_bench.cli.view import show_comparison
 
     show_comparison(made)
     for path in paths:
@@ -98,7 +98,7 @@ def _show(made: list[Record], paths: list[Path], folders: list[Path]) -> None:
 
 def _show_plan(recipes: list[Recipe], runs_dir: Path, device: str, as_json: bool) -> None:
     from aptp_bench import provenance
-    from aptp_bench.cli.tables import show_plan
+    from aptp_bench.cli.view import show_plan
     from aptp_bench.materials import Materials
     from aptp_bench.run import plan
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 
 from aptp_bench.budget import CONVENTIONS
-from aptp_bench.cli.tables import line, plain_table, titled, wide_console
+from aptp_bench.cli.view import line, plain_table, titled, wide_console
 
 if TYPE_CHECKING:
     from aptp_bench.profiling.records import Ratio, SpeedRecord, Timing

@@ -84,7 +84,7 @@ def _run(asked: Suite, runs: list[Run], folders: tuple[Path, Path], device: str,
 
 def _carrier(store: Store, device: str, results_dir: Path) -> Callable[[Recipe], Record]:
     """Carries out a recipe and saves its record; materials are loaded once for all recipes that share them."""
-    from aptp_bench import provenance, records
+    from aptp_bench import provenance, runs
     from aptp_bench.materials import Materials
     from aptp_bench.run import run
     from aptp_bench.suite import shared_key
@@ -98,14 +98,14 @@ def _carrier(store: Store, device: str, results_dir: Path) -> Callable[[Recipe],
             held[key] = Materials.of(recipe, provenance.device(device))
         record = run(recipe, held[key], store)
         if store.ranks.first:
-            records.save(record, results_dir)
+            runs.publish(record, store.root, results_dir)
         return record
 
     return carry_out
 
 
 def _show(asked: Suite, outcome: Outcome, as_json: bool) -> None:
-    from aptp_bench.cli.tables import show_suite
+    from aptp_bench.cli.view import show_suite
 
     if as_json:
         found: dict[str, Any] = {

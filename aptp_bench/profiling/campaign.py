@@ -20,6 +20,7 @@ from pydantic import Field, PositiveInt, ValidationError
 from aptp_bench.budget import Budget, Convention
 from aptp_bench.config import SamplingConfig, Settings
 from aptp_bench.errors import AptpBenchError, ConfigError
+from aptp_bench.figures import style
 from aptp_bench.plugins import ModelPlugin, Progress
 from aptp_bench.profiling import devices, plots, records, subjects
 from aptp_bench.profiling.profile import Profiler
@@ -112,7 +113,7 @@ def draw(found: Sequence[SpeedRecord], title: str, results: Path) -> list[Path]:
     stem = "macs_and_time" + found[0].name.removeprefix(found[0].name.partition("-")[0])
     paths = [folder / f"{stem}{suffix}" for suffix in (".svg", ".png")]
     for path in paths:
-        plots.save(plots.savings(found, f"{title}\n{found[0].how.device}"), path)
+        style.save(plots.savings(found, f"{title}\n{found[0].how.device}"), path)
     return paths
 
 

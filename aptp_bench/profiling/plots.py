@@ -1,32 +1,21 @@
-"""Plots of costs. Colours are Okabe and Ito's, which colour-blind readers can tell apart; hatches and markers repeat them."""
+"""Plots of costs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from aptp_bench.figures.style import COLOURS, HATCHES, MARKERS, PLAIN
 from aptp_bench.profiling.records import SpeedRecord
 
 if TYPE_CHECKING:
     from aptp_bench.profiling.profile import Profiler
 
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-HATCHES = ("", "//", "..", "xx")
-PLAIN = {"svg.hashsalt": "aptp-bench", "svg.fonttype": "none", "font.size": 9}
 GIGA, MEGA = 1e9, 1e6
 WORLDS = {"mini": "mini world", "paper": "true geometry"}
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Write a .png or .svg; the same figure gives the same bytes."""
-    metadata: dict[str, Any] = {"Date": None} if path.suffix == ".svg" else {"Software": None}
-    with mpl.rc_context(PLAIN):
-        figure.savefig(path, dpi=150, metadata=metadata)
 
 
 def macs_by_block(profiler: Profiler) -> Figure:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from aptp_bench.figures import style
 from aptp_bench.models.stable_diffusion import MiniSD
 from aptp_bench.profiling import plots
 from aptp_bench.profiling.profile import Profiler
@@ -57,7 +58,7 @@ def test_a_point_is_one_minus_each_ratio(profiler) -> None:
 def test_the_same_figure_is_the_same_file(profiler, tmp_path, suffix) -> None:
     paths = [tmp_path / f"{name}{suffix}" for name in "ab"]
     for path in paths:
-        plots.save(plots.macs_by_block(profiler), path)
+        style.save(plots.macs_by_block(profiler), path)
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from aptp_bench.budget import Budget
-from aptp_bench.methods.aptp.report import Report, frequent_words, report, spread
+from aptp_bench.methods.aptp.report import Report, report, spread
 from aptp_bench.models.cost import Cost
 from aptp_bench.models.gates import GateSpace
 from aptp_bench.models.landing import land
@@ -14,16 +14,6 @@ from aptp_bench.models.macs import example_inputs
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
-
-
-def test_words_are_counted_once_a_caption_without_stop_words() -> None:
-    captions = ["A cat and a cat and a cat on the mat", "The bird's mat", "a MAT, a dog.", "a dog"]
-    assert frequent_words(captions, 2) == ["mat", "dog"]  # three captions and two; the cats are in one
-    assert "the" not in frequent_words(captions, 10) and "a" not in frequent_words(captions, 10)
-
-
-def test_ties_are_in_alphabetical_order() -> None:
-    assert frequent_words(["zebra bear", "bear zebra", "ant"], 2) == ["bear", "zebra"]
 
 
 @pytest.mark.parametrize(("loads", "effective", "largest"), [([5, 5, 5, 5], 4.0, 0.25), ([7, 0, 0, 0], 1.0, 1.0)])

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from aptp_bench.cli import tables
+from aptp_bench.cli import view
 from aptp_bench.records import Expert, Measurement, Provenance, Record
 
 
@@ -43,7 +43,7 @@ def shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     monkeypatch.setenv("COLUMNS", "160")
 
     def show(*records: Record) -> str:
-        tables.show_comparison(records)
+        view.show_comparison(records)
         return capsys.readouterr().out
 
     return show
@@ -88,14 +88,14 @@ def test_a_metric_that_one_run_lacks_is_a_dash(shown):
     ("value", "text"), [(12345678.0, "12,345,678"), (0.00012345, "0.0001234"), (3.14159, "3.142"), (0.0, "0")]
 )
 def test_numbers_have_four_digits(value, text):
-    assert tables.number(value) == text
+    assert view.number(value) == text
 
 
 def test_checks_mark_what_only_other_scales_need(monkeypatch, capsys):
     from aptp_bench.cli.doctor import Check
 
     monkeypatch.setenv("COLUMNS", "160")
-    tables.show_checks(
+    view.show_checks(
         [Check("a", True, "x"), Check("b", False, "y", fix="mend b"), Check("c", False, "z", needed=False)]
     )
     out = capsys.readouterr().out

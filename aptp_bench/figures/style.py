@@ -1,0 +1,48 @@
+"""How every figure looks, and how it is written.
+
+Colours are Okabe and Ito's, which colour-blind readers can tell apart; markers and hatches repeat them. A figure is
+drawn in INK on nothing, so that it can be laid on paper (`save`) or take its page's colour of text, light or dark (`inline`).
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+HATCHES = ("", "//", "..", "xx")
+INK = "#000000"
+PLAIN: dict[str, Any] = {"svg.hashsalt": "aptp-bench", "svg.fonttype": "none", "font.size": 9}
+WORLDS = {"mini": "mini world", "smoke": "mini world, smoke scale", "paper": "paper scale"}
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a .png or .svg on white; the same figure gives the same bytes."""
+    metadata: dict[str, Any] = {"Date": None} if path.suffix == ".svg" else {"Software": None}
+    with mpl.rc_context(PLAIN):
+        figure.savefig(path, dpi=150, metadata=metadata)
+
+
+def inline(figure: Figure, label: str) -> str:
+    """The figure as an <svg> element for a page: no background, and black becomes the page's colour of text.
+
+    label: what readers who cannot see it are told.
+    """
+    with mpl.rc_context(PLAIN):
+        stream = io.StringIO()
+        figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
+    svg = stream.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, count=1, flags=re.DOTALL)
+    svg = svg.replace(INK, "currentColor").replace("<svg ", f'<svg role="img" aria-label="{_attribute(label)}" ', 1)
+    return svg
+
+
+def _attribute(text: str) -> str:
+    return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")

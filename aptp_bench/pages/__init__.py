@@ -1,0 +1,1 @@
+"""HTML pages, one file each: the leaderboard and the report of a run."""

@@ -1,0 +1,145 @@
+"""An entry: the records of one network, which differ in their seed and in how they were measured at most."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from aptp_bench import registry
+from aptp_bench.records import Measurement, Record
+
+# What is set without making another network: how it is measured, and how much is done at once.
+MEASURING = (
+    *("metrics", "latency", "reference", "backbones", "prompts", "sampling", "encode_batch", "resolution.measure"),
+    *("sizes.val", "sizes.partiprompts", "finetune.checkpoint_every", "finetune.accumulate"),
+)
+# What two measurements of one metric must share to be compared; None stands for what a metric does not say.
+PROTOCOL = (
+    *("backbone", "weights_sha256", "resize", "n_real", "splits", "counted", "convention"),
+    *("device", "dtype", "threads", "batch", "steps", "guidance"),
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Records that differ in their seed, in the order of their seeds."""
+
+    records: tuple[Record, ...]
+
+    @property
+    def first(self) -> Record:
+        """The record that speaks for all where they agree: settings, world, dataset."""
+        return self.records[0]
+
+    @property
+    def method(self) -> str:
+        """The method's name."""
+        return str(self.first.what["method"])
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds."""
+        return tuple(int(record.what["seed"]) for record in self.records)
+
+    @cached_property
+    def changed(self) -> tuple[str, ...]:
+        """The settings in which the network differs from the recipe's, as they were given."""
+        return tuple(s for s in self.first.what.get("settings", ()) if not _measures(s.partition("=")[0]))
+
+    @property
+    def label(self) -> str:
+        """The method, and the settings in which it differs from the recipe's."""
+        return " ".join([self.method, *self.changed])
+
+    @property
+    def name(self) -> str:
+        """A short name that no other entry has."""
+        return f"{self.method}-{_digest(subject(self.first))}"
+
+    def of(self, metric: str) -> list[Measurement]:
+        """The measurements of one metric, one a record that has it."""
+        return [record.results[metric] for record in self.records if metric in record.results]
+
+    def macs(self, convention: str) -> float:
+        """MACs of an image's U-Net call, traffic-weighted, as a share of the dense network's; mean over seeds."""
+        ratios = [record.macs[convention]["ratio"] for record in self.records]
+        return sum(ratios) / len(ratios)
+
+
+def entries(records: Iterable[Record]) -> list[Entry]:
+    """Records grouped by what they are records of, in the order of the first of each.
+
+    Where a seed was run more than once (measured anew, say), the record with most results counts, the last among equals.
+    """
+    groups: dict[str, dict[int, Record]] = {}
+    for record in records:
+        seeds = groups.setdefault(_digest([subject(record), evaluation(record)]), {})
+        seed, known = int(record.what["seed"]), seeds.get(int(record.what["seed"]))
+        if known is None or len(record.results) >= len(known.results):
+            seeds[seed] = record
+    return [Entry(tuple(seeds[seed] for seed in sorted(seeds))) for seeds in groups.values()]
+
+
+def subject(record: Record) -> dict[str, Any]:
+    """All that decides the network and not how it is measured; options that newer releases added have their defaults."""
+    what = record.what
+    method = str(what["method"])
+    kept = ("dataset", "dataset_config", "model", "weights", "scale", "budget")
+    found = {key: what.get(key) for key in kept} | {"method": method, "world": record.world}
+    found["method_config"] = {**_defaults(method), **what.get("method_config", {})}
+    found["train"] = [what.get("sizes", {}).get("train"), what.get("resolution", {}).get("train")]
+    doing = {"checkpoint_every", "accumulate"}
+    found["finetune"] = {key: value for key, value in what.get("finetune", {}).items() if key not in doing}
+    found["digests"] = {key: record.how.digests.get(key) for key in ("model", "train")}
+    return found
+
+
+def evaluation(record: Record) -> dict[str, Any]:
+    """What was asked of every network alike: captions, images, sampler, backbones. Rankings are of one evaluation."""
+    what = record.what
+    sampling = {key: value for key, value in what.get("sampling", {}).items() if key != "batch"}
+    sizes = {key: what.get("sizes", {}).get(key) for key in ("val", "partiprompts")}
+    digests = {key: record.how.digests.get(key) for key in ("val", "prompts")}
+    rest = {"prompts": what.get("prompts"), "backbones": what.get("backbones"), "pixels": _pixels(what)}
+    return {"sampling": sampling, "sizes": sizes, "digests": digests, **rest}
+
+
+def protocol(record: Record, metric: str) -> dict[str, Any]:
+    """What a measurement must share with another to stand in one ranking with it."""
+    found = record.results[metric]
+    shared = {key: found.detail[key] for key in PROTOCOL if key in found.detail}
+    shared |= {"metric": metric, "unit": found.unit, "world": record.world}
+    if "backbone" in found.detail:  # read off images, so how they were made and what they are held against counts too
+        shared |= {"n": found.n, "images": evaluation(record)["sampling"], "pixels": _pixels(record.what)}
+        shared |= {"captions": evaluation(record)["digests"]}
+    return shared
+
+
+def metric_names(among: Sequence[Entry]) -> list[str]:
+    """The metrics that any of the entries has, in the order of the records."""
+    return list(dict.fromkeys(name for entry in among for record in entry.records for name in record.results))
+
+
+def _measures(key: str) -> bool:
+    return any(key == name or key.startswith(f"{name}.") for name in MEASURING)
+
+
+def _pixels(what: Mapping[str, Any]) -> Any:
+    return what.get("resolution", {}).get("measure")
+
+
+def _defaults(method: str) -> dict[str, Any]:
+    """The options of a method that is installed here, in the form that records have."""
+    found = registry.plugins("methods").get(method)
+    if found is None:
+        return {}
+    fields = found.load().Config.model_fields
+    return {name: field.get_default(call_default_factory=True) for name, field in fields.items()}
+
+
+def _digest(facts: Any) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=list).encode()).hexdigest()[:8]

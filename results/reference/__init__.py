@@ -1,0 +1,1 @@
+"""The numbers that papers print, as data, each table with its source."""
