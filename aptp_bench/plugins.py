@@ -122,6 +122,7 @@ class Metric(Plugin, ABC):
         None  # a role (inception | clip_score | cmmd | preference); the scale says who plays it
     )
     paper: ClassVar[str] = ""
+    title: ClassVar[str] = ""  # what people call it; empty: its name in words
     tie: ClassVar[float] = 0.0  # relative gap below which two values say nothing, whatever their intervals
     counted: ClassVar[bool] = False  # True: counted, not estimated: the value has no interval because nobody doubts it
 

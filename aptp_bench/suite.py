@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
@@ -21,18 +22,55 @@ from aptp_bench import config
 from aptp_bench.budget import Convention
 from aptp_bench.config import Recipe, Settings
 from aptp_bench.errors import AptpBenchError, ConfigError
-from aptp_bench.records import Record
+from aptp_bench.records import Record, World
 
 SHIPPED = "aptp_bench.benchmarks"
+DEFAULT_SCALE: World = "mini"
+TABLES = "tables"  # the folder of suites that serve every scale; they are called by their file's name alone
+
+
+class Change(Settings):
+    """What a row says at one scale: budget and reason in place of its own, settings after them."""
+
+    budget: float | None = None
+    settings: tuple[str, ...] = ()
+    reason: str = ""
+
+
+class Common(Settings):
+    """What a suite says at one scale: a convention in place of its own, settings after them."""
+
+    macs: Convention | None = None
+    settings: tuple[str, ...] = ()
 
 
 class Row(Settings):
     """One line of the table: a method at a budget, with the settings in which it differs from the suite's."""
 
     label: str = Field(min_length=1)
-    method: str
+    method: str | None = Field(None, description="None: a row that cannot be run, for the reason it gives")
     budget: float | None = Field(None, description="share of the dense MACs; None: the recipe's")
     settings: tuple[str, ...] = Field((), description="key=value lines, as --set takes them")
+    reason: str = Field("", description="why the row cannot be run")
+    mini: Change = Change()
+    smoke: Change = Change()
+    paper: Change = Change()
+    published: str | None = Field(None, description="the published row that it is; None: one of ours")
+    column: str | None = Field(None, description="the published column that it fills; None: all that are measured")
+    experts: bool = Field(False, description="its experts, by their cost, are the lines of the published table")
+
+    @model_validator(mode="after")
+    def _says_what_it_is(self) -> Row:
+        if self.method is None and not self.reason:
+            raise ValueError(f"row '{self.label}' has neither a method nor a reason; give it one of them")
+        return self
+
+    def at(self, scale: str) -> Row:
+        """The row as it is at a scale."""
+        change: Change = getattr(self, scale)
+        own: dict[str, Any] = {"budget": self.budget if change.budget is None else change.budget}
+        own |= {"settings": (*self.settings, *change.settings), "reason": change.reason or self.reason}
+        return self.model_copy(update={**own, scale: Change()})
 
 
 class Suite(Settings):
@@ -41,10 +79,13 @@ class Suite(Settings):
     title: str
     about: str = Field("", description="what the table is for, and how it differs from the published one")
     dataset: str
-    scale: str = "mini"
+    scale: World | None = Field(None, description="the one that it is for; None: whichever is asked for, else mini")
     macs: Convention = Field("exact", description="how budgets are counted")
     seeds: tuple[int, ...] = Field((0,), min_length=1)
     settings: tuple[str, ...] = Field((), description="key=value lines for every row")
+    mini: Common = Common()
+    smoke: Common = Common()
+    paper: Common = Common()
     rows: tuple[Row, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -55,26 +96,46 @@ class Suite(Settings):
         return self
 
     @classmethod
-    def load(cls, name: str) -> Suite:
-        """Read a suite: a YAML file, or one that is shipped, by its name. Raises ConfigError."""
+    def load(cls, name: str, scale: str | None = None) -> Suite:
+        """Read a suite, as it is at a scale: a YAML file, or one that is shipped, by its name. Raises ConfigError."""
         path = Path(name)
         text = path.read_text(encoding="utf-8") if path.is_file() else _shipped(name)
         try:
-            return cls.model_validate(yaml.safe_load(text))
+            return cls.model_validate(yaml.safe_load(text)).at(scale)
         except yaml.YAMLError as err:
             raise ConfigError(f"{name} is not YAML ({' '.join(str(err).split())}); mend it and run again") from err
         except ValidationError as err:
-            raise ConfigError(f"{name}: {_first(err)}; see benchmarks/mini/table1_coco.yaml for an example") from err
+            raise ConfigError(f"{name}: {_first(err)}; see benchmarks/mini/alignment.yaml for an example") from err
+
+    def at(self, scale: str | None = None) -> Suite:
+        """The suite at a scale: its own, the one that is asked for, else mini. Raises ConfigError where they differ."""
+        if scale not in (None, self.scale or scale):
+            raise ConfigError(f"'{self.title}' is for scale {self.scale} alone; leave --scale {scale} away")
+        asked = scale or self.scale or DEFAULT_SCALE
+        if asked not in config.SCALES:
+            raise ConfigError(f"unknown scale '{asked}'; use --scale with one of {', '.join(config.SCALES)}")
+        change: Common = getattr(self, asked)
+        own = {"scale": asked, "macs": change.macs or self.macs, "settings": (*self.settings, *change.settings)}
+        return self.model_copy(update={**own, "rows": tuple(row.at(asked) for row in self.rows), asked: Common()})
 
     def runs(self, extra: Sequence[str] = ()) -> list[Run]:
-        """Every row at every seed, resolved; `extra` settings come last. Raises ConfigError, UnknownNameError, BudgetError."""
-        return [Run(row.label, seed, self._recipe(row, seed, extra)) for row in self.rows for seed in self.seeds]
+        """Every row that can be run at every seed, resolved; `extra` settings come last.
+
+        Raises ConfigError, UnknownNameError, BudgetError.
+        """
+        rows = [row for row in self.rows if not row.reason]
+        return [Run(row.label, seed, self._recipe(row, seed, extra)) for row in rows for seed in self.seeds]
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """Why rows cannot be run, by label."""
+        return {row.label: row.reason for row in self.rows if row.reason}
 
     def _recipe(self, row: Row, seed: int, extra: Sequence[str]) -> Recipe:
         flags = {"budget.ratio": row.budget, "budget.convention": self.macs, "seed": seed}
         settings = [*self.settings, *row.settings, *extra]
         try:
-            return config.recipe(row.method, self.dataset, self.scale, flags, settings)
+            return config.recipe(str(row.method), self.dataset, self.scale or DEFAULT_SCALE, flags, settings)
         except AptpBenchError as err:
             raise type(err)(f"row '{row.label}': {err}") from err
 
@@ -130,9 +191,11 @@ def shared_key(recipe: Recipe) -> str:
 
 
 def shipped() -> list[str]:
-    """Names of the suites that come with the package, such as mini/table1_coco."""
-    folders = [folder for folder in files(SHIPPED).iterdir() if folder.name in config.SCALES]
-    return sorted(f"{folder.name}/{Path(f.name).stem}" for folder in folders for f in folder.iterdir())
+    """Names of the suites that come with the package: the papers' tables, such as aptp_1b, then such as mini/alignment."""
+    folders = {folder.name: folder for folder in files(SHIPPED).iterdir() if folder.name in (TABLES, *config.SCALES)}
+    tables = [Path(file.name).stem for file in folders.pop(TABLES).iterdir()]
+    others = [f"{name}/{Path(file.name).stem}" for name, folder in folders.items() for file in folder.iterdir()]
+    return sorted(tables) + sorted(others)
 
 
 def _shipped(name: str) -> str:
@@ -141,7 +204,8 @@ def _shipped(name: str) -> str:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean '{near[0]}'?" if near else f"shipped ones: {', '.join(known)}"
         raise ConfigError(f"there is no suite '{name}', neither a file nor a shipped one; {hint}")
-    return files(SHIPPED).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
+    place = name if "/" in name else f"{TABLES}/{name}"
+    return files(SHIPPED).joinpath(f"{place}.yaml").read_text(encoding="utf-8")
 
 
 def _logged(err: Exception, logs: Path, place: int) -> Path:

@@ -26,6 +26,7 @@ class CLIPScore(Metric):
     """100 x mean cosine between the CLIP embeddings of each image and its caption."""
 
     name, unit, better, backbone = "clip_score", "x100", "higher", "clip_score"
+    title = "CLIP score"
     needs = frozenset({"images", "captions"})
     paper = "Hessel et al. 2021, arXiv:2104.08718"
 

@@ -29,6 +29,7 @@ class CMMD(Metric):
     """Kernel distance between CLIP embeddings of generated and real images."""
 
     name, unit, better, backbone = "cmmd", "x1000", "lower", "cmmd"
+    title = "CMMD"
     needs = frozenset({"images", "reals"})
     paper = "Jayasumana et al. 2024, arXiv:2401.09603"
 

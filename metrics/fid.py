@@ -33,6 +33,7 @@ class FID(Metric):
     """Fréchet distance between Inception features of generated and real images."""
 
     name, unit, better, backbone = "fid", "", "lower", "inception"
+    title = "FID"
     needs = frozenset({"images", "reals"})
     paper = "Heusel et al. 2017, arXiv:1706.08500"
     tie = 0.013  # "The FID Lottery", arXiv:2606.20536: smaller gaps are within what another training seed does

@@ -27,6 +27,7 @@ class InceptionScore(Metric):
     """exp of the mean KL divergence between an image's classes and all images' classes."""
 
     name, unit, better, backbone = "inception_score", "", "higher", "inception"
+    title = "Inception Score"
     needs = frozenset({"images"})
     paper = "Salimans et al. 2016, arXiv:1606.03498"
 

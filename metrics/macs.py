@@ -26,6 +26,7 @@ class MACs(Metric):
     """Multiply-accumulates of one U-Net pass, mean over the evaluation prompts' experts, in the budget's convention."""
 
     name, unit, better = "macs", "G", "lower"
+    title = "MACs"
     needs = frozenset({"mixture"})
     counted = True
 

@@ -23,6 +23,7 @@ class PickScore(Metric):
     """exp(logit scale) x cosine between image and prompt, mean over PartiPrompts."""
 
     name, unit, better, backbone = "pick_score", "", "higher", "preference"
+    title = "PickScore"
     needs = frozenset({"images", "captions"})
     on = "partiprompts"
     paper = "Kirstain et al. 2023, arXiv:2305.01569"

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from aptp_bench.suite import Outcome, Run, Suite
 
 EPILOG = (
-    "Examples: aptp-bench suite benchmarks/mini/table1_coco.yaml  |  aptp-bench suite mini/table3 --only Uni-Arch  |  "
-    "a suite that was stopped goes on with the same command"
+    "Examples: aptp-bench suite aptp_1b  |  aptp-bench suite aptp_3 --scale paper --only Uni-Arch  |  "
+    "aptp-bench suite mini/alignment  |  a suite that was stopped goes on with the same command"
 )
 
 
@@ -28,7 +28,10 @@ def register(app: typer.Typer) -> None:
 
 
 def suite(
-    name: Annotated[str, typer.Argument(metavar="FILE", help="A YAML file, or a shipped suite such as mini/table3.")],
+    name: Annotated[str, typer.Argument(metavar="FILE", help="A YAML file, or a shipped suite such as aptp_1b.")],
+    scale: Annotated[
+        str | None, typer.Option(help="mini, smoke or paper, where the suite serves all; default: its own, else mini.")
+    ] = None,
     only: Annotated[list[str] | None, typer.Option(help="Only the row of this label; may be given again.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="key=value for every row, over what the suite says.")
@@ -43,8 +46,8 @@ def suite(
     from aptp_bench.store import check_writable
     from aptp_bench.suite import Suite
 
-    asked = Suite.load(name)
-    runs = _chosen(asked.runs(settings or ()), only or [])
+    asked = Suite.load(name, scale)
+    runs = _chosen(asked, asked.runs(settings or ()), only or [])
     check_writable(runs_dir, "--runs-dir")
     check_writable(results_dir / "records", "--results-dir")
     if dry_run:
@@ -53,12 +56,20 @@ def suite(
         _run(asked, runs, (runs_dir, results_dir), device, as_json)
 
 
-def _chosen(runs: list[Run], only: list[str]) -> list[Run]:
+def _chosen(asked: Suite, runs: list[Run], only: list[str]) -> list[Run]:
+    """The runs of the rows that are asked for. Raises ConfigError where there is none."""
     from aptp_bench.errors import ConfigError
 
     known = dict.fromkeys(run.label for run in runs)
-    if unknown := [label for label in only if label not in known]:
-        raise ConfigError(f"the suite has no row '{unknown[0]}'; use --only with one of: {', '.join(known)}")
+    for label in only:
+        if label not in known:
+            why = f": {asked.left_out[label]}" if label in asked.left_out else ""
+            raise ConfigError(
+                f"the suite has no row '{label}' that can be run{why}; use --only with one of: {', '.join(known)}"
+            )
+    if not runs:
+        why = next(iter(asked.left_out.values()))
+        raise ConfigError(f"no row of '{asked.title}' can be run at scale {asked.scale}: {why}; see aptp-bench tables")
     return [run for run in runs if not only or run.label in only]
 
 
@@ -123,8 +134,10 @@ def _lines(outcome: Outcome) -> list[str]:
 def _show_plan(asked: Suite, runs: list[Run], as_json: bool) -> None:
     if as_json:
         rows = [{"label": run.label, "seed": run.seed, "command": run.recipe.command} for run in runs]
-        print_json({"title": asked.title, "about": asked.about, "runs": rows})
+        print_json({"title": asked.title, "about": asked.about, "runs": rows, "left_out": asked.left_out})
         return
     typer.echo(f"{asked.title}\n{asked.about}")
     for run in runs:
         typer.echo(f"{run.name}: {run.recipe.command} --no-reference")
+    for label, why in asked.left_out.items():
+        typer.echo(f"left out: {label}: {why}")

@@ -86,26 +86,19 @@ def entries(records: Iterable[Record]) -> list[Entry]:
 
 def subject(record: Record) -> dict[str, Any]:
     """All that decides the network and not how it is measured; options that newer releases added have their defaults."""
-    what = record.what
-    method = str(what["method"])
-    kept = ("dataset", "dataset_config", "model", "weights", "scale", "budget")
-    found = {key: what.get(key) for key in kept} | {"method": method, "world": record.world}
-    found["method_config"] = {**_defaults(method), **what.get("method_config", {})}
-    found["train"] = [what.get("sizes", {}).get("train"), what.get("resolution", {}).get("train")]
-    doing = {"checkpoint_every", "accumulate"}
-    found["finetune"] = {key: value for key, value in what.get("finetune", {}).items() if key not in doing}
-    found["digests"] = {key: record.how.digests.get(key) for key in ("model", "train")}
-    return found
+    digests = {key: record.how.digests.get(key) for key in ("model", "train")}
+    return _network(record.what) | {"world": record.world, "digests": digests}
 
 
 def evaluation(record: Record) -> dict[str, Any]:
     """What was asked of every network alike: captions, images, sampler, backbones. Rankings are of one evaluation."""
-    what = record.what
-    sampling = {key: value for key, value in what.get("sampling", {}).items() if key != "batch"}
-    sizes = {key: what.get("sizes", {}).get(key) for key in ("val", "partiprompts")}
     digests = {key: record.how.digests.get(key) for key in ("val", "prompts")}
-    rest = {"prompts": what.get("prompts"), "backbones": what.get("backbones"), "pixels": _pixels(what)}
-    return {"sampling": sampling, "sizes": sizes, "digests": digests, **rest}
+    return _evaluation(record.what) | {"digests": digests}
+
+
+def question(what: Mapping[str, Any]) -> str:
+    """A digest of what a run is asked, its seed aside: one for a resolved recipe and for all records of its runs."""
+    return _digest([_network(what), _evaluation(what)])
 
 
 def protocol(record: Record, metric: str) -> dict[str, Any]:
@@ -122,6 +115,26 @@ def protocol(record: Record, metric: str) -> dict[str, Any]:
 def metric_names(among: Sequence[Entry]) -> list[str]:
     """The metrics that any of the entries has, in the order of the records."""
     return list(dict.fromkeys(name for entry in among for record in entry.records for name in record.results))
+
+
+def _network(what: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that decide the network."""
+    method = str(what["method"])
+    kept = ("dataset", "dataset_config", "model", "weights", "scale", "budget")
+    found = {key: what.get(key) for key in kept} | {"method": method}
+    found["method_config"] = {**_defaults(method), **what.get("method_config", {})}
+    found["train"] = [what.get("sizes", {}).get("train"), what.get("resolution", {}).get("train")]
+    doing = {"checkpoint_every", "accumulate"}
+    found["finetune"] = {key: value for key, value in what.get("finetune", {}).items() if key not in doing}
+    return found
+
+
+def _evaluation(what: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that decide what is asked of a network."""
+    sampling = {key: value for key, value in what.get("sampling", {}).items() if key != "batch"}
+    sizes = {key: what.get("sizes", {}).get(key) for key in ("val", "partiprompts")}
+    rest = {"prompts": what.get("prompts"), "backbones": what.get("backbones"), "pixels": _pixels(what)}
+    return {"sampling": sampling, "sizes": sizes, **rest}
 
 
 def _measures(key: str) -> bool:

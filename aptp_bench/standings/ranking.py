@@ -33,17 +33,18 @@ class Place:
         return str(self.best) if self.best == self.worst else f"{self.best}–{self.worst}"
 
 
-def ranking(among: Sequence[Entry], metric: str) -> list[Place | None]:
+def ranking(among: Sequence[Entry], metric: str, spread: SeedSpread | None = None) -> list[Place | None]:
     """The place of every entry in one metric, None for those that were not measured.
 
-    Raises ConfigError if the entries' numbers cannot be compared: other worlds, budgets' conventions, metric settings.
+    spread: between seeds, where more entries than these were measured alike. Raises ConfigError if the entries' numbers
+    cannot be compared: other worlds, budgets' conventions, metric settings.
     """
     check_comparable(among, metric)
     found = [entry.of(metric) for entry in among]
-    spread = SeedSpread.of([[m.value for m in each] for each in found])
-    rule = _rule(metric)
-    summaries = [summary(each, spread, rule.counted) if each else None for each in found]
-    return places(summaries, rule.tie)
+    spread = spread or SeedSpread.of([[m.value for m in each] for each in found])
+    known = rule(metric)
+    summaries = [summary(each, spread, known.counted) if each else None for each in found]
+    return places(summaries, known.tie)
 
 
 def places(summaries: Sequence[Summary | None], gap: float = 0.0) -> list[Place | None]:
@@ -70,36 +71,46 @@ def is_ahead(one: Summary, other: Summary, gap: float = 0.0) -> bool:
 
 def check_comparable(among: Sequence[Entry], metric: str) -> None:
     """Raise ConfigError unless the entries' measurements of a metric may stand in one ranking."""
+    if (why := why_not(among, metric)) is not None:
+        raise ConfigError(f"{why}; rank them apart")
+
+
+def why_not(among: Sequence[Entry], metric: str) -> str | None:
+    """What keeps the entries' measurements of a metric from standing in one ranking; None if nothing does."""
     seen: dict[str, tuple[str, Entry]] = {}
     for entry in among:
         for record in entry.records:
             if metric in record.results:
                 facts = {**protocol(record, metric), "budgets counted in": record.what["budget"]["convention"]}
-                _check(seen, facts, entry, metric)
+                if (found := _difference(seen, facts, entry, metric)) is not None:
+                    return found
+    return None
 
 
-def _check(seen: dict[str, tuple[str, Entry]], facts: dict[str, object], entry: Entry, metric: str) -> None:
-    for key in facts.keys() | seen.keys():
+def _difference(seen: dict[str, tuple[str, Entry]], facts: dict[str, object], entry: Entry, metric: str) -> str | None:
+    """The first fact in which an entry differs from those seen before, whose facts it joins."""
+    missing = ("null", next(iter(seen.values()))[1]) if seen else None
+    for key in sorted(facts.keys() | seen.keys()):
         said = json.dumps(facts.get(key), sort_keys=True)
-        known, whose = seen.setdefault(key, (said, entry))
+        known, whose = seen.setdefault(key, missing or (said, entry))
         if known != said:
-            raise ConfigError(
-                f"{metric} of {whose.label} and of {entry.label} cannot be ranked together: "
-                f"{key} is {known} and {said}; rank them apart"
-            )
+            what = f"{metric} of {whose.label} and of {entry.label} cannot be ranked together"
+            return f"{what}: {key.replace('_', ' ')} is {known} and {said}"
+    return None
 
 
 @dataclass(frozen=True)
-class _Rule:
+class Rule:
     """What a metric's class says of comparing its values; for metrics that are not installed, nothing."""
 
     tie: float = 0.0
     counted: bool = False
 
 
-def _rule(metric: str) -> _Rule:
+def rule(metric: str) -> Rule:
+    """How values of a metric are compared."""
     found = registry.plugins("metrics").get(metric)
     if found is None:
-        return _Rule()
+        return Rule()
     kind = found.load()
-    return _Rule(kind.tie, kind.counted)
+    return Rule(kind.tie, kind.counted)

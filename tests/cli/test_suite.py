@@ -121,5 +121,30 @@ def test_a_dry_run_writes_nothing(call: Call, suite: str, tmp_path: Path) -> Non
 def test_an_unknown_row_is_refused(call: Call, suite: str) -> None:
     code, _, err = call("suite", suite, "--only", "all")
     assert code == 2 and err.strip() == (
-        "error: the suite has no row 'all'; use --only with one of: whole, bug, refused, lots"
+        "error: the suite has no row 'all' that can be run; use --only with one of: whole, bug, refused, lots"
     )
+
+
+def test_a_table_is_planned_at_the_scale_that_is_asked_for_and_names_what_it_leaves_out(call: Call) -> None:
+    code, out, _ = call("suite", "aptp_7", "--scale", "paper", "--dry-run", "--json")
+    plan = json.loads(out)
+    assert code == 0 and [run["label"] for run in plan["runs"]] == ["SD (dense)", "APTP-Base"]
+    assert all("--scale paper --model sd21" in run["command"] for run in plan["runs"])
+    assert "RAPHAEL" in plan["left_out"]
+    code, out, _ = call("suite", "aptp_7", "--dry-run")
+    assert "APTP-Base, seed 0: aptp-bench run --method aptp --dataset coco --scale mini" in out
+    assert "left out: RAPHAEL: another system" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["aptp_7", "--only", "RAPHAEL"], "no row 'RAPHAEL' that can be run: another system"),
+        (["ld_pruner_2"], "can be run at scale mini: an audio model"),
+        (["mini/placement", "--scale", "paper"], "is for scale mini alone; leave --scale paper away"),
+        (["suite.yaml", "--scale", "mini"], "'A small table' is for scale smoke alone; leave --scale mini away"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_in_one_line(call: Call, suite: str, words: list[str], hint: str) -> None:
+    code, out, err = call("suite", *words)
+    assert (code, out) == (2, "") and hint in err and err.count("\n") == 1

@@ -1,0 +1,75 @@
+"""aptp-bench tables"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from aptp_bench.papers.published import Published
+    from aptp_bench.records import Record
+
+EPILOG = (
+    "Examples: aptp-bench tables aptp_1b  |  aptp-bench tables --format html --out tables.html  |  "
+    "aptp-bench tables aptp_3 --format latex  |  cells that say 'not run' are filled by: aptp-bench suite aptp_3"
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog=EPILOG)(tables)
+
+
+def tables(
+    id: Annotated[str | None, typer.Argument(metavar="[ID]", help="Such as aptp_1b; default: all.")] = None,
+    format: Annotated[str, typer.Option(help="md, csv, latex or html.")] = "md",
+    results_dir: Annotated[Path, typer.Option(help="Where the records are.")] = Path("results"),
+    out: Annotated[Path | None, typer.Option(help="A file to write; default: print.")] = None,
+    names: Annotated[bool, typer.Option("--list", help="List the tables, and stop.")] = False,
+) -> None:
+    """The tables of the papers: what they print, what was measured here, and what is not run yet."""
+    from aptp_bench.papers.published import Published, published
+
+    asked = list(published().values()) if id is None else [Published.get(id)]
+    if names:
+        for table in asked:
+            typer.echo(f"{table.id}: {table.name}: {table.title}")
+        return
+    _show(_made(asked, format, results_dir), out)
+
+
+def _made(asked: list[Published], format: str, results_dir: Path) -> str:
+    from aptp_bench.errors import ConfigError
+    from aptp_bench.papers.filled import fill
+    from aptp_bench.papers.formats import FORMATS
+
+    if format not in FORMATS:
+        raise ConfigError(f"there is no format '{format}'; use --format with one of {', '.join(FORMATS)}")
+    records = _records(results_dir)
+    return FORMATS[format]([fill(table, records) for table in asked])
+
+
+def _records(results_dir: Path) -> list[Record]:
+    """What can be read; what cannot is named on stderr, a line each."""
+    from aptp_bench.records import load_all
+
+    found, malformed = load_all(results_dir)
+    for reason in malformed.values():
+        typer.echo(f"left out: {reason}", err=True)
+    return list(found.values())
+
+
+def _show(text: str, out: Path | None) -> None:
+    """Print the text as UTF-8 whatever the terminal's encoding, or write it."""
+    from aptp_bench.errors import StoreError
+    from aptp_bench.pages.render import write
+
+    if out is None:
+        typer.echo(text.encode("utf-8"), nl=False)
+        return
+    try:
+        typer.echo(write(text, out))
+    except OSError as err:
+        raise StoreError(f"{out} cannot be written ({err.strerror}); name another file with --out") from err

@@ -1,0 +1,97 @@
+"""The tables command: whole, one by one, past a broken record, and refusing what is not there."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aptp_bench.papers.formats import FORMATS
+from aptp_bench.papers.published import published
+
+ROOT = Path(__file__).parents[2]
+RECORDS = str(ROOT / "results")
+
+
+def test_a_table_is_printed_with_what_the_committed_records_say(call: Any) -> None:
+    code, out = call("tables", "aptp_1b", "--results-dir", RECORDS)
+    line = next(line for line in out.splitlines() if line.startswith("| APTP (0.78)"))
+    assert code == 0 and "| 22.60 |" in line and "| 3.178 [2.79, 3.57] |" in line
+    assert out.count("\n## ") == 0 and out.startswith("## APTP, Table 1b") and call.err == ""
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_without_an_id_every_table_is_printed(call: Any, format: str, tmp_path: Path) -> None:
+    code, out = call("tables", "--format", format)
+    assert code == 0
+    if format == "csv":
+        assert {row["table"] for row in csv.DictReader(io.StringIO(out))} == set(published())
+    else:
+        assert all(table.name in out for table in published().values())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_is_written_whole_and_as_it_would_be_printed(call: Any, tmp_path: Path) -> None:
+    _, out = call("tables", "ld_pruner_1")
+    code, said = call("tables", "ld_pruner_1", "--out", "out/table.md")
+    assert (code, said.strip()) == (0, "out/table.md")
+    assert (tmp_path / "out" / "table.md").read_text(encoding="utf-8") == out and "Würstchen" in out
+
+
+def test_output_is_utf8_whatever_the_terminal_says() -> None:
+    code = "from aptp_bench.cli.tables import _show; _show('DALL·E', None)"
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, timeout=60, check=True)
+    assert done.stdout == "DALL·E".encode()
+
+
+def test_tables_are_listed(call: Any) -> None:
+    code, out = call("tables", "--list")
+    assert code == 0 and [line.partition(":")[0] for line in out.splitlines()] == list(published())
+
+
+def test_a_broken_record_is_named_and_left_out(call: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "results" / "records"
+    shutil.copytree(ROOT / "results" / "records", folder)
+    path = folder / "norm-coco-0.78exact-seed0-mini.json"
+    document = json.loads(path.read_text())
+    path.write_text(json.dumps({**document, "colour": "red"}))
+    (folder / "torn.json").write_text("{")
+    code, out = call("tables", "aptp_1b")
+    warnings = call.err.strip().splitlines()
+    assert code == 0 and [line.split(" is not a readable")[0] for line in warnings] == [
+        f"left out: {Path('results/records') / name}" for name in (path.name, "torn.json")
+    ]
+    assert next(line for line in out.splitlines() if line.startswith("| Norm")).count("not run") > 1
+    assert next(line for line in out.splitlines() if line.startswith("| SP")).count("not run") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["aptp_1c"], "there is no published table 'aptp_1c'; did you mean aptp_1"),
+        (["--format", "pdf"], "there is no format 'pdf'; use --format with one of md, csv, latex, html"),
+        (["1b", "--out", "/proc/x/y"], "cannot be written"),
+    ],
+)
+def test_what_is_not_there_is_refused_in_one_line(call: Any, words: list[str], hint: str) -> None:
+    code, out = call("tables", *words)
+    assert (code, out) == (2, "") and hint in call.err and call.err.count("\n") == 1
+
+
+@pytest.fixture(autouse=True)
+def with_command(call: Callable[..., Any]) -> None:
+    """Add the command where the app does not have it yet."""
+    from aptp_bench.cli import app, tables
+
+    if not any(command.callback is tables.tables for command in app.registered_commands):
+        tables.register(app)
