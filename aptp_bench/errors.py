@@ -56,3 +56,7 @@ class TrainingError(AptpBenchError):
 
 class SuiteError(AptpBenchError):
     """Runs of a suite that failed; the others are done and recorded."""
+
+
+class FigureError(AptpBenchError):
+    """A figure that a run has no data for."""

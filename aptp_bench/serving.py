@@ -48,13 +48,17 @@ def opened(folder: Path, device: torch.device, dtype: torch.dtype = torch.float3
     return Opened(RoutedPipeline.around(parts, mixture, device, dtype, held), recipe.sampling, recipe.seed)
 
 
-def read_prompts(path: Path) -> list[str]:
-    """The lines of a text file that are not empty. Raises ConfigError."""
+def read_prompts(path: Path, option: str = "--prompts") -> list[str]:
+    """The lines of a text file that are not empty. Raises ConfigError naming the option that gave the file."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        return prompts_of(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as err:
-        raise ConfigError(f"{path} cannot be read as text; give --prompts a UTF-8 file, a prompt a line") from err
-    return [line.strip() for line in lines if line.strip()]
+        raise ConfigError(f"{path} cannot be read as text; give {option} a UTF-8 file, a prompt a line") from err
+
+
+def prompts_of(text: str) -> list[str]:
+    """The lines of a text that are not empty."""
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def check_folder(folder: Path) -> None:

@@ -168,3 +168,81 @@ def build_encoder() -> Callable[[Path], Path]:
         return folder
 
     return build
+
+
+@pytest.fixture(scope="session")
+def make_record() -> Callable[..., Any]:
+    """make_record(method, seed=0, budget=0.78, settings=[], samples=None, world=…, what={dotted: value}, fid=3.0, latency=None …)
+
+    -> a record as the mini world leaves one, with those results: a value, (value, low, high), or None to leave it out.
+    """
+    import copy
+    import json
+
+    from aptp_bench.records import Record
+
+    base = json.loads((Path(__file__).parent / "fixtures" / "record-v1.json").read_text(encoding="utf-8"))
+
+    def make(method: str = "norm", seed: int = 0, budget: float = 0.78, **given: Any) -> Record:
+        document = copy.deepcopy(base)
+        what = document["what"] | {"method": method, "method_config": {}, "seed": seed}
+        what |= {"settings": list(given.pop("settings", ())), "budget": {"ratio": budget, "convention": "exact"}}
+        for key, value in given.pop("what", {}).items():
+            section, _, leaf = key.rpartition(".")
+            (what[section] if section else what)[leaf] = value
+        for counted in document["macs"].values():
+            counted |= {"pruned": budget * counted["dense"], "ratio": budget, "train_ratio": budget}
+        words = given.pop("words", ["red", "car"])
+        document["experts"] = [{**expert, "words": words} for expert in document["experts"]]
+        facts = {key: given.pop(key) for key in ("world", "samples", "remark") if key in given}
+        document |= {"schema_version": 2, "what": what, **facts}
+        how = document["how"]
+        how["command"] = f"aptp-bench run --method {method} --dataset coco --budget {budget:g} --seed {seed}"
+        how["digests"] |= given.pop("digests", {})
+        for name, detail in given.pop("detail", {}).items():
+            document["results"][name]["detail"] |= detail
+        for name, value in given.items():
+            if value is None:
+                del document["results"][name]
+                continue
+            value, *ends = value if isinstance(value, tuple) else (value,)
+            document["results"][name] |= {"value": value, "interval": ends or None}
+        return Record.model_validate(document)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def _kept_runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Path]]:
+    return tmp_path_factory.mktemp("kept"), {}
+
+
+@pytest.fixture
+def finished(
+    tiny_run: Callable[..., Any], build_encoder: Callable[[Path], Path], _kept_runs: tuple[Path, dict[str, Path]]
+) -> Callable[[str], Path]:
+    """finished(method) -> the folder of a tiny run with its reference run beside it; one a session, so leave it as it is.
+
+    aptp: three experts, whose prompt encoder lies beside the runs as "encoder".
+    """
+    import torch
+
+    from aptp_bench import runs
+    from aptp_bench.progress import SilentProgress
+    from aptp_bench.run import run_each
+    from aptp_bench.store import Store
+
+    root, made = _kept_runs
+
+    def make(method: str) -> Path:
+        if method not in made:
+            settings = []
+            if method == "aptp":
+                settings = [f"encoder={build_encoder(root / 'encoder')}", "experts=3", "lr=0.1", "lr_warmup=0"]
+                settings += ["warmup_steps=3", "joint_steps=5", "batch=12", "align_steps=60", "checkpoint_every=10"]
+            recipes = tiny_run(method, *settings, **{"budget.ratio": 0.8}).with_reference()
+            records = run_each(recipes, Store(root / "runs", SilentProgress()), torch.device("cpu"))
+            made[method] = runs.place(records[-1], root / "runs")
+        return made[method]
+
+    return make

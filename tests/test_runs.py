@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import torch
 
-from aptp_bench import runs
+from aptp_bench import runs, samples
 from aptp_bench.errors import ConfigError
 from aptp_bench.materials import Materials
 from aptp_bench.models.mixture import Mixture
 from aptp_bench.progress import SilentProgress
 from aptp_bench.ranks import Ranks
-from aptp_bench.records import Record
+from aptp_bench.records import Record, load
 from aptp_bench.run import run
 from aptp_bench.runs import RunFolder
 from aptp_bench.store import Store
@@ -91,6 +91,17 @@ def test_other_documents_are_refused(tiny_run, tmp_path, change, line):
     with pytest.raises(ConfigError, match=line) as caught:
         RunFolder.load(folder)
     assert "\n" not in str(caught.value)
+
+
+def test_publishing_puts_the_record_and_its_samples_side_by_side(tiny_run, tmp_path):
+    record, folder = made(tiny_run("dense"), tmp_path / "runs")
+    path = runs.publish(record, tmp_path / "runs", tmp_path / "results")
+    assert path == tmp_path / "results" / "records" / f"{folder.name}.json"
+    assert load(path) == record
+    sheet = tmp_path / "results" / "samples" / f"{folder.name}.png"
+    assert sheet.read_bytes() == (folder / runs.SAMPLES).read_bytes()
+    assert samples.read(path, record.samples) == sheet.read_bytes()
+    assert runs.publish(record, tmp_path / "runs", tmp_path / "results") == path  # again, over what is there
 
 
 def test_settings_of_another_release_are_refused(tiny_run, tmp_path):

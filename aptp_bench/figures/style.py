@@ -40,8 +40,9 @@ def inline(figure: Figure, label: str) -> str:
     svg = stream.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, count=1, flags=re.DOTALL)
-    svg = svg.replace(INK, "currentColor").replace("<svg ", f'<svg role="img" aria-label="{_attribute(label)}" ', 1)
-    return svg
+    svg = svg.replace(INK, "currentColor")
+    said = f'role="img" aria-label="{_attribute(label)}" fill="currentColor"'  # text that is black names no colour
+    return svg.replace("<svg ", f"<svg {said} ", 1)
 
 
 def _attribute(text: str) -> str:

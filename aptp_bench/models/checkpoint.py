@@ -18,7 +18,7 @@ import torch
 from diffusers.models.attention_processor import Attention
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -78,7 +78,7 @@ def save_unet(unet: UNet2DConditionModel, folder: Path) -> None:
 def load_unet(
     folder: Path, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
 ) -> UNet2DConditionModel:
-    """The network saved in `folder`, in eval mode; dtype: as stored if None.
+    """The network saved in `folder`, in eval mode; dtype: as stored if None. device "meta": its weights are not read.
 
     Raises CheckpointError, one line with the path and what to do, if anything is missing, corrupt or does not fit.
     """
@@ -139,8 +139,15 @@ def _read(path: Path, reader: Callable[[], _T]) -> _T:
 
 
 def _tensors(path: Path, device: torch.device | str, dtype: torch.dtype | None) -> dict[str, Tensor]:
-    tensors = _read(path, lambda: load_file(path, device=str(device)))
+    geometry = torch.device(device).type == "meta"
+    tensors = _read(path, lambda: _shapes(path) if geometry else load_file(path, device=str(device)))
     return {name: t.to(dtype) if t.is_floating_point() else t for name, t in tensors.items()} if dtype else tensors
+
+
+def _shapes(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file on the meta device, read off its header; in the type that torch makes by default."""
+    with safe_open(path, "pt") as stored:
+        return {name: torch.empty(stored.get_slice(name).get_shape(), device="meta") for name in stored.keys()}  # noqa: SIM118
 
 
 def _first_line(err: Exception) -> str:

@@ -6,27 +6,35 @@ generating speak of a Mixture and know no method.
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
 
 from aptp_bench import registry
-from aptp_bench.errors import CheckpointError, PruningError
+from aptp_bench.errors import CheckpointError, ConfigError, PruningError
 from aptp_bench.models.checkpoint import AGAIN, document, load_unet, save_unet, written_aside
 from aptp_bench.ondemand import OnDemand
 
-INDEX, ROUTER = "mixture.json", "router"
+INDEX, ROUTER, HISTORY = "mixture.json", "router", "history.jsonl"
 
 
 class Router(ABC):
-    """Sends prompts to experts. `name` is its entry point in the group aptp_bench.routers."""
+    """Sends prompts to experts. `name` is its entry point in the group aptp_bench.routers.
+
+    A router may also tell how it came about: `history`, `balanced` and `load_moved` have defaults for those that cannot.
+
+    history: what each step of the pruning stage reported, in order. A row has "stage" and "step", any number of losses
+    by name, and where they are known "ratio" (mean share of the MACs kept), "loads" and "ratios" (lists, one an expert).
+    """
 
     name: ClassVar[str]
+    history: Sequence[Mapping[str, Any]] = ()
 
     @abstractmethod
     def __call__(self, prompts: Sequence[str]) -> torch.Tensor:
@@ -41,9 +49,25 @@ class Router(ABC):
     def load(cls, folder: Path) -> Router:
         """The router saved in `folder`. Raises CheckpointError."""
 
+    @classmethod
+    def load_moved(cls, folder: Path, encoder: str) -> Router:
+        """The router saved in `folder`, whose prompt encoder now is `encoder`: a folder or a hub id.
+
+        Raises CheckpointError unless that encoder has the weights of its own, ConfigError for a router without any.
+        """
+        raise ConfigError(f"router '{cls.name}' in {folder} has no prompt encoder; leave --encoder away")
+
+    def balanced(self, prompts: Sequence[str]) -> torch.Tensor | None:
+        """prompts: n texts, one batch -> the experts that balancing their loads gives, int64 [n], on the CPU.
+
+        None where the method balances no loads. It is how prompts were spread in training, without its noise; serving
+        always goes by `__call__`.
+        """
+        return None
+
 
 class ConstantRouter(Router):
-    """Sends every prompt to the same expert."""
+    """Sends every prompt to the same expert. history: of a search that came to one expert."""
 
     name = "constant"
 
@@ -52,22 +76,39 @@ class ConstantRouter(Router):
 
         expert: NonNegativeInt = 0
 
-    def __init__(self, expert: int = 0) -> None:
-        self.expert = expert
+    def __init__(self, expert: int = 0, history: Sequence[Mapping[str, Any]] = ()) -> None:
+        self.expert, self.history = expert, list(history)
 
     def __call__(self, prompts: Sequence[str]) -> torch.Tensor:
         """n prompts -> int64 [n], all the same."""
         return torch.full((len(prompts),), self.expert, dtype=torch.long)
 
     def save(self, folder: Path) -> None:
-        """Write constant.json."""
+        """Write constant.json and, where known, history.jsonl."""
         state = self._State(expert=self.expert)
         (folder / "constant.json").write_text(state.model_dump_json() + "\n", encoding="utf-8")
+        write_history(folder, self.history)
 
     @classmethod
     def load(cls, folder: Path) -> ConstantRouter:
-        """Read constant.json. Raises CheckpointError."""
-        return cls(document(folder / "constant.json", cls._State).expert)
+        """Read what `save` wrote. Raises CheckpointError."""
+        expert = document(folder / "constant.json", cls._State).expert
+        try:
+            return cls(expert, read_history(folder))
+        except ValueError as err:
+            raise CheckpointError(f"{folder / HISTORY} is corrupt ({err}); {AGAIN}") from err
+
+
+def write_history(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write a router's history, a line a row; no file where there is none."""
+    if rows:
+        (folder / HISTORY).write_text("".join(json.dumps(dict(row)) + "\n" for row in rows), encoding="utf-8")
+
+
+def read_history(folder: Path) -> list[dict[str, Any]]:
+    """The rows that `write_history` left in `folder`, none if it left no file. Raises ValueError."""
+    path = folder / HISTORY
+    return [dict(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 
 class _Index(BaseModel):
@@ -135,13 +176,24 @@ class Mixture:
     ) -> Mixture:
         """The mixture saved in `folder`. lazy: an expert is read when asked for; only the last `held` stay in memory.
 
+        device "meta": of the experts' weights only the shapes are read.
+
         Raises CheckpointError if a file is missing or corrupt, UnknownNameError for a router that nothing provides.
         """
         folder = Path(folder)
         index = document(folder / INDEX, _Index)
-        router = registry.get("routers", index.router).load(folder / ROUTER)
+        router = saved_router(folder)
         experts = saved_experts(folder, index.experts, device, dtype, held)
         return cls(experts if lazy else list(experts), router, index.remark)
+
+
+def saved_router(folder: Path, encoder: str | None = None) -> Router:
+    """The router of the mixture saved in `folder`, without its networks. encoder: where its prompt encoder lies now.
+
+    Raises CheckpointError, UnknownNameError for a router that nothing provides, ConfigError (see Router.load_moved).
+    """
+    kind: type[Router] = registry.get("routers", document(folder / INDEX, _Index).router)
+    return kind.load(folder / ROUTER) if encoder is None else kind.load_moved(folder / ROUTER, encoder)
 
 
 def saved_experts(

@@ -19,7 +19,7 @@ from aptp_bench.methods.aptp.encoder import PromptEncoder, default
 from aptp_bench.methods.aptp.gumbel import Relaxation, outside_in
 from aptp_bench.methods.aptp.predictor import Architect
 from aptp_bench.methods.aptp.report import Spread, report, spread
-from aptp_bench.methods.aptp.router import CosineRouter
+from aptp_bench.methods.aptp.router import Balance, CosineRouter
 from aptp_bench.methods.aptp.routing import Routing
 from aptp_bench.methods.aptp.search import Search
 from aptp_bench.methods.aptp.transport import Similarity
@@ -28,7 +28,7 @@ from aptp_bench.models.cost import Cost
 from aptp_bench.models.gates import Gated, GateSpace
 from aptp_bench.models.landing import Landed, land, logit_of
 from aptp_bench.models.macs import example_inputs
-from aptp_bench.models.mixture import Mixture
+from aptp_bench.models.mixture import ConstantRouter, Mixture
 from aptp_bench.models.surgery import cut
 from aptp_bench.noise import generator
 from aptp_bench.ondemand import OnDemand
@@ -53,9 +53,10 @@ def prune(job: Job, config: APTPConfig) -> Mixture:
     unet, space = job.teacher.unet, search.gated.space
     experts = OnDemand(lambda i: cut(unet, space, landed.keep[i]), len(order))
     if encoder is None:
-        return Mixture.of_one(experts[0])
+        return Mixture(experts, ConstantRouter(history=history))
     about = report(landed, routes, job.train.captions, search.cost, job.budget, before)
-    return Mixture(experts, CosineRouter(PromptEncoder(encoder.name), _served(search.routing, order), about, history))
+    served, balance = _served(search.routing, order), _balance(config)
+    return Mixture(experts, CosineRouter(PromptEncoder(encoder.name), served, about, history, balance))
 
 
 def schedule(config: APTPConfig, steps: int) -> TrainConfig:
@@ -134,6 +135,10 @@ def _landed(search: Search, routes: Tensor) -> Landed:
     threshold = logit_of(config.threshold, config.temperature)
     together = chunks(search.gated.unet, search.cost.space, config.align)
     return land(logits, loads, search.cost, search.budget, threshold, config.landing == "shift", together)
+
+
+def _balance(config: APTPConfig) -> Balance | None:
+    return Balance(eps=config.transport_eps, iterations=config.transport_iterations) if config.transport else None
 
 
 def _served(routing: Routing, order: Tensor) -> Routing:

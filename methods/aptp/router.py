@@ -5,7 +5,6 @@ Prompt encoder, predictor, and the code with the greatest cosine (arXiv:2406.120
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -23,10 +22,22 @@ from aptp_bench.methods.aptp.report import Report
 from aptp_bench.methods.aptp.routing import Routing
 from aptp_bench.methods.aptp.transport import Kind, Similarity
 from aptp_bench.models.gates import GateSpace
-from aptp_bench.models.mixture import Router
+from aptp_bench.models.mixture import Router, read_history, write_history
 
-STATE, TENSORS, REPORT, HISTORY = "router.json", "router.safetensors", "experts.json", "history.jsonl"
+STATE, TENSORS, REPORT = "router.json", "router.safetensors", "experts.json"
 SPACE = TypeAdapter(GateSpace)
+
+
+class Balance(BaseModel):
+    """How transport spreads a batch over the codes: entropy weight of eq. 5 and Sinkhorn iterations, the paper's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    eps: float = 0.05
+    iterations: int = 3
+
+
+PAPER = Balance()
 
 
 class _State(BaseModel):
@@ -42,6 +53,7 @@ class _State(BaseModel):
     order: tuple[int, ...]
     guard: bool
     space: dict[str, Any]
+    balance: Balance | None = PAPER  # None: trained without transport; earlier releases did not say
 
 
 class CosineRouter(Router):
@@ -55,14 +67,24 @@ class CosineRouter(Router):
         routing: Routing,
         report: Report | None = None,
         history: Sequence[dict[str, Any]] = (),
+        balance: Balance | None = PAPER,
     ) -> None:
         self.encoder, self.routing, self.report, self.history = encoder, routing, report, list(history)
+        self.balance = balance
 
     def __call__(self, prompts: Sequence[str]) -> torch.Tensor:
         """n prompts -> expert ids, int64 [n]. Each prompt is routed alone."""
         if not prompts:
             return torch.zeros(0, dtype=torch.long)
         return self.routing.routes(self.encoder(prompts))
+
+    def balanced(self, prompts: Sequence[str]) -> torch.Tensor | None:
+        """The transport plan's codes for n prompts, int64 [n]; None for a router that was trained without transport."""
+        if self.balance is None:
+            return None
+        if not prompts:
+            return torch.zeros(0, dtype=torch.long)
+        return self.routing.transported(self.encoder(prompts), self.balance.eps, self.balance.iterations)
 
     def save(self, folder: Path) -> None:
         """Write router.json, router.safetensors and, where known, experts.json and the search's history.jsonl."""
@@ -77,6 +99,7 @@ class CosineRouter(Router):
             order=relaxation.order,
             guard=relaxation.guard,
             space=SPACE.dump_python(relaxation.space, mode="json"),
+            balance=self.balance,
         )
         (folder / STATE).write_text(state.model_dump_json() + "\n", encoding="utf-8")
         tensors = {
@@ -85,8 +108,7 @@ class CosineRouter(Router):
         save_file(tensors, folder / TENSORS)
         if self.report is not None:
             (folder / REPORT).write_text(self.report.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        if self.history:
-            (folder / HISTORY).write_text("".join(json.dumps(row) + "\n" for row in self.history), encoding="utf-8")
+        write_history(folder, self.history)
 
     @classmethod
     def load(cls, folder: Path) -> CosineRouter:
@@ -94,20 +116,30 @@ class CosineRouter(Router):
 
         Raises CheckpointError, also if its prompt encoder has other weights now.
         """
+        return cls._load(folder, None)
+
+    @classmethod
+    def load_moved(cls, folder: Path, encoder: str) -> CosineRouter:
+        """The router saved in `folder` with its prompt encoder from another place. Raises CheckpointError if it is another."""
+        return cls._load(folder, encoder)
+
+    @classmethod
+    def _load(cls, folder: Path, moved: str | None) -> CosineRouter:
         try:
             state = _State.model_validate_json((folder / STATE).read_text(encoding="utf-8"))
             routing = _routing(state, load_file(folder / TENSORS))
             report = _optional(folder / REPORT, Report.model_validate_json)
-            history = _optional(folder / HISTORY, lambda text: [json.loads(line) for line in text.splitlines()])
+            history = read_history(folder)
         except (OSError, ValueError, KeyError, RuntimeError, ValidationError, SafetensorError) as err:
             first = str(err).splitlines()[0]
             raise CheckpointError(f"the router in {folder} cannot be read ({first}); prune again") from err
-        encoder = PromptEncoder(state.encoder)
+        encoder = PromptEncoder(moved or state.encoder)
         if encoder.digest() != state.encoder_digest:
+            mend = f"name {state.encoder} or a copy of it" if moved else "prune again"
             raise CheckpointError(
-                f"the prompt encoder '{state.encoder}' is not the one of the router in {folder}; prune again"
+                f"the prompt encoder '{encoder.name}' is not the one of the router in {folder}; {mend}"
             )
-        return cls(encoder, routing, report, history or ())
+        return cls(encoder, routing, report, history, state.balance)
 
 
 def _routing(state: _State, tensors: dict[str, torch.Tensor]) -> Routing:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from aptp_bench.methods.aptp.gumbel import Relaxation
 from aptp_bench.methods.aptp.predictor import Architect
-from aptp_bench.methods.aptp.transport import Similarity, nearest
+from aptp_bench.methods.aptp.transport import Similarity, assign, nearest
 
 ROWS = 4096  # prompts compared at once
 
@@ -48,3 +48,11 @@ class Routing:
         if len(self.architect.codes) == 1:
             return torch.zeros(len(prompts), dtype=torch.long)
         return nearest(self.similarities(prompts))
+
+    @torch.no_grad()
+    def transported(self, prompts: Tensor, eps: float, iterations: int) -> Tensor:
+        """z [n, d] of one batch -> the code of each by transport (eqs. 5-8, 20), without gate noise; int64 [n], on the CPU."""
+        codes, gates = self.architect.codes.double(), self.relaxation.gates
+        embeddings = self.architect(prompts.to(codes.device)).double()
+        similarity = self.similarity.training((codes, gates(codes)), (embeddings, gates(embeddings)))
+        return assign(similarity, eps, iterations).cpu()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
 from aptp_bench import registry
-from aptp_bench.errors import CheckpointError, PruningError, UnknownNameError
+from aptp_bench.errors import CheckpointError, ConfigError, PruningError, UnknownNameError
+from aptp_bench.models import checkpoint
 from aptp_bench.models import mixture as module
 from aptp_bench.models.gates import GateSpace, guarded
-from aptp_bench.models.mixture import INDEX, ConstantRouter, Mixture, Router
+from aptp_bench.models.mixture import INDEX, ConstantRouter, Mixture, Router, saved_router
 from aptp_bench.models.surgery import cut
 
 
@@ -123,9 +125,55 @@ def test_what_cannot_be_is_refused(unet):
         Mixture([unet], ConstantRouter(3)).route(["a"])
 
 
+def test_a_router_that_tells_nothing_has_no_history_and_balances_nothing(tmp_path):
+    for router in (ByLength(), ConstantRouter()):
+        assert list(router.history) == [] and router.balanced(["a", "b"]) is None
+        with pytest.raises(ConfigError, match=f"'{router.name}' .* has no prompt encoder; leave --encoder away"):
+            type(router).load_moved(tmp_path, "elsewhere")
+
+
+@pytest.mark.parametrize("name", sorted(registry.plugins("routers")))
+def test_every_router_keeps_the_optional_promises(name):
+    kind = registry.plugins("routers")[name].load()
+    assert issubclass(kind, Router) and all(callable(getattr(kind, each)) for each in ("balanced", "load_moved"))
+    assert list(kind.history) == []  # of the class: an instance's own never leaks into it
+
+
+def test_the_router_is_read_without_the_networks(mixture, tmp_path):
+    mixture.save(tmp_path / "mix")
+    for folder in (tmp_path / "mix").glob("expert-*"):
+        shutil.rmtree(folder)
+    assert isinstance(saved_router(tmp_path / "mix"), ByLength)
+    with pytest.raises(ConfigError, match="leave --encoder away"):
+        saved_router(tmp_path / "mix", "elsewhere")
+
+
+def test_on_meta_only_shapes_are_read(mixture, tmp_path, monkeypatch):
+    mixture.save(tmp_path / "mix")
+    monkeypatch.setattr(checkpoint, "load_file", lambda *_, **__: pytest.fail("weights were read"))
+    experts = Mixture.load(tmp_path / "mix", device="meta", lazy=True).experts
+    for ours, theirs in zip(mixture.experts, experts, strict=True):
+        shapes = {name: tensor.shape for name, tensor in theirs.state_dict().items()}
+        assert shapes == {name: tensor.shape for name, tensor in ours.state_dict().items()}
+        assert {tensor.device.type for tensor in theirs.state_dict().values()} == {"meta"}
+        assert [m.heads for m in theirs.modules() if hasattr(m, "heads")] == [
+            m.heads for m in ours.modules() if hasattr(m, "heads")
+        ]
+
+
 def test_constant_router_remembers_its_expert(tmp_path):
     ConstantRouter(2).save(tmp_path)
-    assert ConstantRouter.load(tmp_path)(["a"]).tolist() == [2]
+    again = ConstantRouter.load(tmp_path)
+    assert again(["a"]).tolist() == [2] and again.history == []
+
+
+def test_constant_router_remembers_the_search_that_came_to_its_expert(tmp_path):
+    rows = [{"stage": "joint", "step": 0, "loss": 1.5, "ratios": [0.8]}]
+    ConstantRouter(0, rows).save(tmp_path)
+    assert ConstantRouter.load(tmp_path).history == rows
+    (tmp_path / "history.jsonl").write_text("{")
+    with pytest.raises(CheckpointError, match=r"history\.jsonl is corrupt .*save the network again"):
+        ConstantRouter.load(tmp_path)
 
 
 def test_broken_mixtures_are_named(mixture, tmp_path):

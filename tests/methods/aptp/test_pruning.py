@@ -123,6 +123,7 @@ def test_uni_arch_is_one_network_and_needs_no_encoder(job: Jobs, settings: dict[
     mixture = APTP(**settings | {"uni_arch": True, "encoder": "/nowhere", "distillation": False}).prune(given)
     assert len(mixture) == 1 and mixture.router.name == "constant"
     assert landed_at(mixture, given) == pytest.approx(0.8, abs=0.005)
+    assert [row["stage"] for row in mixture.router.history] == ["joint"] * 5  # the steps of the warm-up train its code
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,104 @@
+"""aptp-bench plot"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FORMATS = ("svg", "png")
+FOLDER = "figures"
+EPILOG = (
+    "Examples: aptp-bench plot runs/aptp-coco-0.78exact-seed0-mini --only search  |  "
+    "aptp-bench plot --results-dir results --format png"
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog=EPILOG)(plot)
+
+
+def plot(
+    run: Annotated[
+        Path | None, typer.Argument(metavar="[RUN]", help="A run's folder; without one, all records are plotted.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help=f"Folder of the figures; default: {FOLDER} in the run's folder, or here.")
+    ] = None,
+    kinds: Annotated[str, typer.Option("--format", help="svg, png, or both with a comma between.")] = "svg,png",
+    only: Annotated[
+        list[str] | None, typer.Option(help="Only figures of this name, or that have it as a part; may be given again.")
+    ] = None,
+    results_dir: Annotated[Path, typer.Option(help="Where the records are.")] = Path("results"),
+) -> None:
+    """Draw a run's figures, those of its report; without a run, quality against cost over all records."""
+    from aptp_bench.errors import FigureError
+    from aptp_bench.figures import style
+    from aptp_bench.store import check_writable
+
+    formats = _formats(kinds)
+    folder = out or (Path(FOLDER) if run is None else run / FOLDER)
+    check_writable(folder, "--out")
+    drawn = 0
+    for name, figure in _of_run(run, only or []) if run is not None else _of_records(results_dir, only or []):
+        folder.mkdir(parents=True, exist_ok=True)
+        for each in formats:
+            style.save(figure, folder / f"{name}.{each}")
+            typer.echo(str(folder / f"{name}.{each}"))
+        drawn += 1
+    if not drawn:
+        raise FigureError("there is nothing to draw; see above, or ask for other figures with --only")
+
+
+def _formats(text: str) -> list[str]:
+    from aptp_bench.errors import ConfigError
+
+    found = [part.strip() for part in text.split(",") if part.strip()]
+    for each in found or [text]:
+        if each not in FORMATS:
+            raise ConfigError(f"--format draws {' and '.join(FORMATS)}; got '{each}'")
+    return list(dict.fromkeys(found))
+
+
+def _of_run(run: Path, only: Sequence[str]) -> Iterator[tuple[str, Figure]]:
+    """The figures of a run by name; what cannot be drawn is said on stderr."""
+    from aptp_bench import provenance
+    from aptp_bench.figures import samples
+    from aptp_bench.figures.facts import facts_of
+    from aptp_bench.figures.of_run import SAMPLES, exhibits, names_of, sample_panels
+    from aptp_bench.models.weights import quiet
+    from aptp_bench.progress import reporter
+
+    names, facts = names_of(only), facts_of(run)
+    provenance.use_threads()
+    with quiet():
+        found, left_out = exhibits(facts, reporter(), [name for name in names if name != SAMPLES])
+    yield from ((name, exhibit.figure) for name, exhibit in found.items())
+    panels, why = sample_panels(facts) if SAMPLES in names else ([], {})
+    for panel in panels:
+        yield f"{SAMPLES}-{panel.name}", samples.figure(panel, facts.title(panel.title))
+    for note in dict.fromkeys(panel.note for panel in panels if panel.note):
+        typer.echo(note, err=True)
+    for name, reason in {**left_out, **why}.items():
+        typer.echo(f"left out: {name}: {reason}", err=True)
+
+
+def _of_records(results_dir: Path, only: Sequence[str]) -> Iterator[tuple[str, Figure]]:
+    """Quality against cost over records: a figure for each contest, metric and cost."""
+    from aptp_bench import records
+    from aptp_bench.errors import ConfigError
+    from aptp_bench.figures.of_records import paretos
+
+    found, malformed = records.load_all(results_dir)
+    for reason in malformed.values():
+        typer.echo(f"left out: {reason}", err=True)
+    if not found:
+        place = results_dir / records.FOLDER
+        raise ConfigError(f"{place} holds no record; run one: aptp-bench run --method … --dataset …")
+    yield from paretos(found.values(), only)

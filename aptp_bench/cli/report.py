@@ -1,0 +1,44 @@
+"""aptp-bench report"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+FILE = "report.html"
+EPILOG = "Example: aptp-bench report runs/aptp-coco-0.78exact-seed0-mini"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog=EPILOG)(report)
+
+
+def report(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder (the line `run:` that a run ends with).")],
+    out: Annotated[Path | None, typer.Option(help=f"The page; default: {FILE} in the run's folder.")] = None,
+) -> None:
+    """Put a run on one page that needs nothing else: results, figures, words, images and how to get it again."""
+    from aptp_bench import provenance
+    from aptp_bench.errors import ConfigError
+    from aptp_bench.figures.facts import facts_of
+    from aptp_bench.models.weights import quiet
+    from aptp_bench.pages import render
+    from aptp_bench.pages.report import report as made
+    from aptp_bench.progress import reporter
+    from aptp_bench.store import check_writable
+
+    facts = facts_of(run)
+    place = out or run / FILE
+    if place.is_dir():
+        raise ConfigError(f"{place} is a folder; name a file, such as --out {place / FILE}")
+    check_writable(place.parent, "--out")
+    provenance.use_threads()
+    with quiet():
+        found = made(facts, reporter())
+    render.write(found.page, place)
+    for name, reason in found.left_out.items():
+        typer.echo(f"left out: {name}: {reason}", err=True)
+    typer.echo(f"report: {place}")

@@ -1,0 +1,114 @@
+"""aptp-bench route"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aptp_bench.cli.options import Json, print_json
+
+if TYPE_CHECKING:
+    from aptp_bench.routes import Routes
+
+STDIN = Path("-")
+EPILOG = (
+    "Examples: aptp-bench route --run runs/aptp-coco-0.78exact-seed0-mini --captions captions.txt --out routes.csv  |  "
+    'echo "a red car" | aptp-bench route --run RUN --captions -'
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog=EPILOG)(route)
+
+
+def route(
+    run: Annotated[Path, typer.Option(help="A run's folder (the line `run:` that a run ends with).")],
+    captions: Annotated[Path, typer.Option(metavar="FILE", help="A text file, a prompt a line; - is stdin.")],
+    out: Annotated[Path | None, typer.Option(help="Write the prompts' rows to this CSV, not on the screen.")] = None,
+    top: Annotated[int, typer.Option(min=1, help="Words that are named for each expert.")] = 5,
+    encoder: Annotated[
+        str | None, typer.Option(help="Where the run's prompt encoder lies now: a folder or a hub id.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say which expert each prompt goes to and what that costs, and which words the prompts of an expert share."""
+    from aptp_bench import provenance
+    from aptp_bench.models.weights import quiet
+    from aptp_bench.progress import reporter
+    from aptp_bench.routes import routed, router_of
+    from aptp_bench.runs import RunFolder
+
+    prompts = _prompts(captions)
+    _check(out)
+    folder = RunFolder.load(run)
+    provenance.use_threads()
+    with quiet():
+        routes = routed(router_of(folder, encoder), prompts, folder.record, reporter())
+    _write(routes, out)
+    if as_json:
+        _print(routes, top, with_rows=out is None)
+    else:
+        _show(routes, top, out)
+
+
+def _prompts(path: Path) -> list[str]:
+    from aptp_bench.errors import ConfigError
+    from aptp_bench.serving import prompts_of, read_prompts
+
+    if path != STDIN:
+        return read_prompts(path, "--captions")
+    try:
+        return prompts_of(sys.stdin.buffer.read().decode("utf-8-sig"))
+    except UnicodeDecodeError as err:
+        raise ConfigError("stdin is no UTF-8 text; pipe a prompt a line into --captions -") from err
+
+
+def _check(out: Path | None) -> None:
+    from aptp_bench.errors import ConfigError
+    from aptp_bench.store import check_writable
+
+    if out is not None:
+        if out.is_dir():
+            raise ConfigError(f"{out} is a folder; name a file, such as --out {out / 'routes.csv'}")
+        check_writable(out.absolute().parent, "--out")
+
+
+def _write(routes: Routes, out: Path | None) -> None:
+    from aptp_bench.routes import write_csv
+
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_csv(routes, out)
+
+
+def _print(routes: Routes, top: int, with_rows: bool) -> None:
+    means = {f"macs_{name}": routes.mean(name) for name in routes.conventions}
+    found = {"run": routes.record.name, "world": routes.record.world, "prompts": len(routes.prompts), "mean": means}
+    print_json({**found, "experts": routes.experts_table(top), "routes": list(routes.rows()) if with_rows else None})
+
+
+def _show(routes: Routes, top: int, out: Path | None) -> None:
+    from aptp_bench.cli.view import line, plain_table, titled, wide_console, world
+
+    if out is None:
+        budget = f"macs_{routes.conventions[0]}"
+        for row in routes.rows():
+            typer.echo(f"expert {row['expert']}, {row[budget]:.3f} of the MACs: {row['prompt']}")
+    console, ratios = wide_console(), [f"MACs {name} / dense" for name in routes.conventions]
+    table = plain_table(["expert", *ratios, "prompts", "share", "words"])
+    for row in routes.experts_table(top):
+        ratios = [f"{row[f'macs_{name}']:.3f}" for name in routes.conventions]
+        words = ", ".join(row["words"]) or "–"
+        table.add_row(str(row["expert"]), *ratios, f"{row['prompts']:,}", f"{row['share']:.1%}", words)
+    titled(console, f"{len(routes.prompts):,} prompts through {routes.record.name}", table)
+    means = ", ".join(f"{routes.mean(name):.4f} ({name})" for name in routes.conventions)
+    line(console, f"mean MACs of these prompts, share of dense: {means}")
+    if len(routes.record.experts) == 1:
+        line(console, f"{routes.record.what['method']} has one expert: every prompt goes to it")
+    line(console, world(routes.record))
+    if out is not None:
+        typer.echo(f"routes: {out}")

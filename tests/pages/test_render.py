@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+from jinja2 import UndefinedError
+from markupsafe import Markup
+
+from aptp_bench.pages import render
+
+EVIL = '</script><script>alert(1)</script> & "quoted" <!-- \' \u2028'
+
+
+def test_data_is_the_document_and_ends_no_script_element() -> None:
+    document = {"b": [1, 2.5, None], "a": EVIL}
+    text = str(render.data(document))
+    assert json.loads(text) == document
+    assert not set("<>&") & set(text)
+    assert text.index('"a"') < text.index('"b"')  # the same document gives the same bytes
+    assert isinstance(render.data(document), Markup)
+
+
+def test_data_is_read_back_by_a_browser_as_it_was(visit, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text(f"<!doctype html><meta charset=utf-8><script>window.found = {render.data({'a': EVIL})}</script>")
+    assert visit(page).evaluate("window.found.a") == EVIL
+
+
+def test_a_picture_is_its_bytes() -> None:
+    source = render.picture(b"\x89PNG\r\n\xff")
+    kind, _, text = source.partition(",")
+    assert kind == "data:image/png;base64" and base64.b64decode(text) == b"\x89PNG\r\n\xff"
+
+
+@pytest.fixture
+def templates(monkeypatch: pytest.MonkeyPatch):
+    from jinja2 import DictLoader, Environment, StrictUndefined
+
+    made = Environment(
+        loader=DictLoader({"a.html": "<b>{{ text }}</b>\n\n"}), autoescape=True, undefined=StrictUndefined
+    )
+    monkeypatch.setattr(render, "_templates", lambda: made)
+
+
+def test_text_is_escaped_and_markup_is_not(templates) -> None:
+    assert render.render("a.html", text="<i>&") == "<b>&lt;i&gt;&amp;</b>\n"
+    assert render.render("a.html", text=Markup("<i>")) == "<b><i></b>\n"
+
+
+def test_a_fact_that_is_missing_is_an_error(templates) -> None:
+    with pytest.raises(UndefinedError):
+        render.render("a.html")
+
+
+def test_templates_of_the_package_escape_and_refuse_too() -> None:
+    made = render._templates()
+    assert made.autoescape is True
+    with pytest.raises(UndefinedError):
+        made.from_string("{{ nothing }}").render()
+    assert "--ground" in made.from_string("{{ source('style.css') }}").render()
+
+
+def test_a_page_is_written_whole_and_again(tmp_path: Path) -> None:
+    path = render.write("<p>ä</p>\n", tmp_path / "new" / "page.html")
+    assert path.read_bytes() == "<p>ä</p>\n".encode()
+    render.write("short\n", path)
+    assert path.read_text() == "short\n" and [file.name for file in path.parent.iterdir()] == ["page.html"]

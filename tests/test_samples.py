@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from aptp_bench import samples
+from aptp_bench.errors import DataError
+from aptp_bench.images import write_image
+
+CAPTIONS = [f"caption {i}" for i in range(20)]
+
+
+def drawn(folder: Path, count: int, height: int = 8, width: int = 8) -> torch.Tensor:
+    """`count` images in a folder; they, [n, H, W, 3]."""
+    images = torch.randint(
+        0, 256, (count, height, width, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
+    )
+    for index, image in enumerate(images):
+        write_image(folder, index, image)
+    return images
+
+
+def pixels(png: bytes) -> np.ndarray:
+    return np.array(Image.open(io.BytesIO(png)))
+
+
+def test_a_sheet_is_the_first_images_in_one_row(tmp_path: Path) -> None:
+    images = drawn(tmp_path, 10)
+    sheet = samples.sheet(tmp_path, CAPTIONS)
+    assert (pixels(sheet.png) == torch.cat(list(images[: samples.SHOWN]), dim=1).numpy()).all()
+    assert sheet.facts.captions == CAPTIONS[: samples.SHOWN] and sheet.facts.edge == 8
+    assert sheet.facts.sha256 == hashlib.sha256(sheet.png).hexdigest()
+
+
+def test_fewer_prompts_make_a_shorter_sheet(tmp_path: Path) -> None:
+    drawn(tmp_path, 3)
+    sheet = samples.sheet(tmp_path, CAPTIONS[:3])
+    assert pixels(sheet.png).shape == (8, 24, 3) and len(sheet.facts.captions) == 3
+
+
+def test_large_images_are_scaled_down_and_none_is_scaled_up(tmp_path: Path) -> None:
+    drawn(tmp_path / "large", 2, 300, 300)
+    sheet = samples.sheet(tmp_path / "large", CAPTIONS[:2])
+    assert pixels(sheet.png).shape == (samples.EDGE, 2 * samples.EDGE, 3) and sheet.facts.edge == samples.EDGE
+    flat = torch.full((300, 300, 3), 77, dtype=torch.uint8)
+    write_image(tmp_path / "flat", 0, flat)
+    assert (pixels(samples.sheet(tmp_path / "flat", CAPTIONS[:1]).png) == 77).all()
+
+
+def test_the_same_images_give_the_same_bytes(tmp_path: Path) -> None:
+    drawn(tmp_path, 8)
+    assert samples.sheet(tmp_path, CAPTIONS) == samples.sheet(tmp_path, CAPTIONS)
+
+
+def test_a_missing_image_is_named(tmp_path: Path) -> None:
+    drawn(tmp_path, 2)
+    with pytest.raises(DataError, match=r"000002\.png is missing"):
+        samples.sheet(tmp_path, CAPTIONS[:3])
+
+
+def test_a_sheet_lies_beside_its_records_folder() -> None:
+    assert samples.path_of(Path("results/records/norm.x.json")) == Path("results/samples/norm.x.png")
+
+
+def test_only_the_sheet_that_the_record_names_is_read(tmp_path: Path) -> None:
+    drawn(tmp_path / "images", 8)
+    sheet, record = samples.sheet(tmp_path / "images", CAPTIONS), tmp_path / "records" / "a.json"
+    assert samples.read(record, sheet.facts) is None  # not there
+    (tmp_path / "samples").mkdir()
+    samples.path_of(record).write_bytes(sheet.png)
+    assert samples.read(record, sheet.facts) == sheet.png
+    assert samples.read(record, None) is None
+    samples.path_of(record).write_bytes(sheet.png[:-1])
+    assert samples.read(record, sheet.facts) is None
