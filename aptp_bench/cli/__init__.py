@@ -8,7 +8,21 @@ from typing import Annotated
 import typer
 
 from aptp_bench import __version__
-from aptp_bench.cli import check, doctor, evaluate, generate, listings, profile, run, suite
+from aptp_bench.cli import (
+    check,
+    doctor,
+    evaluate,
+    generate,
+    leaderboard,
+    listings,
+    plot,
+    profile,
+    report,
+    route,
+    run,
+    suite,
+    tables,
+)
 from aptp_bench.cli.failures import outcome
 
 app = typer.Typer(
@@ -19,7 +33,21 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, suite, generate, profile, evaluate, listings, check, doctor):
+for command in (
+    run,
+    suite,
+    report,
+    plot,
+    tables,
+    leaderboard,
+    generate,
+    route,
+    profile,
+    evaluate,
+    listings,
+    check,
+    doctor,
+):
     command.register(app)
 
 

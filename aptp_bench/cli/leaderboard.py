@@ -1,0 +1,63 @@
+"""aptp-bench leaderboard"""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from aptp_bench.pages.leaderboard_files import Publication
+
+EPILOG = (
+    "Writes leaderboard.md, leaderboard.html and figures/pareto-*.svg in the results folder, and the block between "
+    "<!-- leaderboard --> and <!-- /leaderboard --> in the README. Exit code of --check: 0 if all is as the records give it, else 2."
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog=EPILOG)(leaderboard)
+
+
+def leaderboard(
+    results_dir: Annotated[Path, typer.Option(help="Where the records are, and where the leaderboard goes.")] = Path(
+        "results"
+    ),
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; fail if a file is not as records give it.")
+    ] = False,
+    readme: Annotated[
+        Path | None, typer.Option(help="Whose block to fill; default: README.md beside the results, if it has one.")
+    ] = None,
+) -> None:
+    """Rank what was recorded: one page, one Markdown file, figures and the README's block."""
+    from aptp_bench.errors import ConfigError
+    from aptp_bench.pages.leaderboard_files import Publication
+
+    made = Publication.of(results_dir, readme)
+    if not check:
+        _write(made)
+        return
+    if made.malformed:
+        raise ConfigError("; ".join(made.malformed.values()))
+    if wrong := made.differences():
+        raise ConfigError(f"{'; '.join(wrong)}; mend it: {_command(results_dir, readme)}")
+    typer.echo(f"{results_dir} is what {len(made.found)} records give: {len(made.boards)} boards")
+
+
+def _write(made: Publication) -> None:
+    for reason in made.malformed.values():
+        typer.echo(f"left out: {reason}", err=True)
+    for path in made.write():
+        typer.echo(f"{'written' if path.exists() else 'removed'}: {path}")
+    typer.echo(f"{len(made.boards)} boards from {len(made.found)} records: {made.results / 'leaderboard.html'}")
+
+
+def _command(results_dir: Path, readme: Path | None) -> str:
+    words = ["aptp-bench", "leaderboard"]
+    words += ["--results-dir", str(results_dir)] if results_dir != Path("results") else []
+    words += ["--readme", str(readme)] if readme is not None else []
+    return shlex.join(words)

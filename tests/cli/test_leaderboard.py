@@ -1,0 +1,308 @@
+"""The leaderboard is what the records give: any single number changed, anywhere, and --check fails."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml
+
+from aptp_bench import records, samples
+from aptp_bench.cli.failures import outcome
+from aptp_bench.cli.leaderboard import register as add_command
+from aptp_bench.errors import ConfigError
+from aptp_bench.pages.leaderboard_files import CLOSE, OPEN, Publication
+
+ROOT = Path(__file__).parents[2]
+NUMBER = re.compile(r"\d+")
+README = f"# Mine\n\nBefore 12.\n\n{OPEN}\nold\n{CLOSE}\n\nAfter 34.\n"
+KEPT = ("parameters", "latency", "fid")  # enough of a record: counted, timed, read off images
+
+
+@pytest.fixture
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> Callable[..., tuple[int, str, str]]:
+    """call(*words) -> (exit code, stdout, stderr) of the command in `tmp_path`."""
+    app = typer.Typer()
+    add_command(app)
+    app.callback()(lambda: None)
+    monkeypatch.chdir(tmp_path)
+
+    def made(*words: str) -> tuple[int, str, str]:
+        capfd.readouterr()
+        code = outcome(lambda: app(["leaderboard", *words], standalone_mode=False))
+        said = capfd.readouterr()
+        return code, said.out, said.err
+
+    return made
+
+
+@pytest.fixture
+def small(tmp_path: Path, make_record: Any) -> Path:
+    """A results folder with two short records, one of them with samples, a short speed record, and a README."""
+    (tmp_path / "README.md").write_text(README, encoding="utf-8")
+    results = tmp_path / "results"
+    for method, fid in (("a", (3.0, 2.5, 3.5)), ("b", (5.0, 4.5, 5.5))):
+        record = make_record(method, fid=fid, latency=(0.5, 0.4, 0.6))
+        kept = {name: record.results[name] for name in KEPT}
+        for found in kept.values():
+            for key in ("traffic", "experts", "alignment", "unet_call"):
+                found.detail.pop(key, None)
+        update: dict[str, Any] = {"results": kept, "experts": record.experts[:1]}
+        if method == "a":
+            facts = {"captions": ["1 red car"], "edge": 8, "sha256": "0" * 64}
+            update["samples"] = records.Samples.model_validate(facts)
+        path = records.save(record.model_copy(update=update), results)
+        place = samples.path_of(path)
+        place.parent.mkdir(exist_ok=True)
+        place.write_bytes(b"no image")
+    shortened(results)
+    Publication.of(results).write()
+    return results
+
+
+def shortened(results: Path) -> None:
+    """One committed speed record with one timing and no experts but one."""
+    source = sorted((ROOT / "results" / "speed").glob("dense-*"))[0]
+    document = json.loads(source.read_text(encoding="utf-8"))
+    document |= {"timings": document["timings"][:1], "predicted": document["predicted"][:1]}
+    (results / "speed").mkdir()
+    (results / "speed" / source.name).write_text(json.dumps(document, indent=2), encoding="utf-8")
+
+
+def fails(results: Path) -> bool:
+    """What --check does, in this process."""
+    try:
+        made = Publication.of(results)
+        return bool(made.malformed or made.differences())
+    except ConfigError:
+        return True
+
+
+def changed(text: str, spot: re.Match[str]) -> str:
+    """The text with the last digit of one number raised by one."""
+    last = spot.end() - 1
+    return f"{text[:last]}{(int(text[last]) + 1) % 10}{text[last + 1 :]}"
+
+
+def each_number(path: Path, spots: Callable[[list[Any]], list[Any]] = list) -> Iterator[str]:
+    """Change one number of a file after the other, and put the file back; what was changed."""
+    text = path.read_bytes().decode()
+    for spot in spots(list(NUMBER.finditer(text))):
+        path.write_bytes(changed(text, spot).encode())
+        line = text.count("\n", 0, spot.start()) + 1
+        yield f"{path.name}, line {line}: {text[max(0, spot.start() - 30) : spot.end() + 10]!r}"
+    path.write_bytes(text.encode())
+
+
+def test_it_passes_on_what_it_wrote_and_says_so(call, small):
+    code, out, err = call("--check")
+    assert (code, err) == (0, "") and "results is what 2 records give: 1 boards" in out
+
+
+def test_any_number_of_any_record_changed_is_found(small):
+    files = sorted((small / "records").glob("*.json"))
+    assert len(files) == 2
+    for path in files:
+        assert [what for what in each_number(path) if not fails(small)] == []
+    assert not fails(small)
+
+
+def test_a_number_of_a_speed_record_changed_is_found(small):
+    (path,) = (small / "speed").glob("*.json")
+    rng = random.Random(0)
+    some = each_number(path, lambda spots: rng.sample(spots, 60))
+    assert [what for what in some if not fails(small)] == []
+
+
+def test_any_number_of_any_page_changed_is_found(small):
+    made, rng = Publication.of(small), random.Random(0)
+    pages = [*made.pages, *sorted((small / "figures").glob("*.svg"))]
+    assert {path.suffix for path in pages} == {".md", ".html", ".svg"} and len(pages) == 5
+    for path in pages:
+        block = path.name == "README.md"
+        before, after = (README.index(OPEN), len(README) - README.index(CLOSE)) if block else (0, 0)
+        end = len(path.read_text(encoding="utf-8")) - after
+
+        def inside(spots: list[Any], first: int = before, last: int = end, most: int = 4000) -> list[Any]:
+            own = [spot for spot in spots if first <= spot.start() < last]
+            return rng.sample(own, min(len(own), most))  # every one, but in drawings, which are thousands of them
+
+        few = {"most": 400} if path.suffix == ".svg" else {}
+        missed = [w for w in each_number(path, partial(inside, **few)) if not made.differences()]
+        assert missed == []
+    assert made.differences() == []
+
+
+def test_text_of_the_readme_outside_of_the_block_is_nobodys_business(call, small):
+    readme = small.parent / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    assert text.startswith("# Mine\n\nBefore 12.\n\n<!-- leaderboard -->\n\n| rank by FID |") and text.endswith(
+        "\n\nAfter 34.\n"
+    )
+    readme.write_text(text.replace("34", "35"), encoding="utf-8")
+    assert call("--check")[0] == 0 and call()[0] == 0
+    assert readme.read_text(encoding="utf-8") == text.replace("34", "35")
+
+
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory: Any) -> Path:
+    """The committed records, speed records and samples, with a leaderboard made from them."""
+    results = tmp_path_factory.mktemp("copy") / "results"
+    for folder in ("records", "speed", "samples"):
+        if (ROOT / "results" / folder).is_dir():
+            shutil.copytree(ROOT / "results" / folder, results / folder)
+    (results.parent / "README.md").write_text(README, encoding="utf-8")
+    Publication.of(results).write()
+    return results
+
+
+def test_the_committed_records_pass_and_a_changed_number_of_theirs_fails(copied):
+    assert not fails(copied)
+    rng = random.Random(0)
+    files = rng.sample(sorted((copied / "records").glob("*.json")), 10) + rng.sample(
+        sorted((copied / "speed").glob("*")), 4
+    )
+    for path in files:
+        assert [what for what in each_number(path, lambda spots: rng.sample(spots, 2)) if not fails(copied)] == []
+
+
+def test_a_changed_number_of_a_page_of_the_committed_records_fails(copied):
+    rng, made = random.Random(1), Publication.of(copied)
+    for path in [*list(made.pages)[:2], *sorted((copied / "figures").glob("*.svg"))]:
+        sample = each_number(path, lambda spots: rng.sample(spots, min(len(spots), 60)))
+        assert [what for what in sample if not made.differences()] == []
+
+
+def test_the_committed_leaderboard_is_what_the_committed_records_give(call, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    code, _, err = call("--check")
+    assert (code, err) == (0, "")
+
+
+def test_the_same_records_give_the_same_bytes_and_a_second_run_writes_nothing(call, small):
+    files = {path: path.read_bytes() for path in small.rglob("*") if path.is_file()}
+    code, out, _ = call()
+    assert code == 0 and "written" not in out
+    for path in files:
+        if path.name.startswith(("leaderboard", "pareto")):
+            path.unlink()
+    assert call()[0] == 0
+    assert {path: path.read_bytes() for path in small.rglob("*") if path.is_file()} == files
+    assert not any(b"\r\n" in content for path, content in files.items() if path.suffix in (".md", ".html"))
+
+
+def test_an_error_names_the_file_the_line_and_the_command(call, small):
+    page = small / "leaderboard.md"
+    page.write_text(page.read_text(encoding="utf-8").replace("3.00", "2.00", 1), encoding="utf-8")
+    code, out, err = call("--check")
+    assert code == 2 and out == "" and err.count("\n") == 1
+    assert re.search(
+        r"line \d+ of results/leaderboard.md is not what the records give; mend it: aptp-bench leaderboard$",
+        err.strip(),
+    )
+    assert call()[0] == 0 and call("--check")[0] == 0
+
+
+def test_what_is_missing_or_of_no_record_is_named_and_mended(call, small):
+    figure = sorted((small / "figures").glob("*.svg"))[0]
+    figure.unlink()
+    (stale := figure.with_name("pareto-old.svg")).write_text("<svg/>")
+    (theirs := figure.with_name("mine.svg")).write_text("<svg/>")
+    code, _, err = call("--check")
+    assert code == 2 and f"{figure.name} is missing" in err and "pareto-old.svg is of no record" in err
+    assert call()[0] == 0
+    assert figure.is_file() and not stale.exists() and theirs.exists() and call("--check")[0] == 0
+
+
+def test_another_sheet_of_samples_is_found(call, small):
+    sheet = sorted((small / "samples").glob("*.png"))[0]
+    sheet.write_bytes(b"another")
+    assert call("--check")[0] == 2
+    sheet.unlink()
+    assert call("--check")[0] == 2
+
+
+@pytest.mark.parametrize("folder", ["records", "speed"])
+def test_a_malformed_record_is_named_left_out_in_writing_and_an_error_in_checking(call, small, folder):
+    for name in ("x1.json", "x2.json"):
+        (small / folder / name).write_text('{"schema_version": 2}')
+    code, out, err = call()
+    assert code == 0 and "x1.json is not a readable" in err and "x2.json" in err and "from 2 records" in out
+    assert "x1.json" not in (small / "leaderboard.html").read_text(encoding="utf-8")
+    code, _, err = call("--check")
+    assert code == 2 and "x1.json" in err and "x2.json" in err and err.count("\n") == 1
+    for name in ("x1.json", "x2.json"):
+        (small / folder / name).unlink()
+    assert call("--check")[0] == 0
+
+
+def test_no_records_and_no_block_are_errors_that_teach(call, small, tmp_path):
+    code, _, err = call("--results-dir", "nowhere")
+    assert code == 2 and "has no records; make one: aptp-bench run" in err
+    (tmp_path / "other.md").write_text("nothing")
+    code, _, err = call("--readme", "other.md")
+    assert code == 2 and "other.md has no block" in err and OPEN in err and CLOSE in err
+
+
+def test_the_readmes_block_links_from_where_the_readme_is(call, small, tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "page.md").write_text(README, encoding="utf-8")
+    assert call("--readme", "docs/page.md")[0] == 0 and call("--check", "--readme", "docs/page.md")[0] == 0
+    text = (tmp_path / "docs" / "page.md").read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    assert len(links) == 4 and all((tmp_path / "docs" / link).is_file() for link in links)
+    assert "mini world: not comparable with papers" in text
+
+
+def test_without_a_block_the_readme_is_left_alone(call, small, tmp_path):
+    (tmp_path / "README.md").write_text("no block", encoding="utf-8")
+    assert call()[0] == 0 and call("--check")[0] == 0
+    assert (tmp_path / "README.md").read_text(encoding="utf-8") == "no block"
+
+
+def test_names_from_records_stay_in_the_folder_and_are_escaped(tmp_path, make_record):
+    results = tmp_path / "deep" / "results"
+    for method in ("a|b", "c<i>"):
+        record = make_record(method, what={"dataset": "../../up`", "model": "x/y"})
+        path = results / "records" / f"{len(method)}.json"
+        evil = record.results.pop("fid")
+        record.results["../../evil|"] = evil
+        records.write(record, path)
+    Publication.of(results).write()
+    assert {p.parent.name for p in tmp_path.rglob("*") if p.is_file()} == {"records", "results", "figures"}
+    assert not fails(results)
+    text = (results / "leaderboard.md").read_text(encoding="utf-8")
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table}) == 1
+    assert "<i>" not in text.replace("\\<i\\>", "")
+
+
+def test_smoke_runs_have_a_page_without_ranks_or_figures(tmp_path, make_record):
+    for method in ("a", "b"):
+        records.save(make_record(method, world="smoke"), tmp_path)
+    made = Publication.of(tmp_path)
+    made.write()
+    assert made.figures == {} and "a ranking of them would mean nothing" in (tmp_path / "leaderboard.md").read_text()
+    assert 'class="rank' not in (tmp_path / "leaderboard.html").read_text(encoding="utf-8")
+
+
+def test_workflows_check_run_and_rebuild_with_no_more_rights_than_they_need():
+    found = {path.stem: yaml.safe_load(path.read_text()) for path in (ROOT / ".github" / "workflows").glob("*.yml")}
+    lines = {
+        name: [s.get("run", "") for job in flow["jobs"].values() for s in job["steps"]] for name, flow in found.items()
+    }
+    assert "aptp-bench leaderboard --check" in lines["smoke"] and "aptp-bench leaderboard" in lines["leaderboard"]
+    assert sum(line.startswith("aptp-bench run --method") and "--scale smoke" in line for line in lines["smoke"]) == 2
+    assert found["smoke"]["permissions"] == {"contents": "read"}
+    for flow in (found["smoke"], found["leaderboard"]):
+        uses = [s["uses"] for job in flow["jobs"].values() for s in job["steps"] if "uses" in s]
+        assert uses and all(re.fullmatch(r"actions/[a-z-]+@v\d+", each) for each in uses)
+    assert not any("secrets." in path.read_text() for path in (ROOT / ".github" / "workflows").glob("*.yml"))
