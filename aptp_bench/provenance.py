@@ -34,7 +34,12 @@ PACKAGES = (
     "pillow",
     "torch-pruning",
 )
-OUTPUTS = ("--results-dir", "--plot")  # options of commands that say where to, followed by a path
+OUTPUTS = (
+    "--results-dir",
+    "--runs-dir",
+    "--plot",
+    "--page",
+)  # options of commands that say where to, followed by a path
 PICTURES = 64  # of a dataset, evenly spaced, that its digest reads; captions are read all
 
 
