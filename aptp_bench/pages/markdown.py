@@ -57,7 +57,7 @@ def table(board: Board, rows: Sequence[Row], columns: Sequence[Column] | None = 
         share = wording.macs(row, board)["share"]
         rank = row.places[lead.metric].rank if lead and lead.metric in row.places else ""
         cells = [cell(row, column, column is not lead) for column in columns]
-        lines.append([rank or "–", label(row), f"{share:.4f}", wording.seeds(row.entry.seeds), *cells])
+        lines.append([rank or "–", label(row), f"{share:.4f}", str(len(row.entry.seeds)), *cells])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

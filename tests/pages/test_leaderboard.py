@@ -179,7 +179,8 @@ def test_the_address_says_what_is_shown(look, visit, results):
         "alpha",
         "delta",
     ]
-    again.evaluate("location.hash = ''")
+    again.evaluate("location.hash = ''")  # the page hears of it later
+    again.wait_for_function("[...document.querySelectorAll('.board')].every(board => board.offsetParent)")
     assert len(shown(again)) == 4
 
 
