@@ -17,6 +17,7 @@ WORLDS = {
     "paper": "paper scale",
 }
 NAMES = {"mini": "mini world", "smoke": "smoke scale", "paper": "paper scale"}
+SHARES = {"total": "in all, which the experts of a mixture share", "each": "for every expert"}
 GIGA = 1e9
 
 
@@ -99,13 +100,10 @@ def _budget(board: Board) -> str:
 
 
 def _finetuning(rows: Sequence[Row]) -> str:
-    steps = {record.what.get("finetune", {}).get("steps") for row in rows for record in row.entry.records}
-    known = sorted(step for step in steps if step is not None)
-    return (
-        f"{' or '.join(f'{step:,}' for step in known)} steps in all, which the experts of a mixture share"
-        if known
-        else ""
-    )
+    """Steps, and whether the experts of a mixture share them."""
+    tuned = [record.what.get("finetune", {}) for row in rows for record in row.entry.records]
+    known = sorted({(t["steps"], t.get("share", "total")) for t in tuned if t.get("steps") is not None})
+    return " or ".join(f"{steps:,} steps {SHARES[share]}" for steps, share in known)
 
 
 def _seeds(board: Board) -> str:
