@@ -1,6 +1,6 @@
 """Run the checks behind docs/audit.md: python -m aptp_bench.benchmarks.audit [NAME …]
 
-Seconds each but for loading (10 minutes on two cores) and noise (5). A check that was killed goes on from its checkpoint.
+Seconds each, but for loading (20 minutes on one thread) and noise (10). A check that was killed goes on from its checkpoint.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ def measure(place: Place) -> dict[str, Any]:
     pruned = Mixture.load(scene.bench.prune(pairs).folder / MIXTURE)
     sliced, teacher = pruned.experts[0], scene.bench.materials.teacher.unet
     reset = cut_then_loaded(sliced, teacher)
-    facts = {"random": left_random(sliced, teacher), "untuned": {}, "tuned": {}}
+    facts: dict[str, dict[str, Any]] = {"random": left_random(sliced, teacher), "untuned": {}, "tuned": {}}
     for way, unet in zip(WAYS, (sliced, reset), strict=True):
         facts["untuned"][way] = _quality(scene, unet, f"{way}, untuned")
         tuned = _tuned(scene, unet, Pairs.load(pairs.folder), way)

@@ -10,8 +10,13 @@ from aptp_bench.benchmarks.audit.finding import Check, Place, table
 from aptp_bench.profiling import records
 
 DEVICE, TABLE = "A100", "aptp_1b"
-KEYS = {"dense": ("dense", None), "Norm 0.78": ("norm", None), "BK-SDM 0.78": ("bk_sdm", None)}
-KEYS |= {"APTP 0.78": ("aptp", 0.78), "APTP 0.64": ("aptp", 0.64)}
+KEYS: dict[str, tuple[str, float | None]] = {
+    "dense": ("dense", None),
+    "Norm 0.78": ("norm", None),
+    "BK-SDM 0.78": ("bk_sdm", None),
+    "APTP 0.78": ("aptp", 0.78),
+    "APTP 0.64": ("aptp", 0.64),
+}
 
 
 def measure(place: Place) -> dict[str, Any]:
