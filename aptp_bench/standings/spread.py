@@ -58,12 +58,14 @@ def summary(found: Sequence[Measurement], spread: SeedSpread, counted: bool = Fa
     """Mean over seeds; an interval of what other prompts and other seeds would do, as far as either is known.
 
     Prompts are the same for every seed, so their part does not shrink with seeds. found: at least one measurement;
-    counted: the metric has no doubt of its own.
+    counted: nobody doubts the values, and what another seed does to one method's count says nothing of another's.
     """
     value, first = fmean(m.value for m in found), found[0]
+    if counted:
+        return Summary(value, (value, value), "a count", len(found), first.n, first.unit, first.better)
     below, above = _prompts(found)
     seeds = spread.half_width(len(found))
-    known = (("seeds", spread.freedom), ("prompts or runs", first.interval), ("a count", counted))
+    known = (("seeds", spread.freedom), ("prompts or runs", first.interval))
     basis = " and ".join(word for word, holds in known if holds)
     interval = (value - math.hypot(below, seeds), value + math.hypot(above, seeds)) if basis else None
     return Summary(value, interval, basis or "none", len(found), first.n, first.unit, first.better)

@@ -81,6 +81,7 @@ def test_more_seeds_narrow_their_part_and_not_that_of_the_prompts():
 
 def test_what_is_counted_has_an_interval_of_no_width_and_what_is_unknown_none():
     exact = summary([measured(3.0)], NONE, counted=True)
+    assert summary([measured(3.0), measured(5.0)], SeedSpread(9.0, 4), counted=True).interval == (4.0, 4.0)
     assert exact.interval == (3.0, 3.0) and exact.basis == "a count" and exact.half_width == 0.0
     unknown = summary([measured(3.0)], NONE)
     assert unknown.interval is None and unknown.basis == "none" and unknown.half_width is None
