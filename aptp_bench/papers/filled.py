@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 from aptp_bench.papers.published import Printed, Published, PublishedColumn, PublishedRow
-from aptp_bench.papers.readings import Reading, readings
+from aptp_bench.papers.readings import NO_WORDS, Reading, readings
 from aptp_bench.records import Measurement, Record, World
 from aptp_bench.standings.entries import Entry, entries, question
 from aptp_bench.standings.spread import SeedSpread, Summary, summary
@@ -183,8 +183,10 @@ def _found(slot: Slot | None, said: Sequence[Measurement | str], spread: SeedSpr
         return Found(text=NOT_RUN, command=slot.command)
     numbers = [each for each in said if isinstance(each, Measurement)]
     if not numbers:
-        return Found(text=str(said[0]) if said else NOT_MEASURED if slot.expert is None else NO_EXPERT)
-    return Found(summary(numbers, spread), beside=_second(slot, reading.beside) if reading.beside else "")
+        kept = next((each for each in said if each != NO_WORDS), said[0] if said else None)
+        return Found(text=str(kept) if said else NOT_MEASURED if slot.expert is None else NO_EXPERT)
+    known = SeedSpread(0.0, 0) if reading.counted else spread  # what a seed does to one count, it does not to another
+    return Found(summary(numbers, known), beside=_second(slot, reading.beside) if reading.beside else "")
 
 
 def _second(slot: Slot, reading: Reading) -> str:

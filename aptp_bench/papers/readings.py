@@ -12,6 +12,7 @@ from pydantic import model_validator
 
 from aptp_bench.records import Expert, Frozen, Measurement, Record
 
+COUNTS = ("macs", "parameters", "expert")
 NO_PROMPTS, NO_WORDS = "serves no prompt", "words not kept by this record"
 
 
@@ -39,6 +40,11 @@ class Reading(Frozen):
         ends = found.interval if self.interval is None else _at(record, self.interval, expert)
         between = None if ends is None else tuple(sorted(self._scaled(end) for end in ends))
         return found.model_copy(update={"value": self._scaled(found.value), "interval": between})
+
+    @property
+    def counted(self) -> bool:
+        """Whether the number is a count that nobody doubts, as MACs and parameters are."""
+        return self.value.partition(".")[0] in COUNTS
 
     def _scaled(self, value: float) -> float:
         return value * self.scale + self.offset
