@@ -180,7 +180,10 @@ def test_the_address_says_what_is_shown(look, visit, results):
         "delta",
     ]
     again.evaluate("location.hash = ''")  # the page hears of it later
-    again.wait_for_function("[...document.querySelectorAll('.board')].every(board => board.offsetParent)")
+    for _ in range(100):
+        if len(shown(again)) == 4:
+            break
+        again.wait_for_timeout(50)
     assert len(shown(again)) == 4
 
 

@@ -95,7 +95,11 @@ def test_what_is_wider_than_the_window_scrolls_by_keyboard(made: Any, visit: Any
     assert wide.evaluate("e => e.scrollWidth > e.clientWidth")
     wide.focus()
     page.keyboard.press("ArrowRight")
-    page.wait_for_function("document.querySelector('#blocks .scroll').scrollLeft > 0")  # scrolling is smooth
+    for _ in range(100):  # scrolling is smooth
+        if wide.evaluate("e => e.scrollLeft") > 0:
+            break
+        page.wait_for_timeout(50)
+    assert wide.evaluate("e => e.scrollLeft") > 0
     assert wide.get_attribute("aria-label")
 
 
