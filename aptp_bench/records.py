@@ -104,6 +104,11 @@ class Record(Frozen):
         budget = f"{what['budget']['ratio']:g}{what['budget']['convention']}"
         return f"{what['method']}-{what['dataset']}-{budget}-seed{what['seed']}-{self.world}"
 
+    def expert_ratios(self, convention: str) -> list[float]:
+        """Of every expert its MACs as a share of the dense network's."""
+        dense = self.macs[convention]["dense"]
+        return [expert.macs[convention] / dense for expert in self.experts]
+
 
 def file_name(record: Record) -> str:
     """The record's name; where settings differ from the recipe's, a digest of them, so that no run overwrites another kind."""

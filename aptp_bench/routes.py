@@ -44,8 +44,7 @@ class Routes:
 
     def ratios(self, convention: str) -> list[float]:
         """Of every expert its MACs as a share of the dense network's."""
-        dense = self.record.macs[convention]["dense"]
-        return [expert.macs[convention] / dense for expert in self.record.experts]
+        return self.record.expert_ratios(convention)
 
     def mean(self, convention: str) -> float:
         """Share of the dense MACs that a prompt costs, mean over these prompts."""

@@ -13,6 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from aptp_bench.budget import CONVENTIONS
+from aptp_bench.standings.names import ARROWS
+from aptp_bench.worlds import SAID
 
 if TYPE_CHECKING:
     from aptp_bench.cli.doctor import Check
@@ -21,13 +23,7 @@ if TYPE_CHECKING:
     from aptp_bench.records import Measurement, Record
     from aptp_bench.store import Stage
 
-WORLDS = {
-    "mini": "mini world: numbers are not comparable with the paper's",
-    "smoke": "mini world, smoke scale: a test that everything runs; its numbers mean little",
-    "paper": "paper scale",
-}
 RANDOM = "random weights: images are noise, quality numbers mean nothing"
-ARROWS = {"higher": "↑", "lower": "↓", "neither": ""}
 GIGA, MEGA = 1e9, 1e6
 PIPE = 250  # characters of a line that nobody looks at in a window
 
@@ -76,7 +72,7 @@ def show_suite(title: str, rows: Mapping[str, Sequence[Record]]) -> None:
 
 def world(record: Record) -> str:
     """Which world the numbers are of, in words."""
-    return f"{WORLDS[record.world]}; {RANDOM}" if record.what.get("weights") == "random" else WORLDS[record.world]
+    return f"{SAID[record.world]}; {RANDOM}" if record.what.get("weights") == "random" else SAID[record.world]
 
 
 def experts_table(record: Record) -> Table:
@@ -102,7 +98,7 @@ def show_measurements(found: Mapping[str, Any]) -> None:
             str(result["n"]),
         )
     titled(console, f"{found['images']} images", table)
-    line(console, WORLDS[found["world"]])
+    line(console, SAID[found["world"]])
     _skipped(console, found["skipped"])
 
 

@@ -12,7 +12,6 @@ from typing import Any, Literal
 from aptp_bench import registry, runs
 from aptp_bench.config import Recipe
 from aptp_bench.errors import ConfigError, DataError, FigureError
-from aptp_bench.figures.style import WORLDS
 from aptp_bench.models.mixture import Router, saved_router
 from aptp_bench.plugins import DatasetPlugin
 from aptp_bench.provenance import captions_digest
@@ -22,6 +21,7 @@ from aptp_bench.runs import RunFolder
 from aptp_bench.store import MANIFEST
 from aptp_bench.summary import served_by
 from aptp_bench.words import frequent_words
+from aptp_bench.worlds import NAMES
 
 On = Literal["dataset", "partiprompts"]
 
@@ -60,7 +60,7 @@ class RunFacts:
     @property
     def world(self) -> str:
         """Which world the numbers are of, in a few words."""
-        name = WORLDS[self.record.world]
+        name = NAMES[self.record.world]
         return f"{name}, random weights" if self.record.what.get("weights") == "random" else name
 
     def check_several(self) -> None:
@@ -71,8 +71,7 @@ class RunFacts:
 
     def ratios(self, convention: str) -> list[float]:
         """Of every expert its MACs as a share of the dense network's."""
-        dense = self.record.macs[convention]["dense"]
-        return [expert.macs[convention] / dense for expert in self.record.experts]
+        return self.record.expert_ratios(convention)
 
     def title(self, text: str) -> str:
         """A figure's title: what it shows, of which run and of which world."""

@@ -9,10 +9,11 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from aptp_bench.figures.style import COLOURS, MARKERS, PLAIN, WORLDS
+from aptp_bench.figures.style import COLOURS, MARKERS, PLAIN
 from aptp_bench.standings.entries import Entry
 from aptp_bench.standings.names import title as named
 from aptp_bench.standings.tradeoff import Point, Tradeoff
+from aptp_bench.worlds import NAMES
 
 REFERENCE = (COLOURS[-1], MARKERS[-1])  # of the network as it is
 
@@ -49,7 +50,7 @@ def draw(shown: Tradeoff, title: str | None = None) -> Figure:
 def default_title(shown: Tradeoff) -> str:
     """Metric, dataset, model and world."""
     record = shown.points[0].entry.first
-    return f"{named(shown.metric)} on {record.what['dataset']}, {record.what['model']}: {WORLDS[record.world]}"
+    return f"{named(shown.metric)} on {record.what['dataset']}, {record.what['model']}: {NAMES[record.world]}"
 
 
 def styles(entries: Sequence[Entry]) -> dict[str, tuple[str, str]]:

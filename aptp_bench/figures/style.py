@@ -19,7 +19,6 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 HATCHES = ("", "//", "..", "xx")
 INK = "#000000"
 PLAIN: dict[str, Any] = {"svg.hashsalt": "aptp-bench", "svg.fonttype": "none", "font.size": 9}
-WORLDS = {"mini": "mini world", "smoke": "mini world, smoke scale", "paper": "paper scale"}
 
 
 def save(figure: Figure, path: Path) -> None:

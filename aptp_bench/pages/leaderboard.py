@@ -14,6 +14,7 @@ from aptp_bench.standings.contests import Contest, budget, measured_alike
 from aptp_bench.standings.entries import Entry
 from aptp_bench.standings.names import ARROWS, headed, title
 from aptp_bench.standings.tradeoff import conditions, rounded
+from aptp_bench.worlds import NAMES, SAID
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def page(made: Made, figures: Mapping[str, str]) -> str:
     }
     return render.render(
         "leaderboard.html",
-        worlds={world: wording.WORLDS[world] for world in dict.fromkeys(c.world for c in found)},
+        worlds={world: SAID[world] for world in dict.fromkeys(c.world for c in found)},
         boards=[_board(board, place, found, made) for place, board in enumerate(made.boards)],
         runs=[run_facts(entry, contest, made.sources) for contest in found for entry in contest.entries],
         choices=_choices(made.boards),
@@ -65,7 +66,7 @@ def timed_columns(boards: Sequence[Board], contest: Contest) -> list[Column]:
 def _choices(boards: Sequence[Board]) -> dict[str, dict[str, str]]:
     """Filter -> its values and their words."""
     return {
-        "world": {b.contest.world: wording.NAMES[b.contest.world] for b in boards},
+        "world": {b.contest.world: NAMES[b.contest.world] for b in boards},
         "dataset": {str(b.contest.what("dataset")): str(b.contest.what("dataset")) for b in boards},
         "budget": {b.name: wording.budget(b.ratio, b.convention) for b in boards},
     }
@@ -78,7 +79,7 @@ def _board(board: Board, place: int, found: Sequence[Contest], made: Made) -> di
         "id": f"board-{place}",
         "contest": next(i for i, each in enumerate(found) if each is contest),
         "world": contest.world,
-        "world_words": wording.WORLDS[contest.world],
+        "world_words": SAID[contest.world],
         "dataset": contest.what("dataset"),
         "budget": board.name,
         "heading": wording.heading(board),
@@ -164,7 +165,7 @@ def _plot(contest: Contest, made: Made) -> dict[str, Any]:
     boards = [board for board in made.boards if board.contest is contest]
     return {
         "title": f"{contest.what('dataset')}, {wording.model(contest)}",
-        "world": wording.WORLDS[contest.world],
+        "world": SAID[contest.world],
         "metrics": [
             {"key": c.metric, "label": headed(c.metric, c.unit, c.better), "better": c.better} for c in qualities
         ],

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from aptp_bench.pages import wording
 from aptp_bench.standings.boards import Board, Column, Row
 from aptp_bench.standings.names import title
+from aptp_bench.worlds import SAID
 
 INTRO = (
     "Made by `aptp-bench leaderboard` from the records in [records](records); `aptp-bench leaderboard --check` says whether "
@@ -22,7 +23,7 @@ def page(boards: Sequence[Board], figures: Mapping[str, str]) -> str:
     """The whole leaderboard. figures: path from the page -> what it shows."""
     parts = ["# Leaderboard", INTRO]
     for board in boards:
-        parts += [f"## {text(wording.heading(board))}", f"**{text(wording.WORLDS[board.contest.world])}**"]
+        parts += [f"## {text(wording.heading(board))}", f"**{text(SAID[board.contest.world])}**"]
         parts += [table(board, [*board.of("reference"), *board.of("main")])]
         if variants := board.of("variant"):
             parts += [VARIANTS, table(board, variants)]
@@ -39,7 +40,7 @@ def block(board: Board | None, folder: str, figures: Mapping[str, str]) -> str:
     columns = [column for column in board.columns if not column.counted]
     timed = {wording.capital(title(column.metric)) for column in columns}
     state = [(name, fact) for name, fact in wording.state(board) if name in {"Evaluation", "Seeds", "Ranks", *timed}]
-    head = f"**{wording.heading(board)}; {wording.WORLDS[board.contest.world]}.** Value [95 % interval] (rank)."
+    head = f"**{wording.heading(board)}; {SAID[board.contest.world]}.** Value [95 % interval] (rank)."
     said = " ".join([head, *(f"{name}: {fact}." for name, fact in state)])
     more = f"[every board]({folder}/leaderboard.md), [the page with samples and settings]({folder}/leaderboard.html)"
     rows = [*board.of("reference"), *board.of("main")]

@@ -17,10 +17,10 @@ from aptp_bench.figures.of_run import MAKERS, SAMPLES, Exhibit, exhibits, sample
 from aptp_bench.figures.samples import Panel
 from aptp_bench.figures.style import inline
 from aptp_bench.pages.render import picture, render
-from aptp_bench.pages.wording import WORLDS
 from aptp_bench.plugins import Progress
 from aptp_bench.records import Measurement, Record
 from aptp_bench.standings.names import headed
+from aptp_bench.worlds import SAID
 
 TITLES = {
     "search": "Search",
@@ -52,7 +52,7 @@ def report(facts: RunFacts, progress: Progress) -> Report:
         "report.html",
         facts=facts,
         record=facts.record,
-        world=WORLDS[facts.record.world],
+        world=SAID[facts.record.world],
         random=facts.record.what.get("weights") == "random",
         results=results(facts),
         budgets=list(budgets(facts)),

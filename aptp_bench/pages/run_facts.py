@@ -15,6 +15,7 @@ from aptp_bench.records import Measurement, Record
 from aptp_bench.standings.contests import Contest, budget
 from aptp_bench.standings.entries import PROTOCOL, Entry
 from aptp_bench.standings.names import headed
+from aptp_bench.worlds import SAID
 
 MEGA = 1e6
 SHORT = 12  # characters of a digest that are enough to see a difference
@@ -44,7 +45,7 @@ def run_facts(entry: Entry, contest: Contest, sources: Mapping[int, Source]) -> 
         "method": entry.method,
         "changed": entry.changed,
         "world": first.world,
-        "world_words": wording.WORLDS[contest.world],
+        "world_words": SAID[contest.world],
         "about": ", ".join([str(first.what["dataset"]), wording.budget(ratio, convention), wording.model(contest)]),
         "seeds": [_seed(record, sources[id(record)]) for record in entry.records],
     }

@@ -10,13 +10,8 @@ from aptp_bench.standings.boards import Board, Column, Row
 from aptp_bench.standings.contests import RANDOM, Contest
 from aptp_bench.standings.names import headed, title
 from aptp_bench.standings.tradeoff import conditions
+from aptp_bench.worlds import SAID
 
-WORLDS = {
-    "mini": "mini world: not comparable with papers",
-    "smoke": "mini world, smoke scale: a test that everything runs; its numbers mean little",
-    "paper": "paper scale",
-}
-NAMES = {"mini": "mini world", "smoke": "smoke scale", "paper": "paper scale"}
 SHARES = {"total": "in all, which the experts of a mixture share", "each": "for every expert"}
 GIGA = 1e9
 
@@ -66,7 +61,7 @@ def seeds(numbers: Sequence[int]) -> str:
 def state(board: Board) -> list[tuple[str, str]]:
     """What stands under a board: all that its numbers have in common, and how they are to be read."""
     record, mains = board.contest.first, board.of("main") or list(board.rows)
-    facts = [("World", WORLDS[record.world]), ("Evaluation", _evaluation(record)), ("Networks", _backbones(record))]
+    facts = [("World", SAID[record.world]), ("Evaluation", _evaluation(record)), ("Networks", _backbones(record))]
     facts += [("Budget", _budget(board)), ("Fine-tuning", _finetuning(mains)), ("Seeds", _seeds(board))]
     facts += [(title(c.metric), conditions(dict(c.conditions))) for c in board.columns if "device" in c.conditions]
     facts += [("Intervals", _intervals(board)), *_ranks(board)]

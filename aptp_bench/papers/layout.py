@@ -11,8 +11,8 @@ from aptp_bench.papers.filled import NOT_RUN, WORLDS, Cell, Filled, Found, Line,
 from aptp_bench.papers.published import QUALIFIER, PublishedColumn
 from aptp_bench.papers.readings import Reading, readings
 from aptp_bench.records import World
+from aptp_bench.worlds import NAMES
 
-NAMES: dict[World, str] = {"paper": "paper scale", "mini": "mini world", "smoke": "smoke scale"}
 TAGS: dict[World, str] = {"paper": "ours", "mini": "mini", "smoke": "smoke"}
 ARROWS = {"higher": "\N{NO-BREAK SPACE}↑", "lower": "\N{NO-BREAK SPACE}↓", None: ""}
 NOTHING, OURS = "–", "ours"

@@ -84,11 +84,11 @@ def contests(among: Iterable[Entry]) -> list[Contest]:
     """Entries by what was asked of them: paper scale first, then the fullest, then by dataset, model and evaluation."""
     groups: dict[tuple[Any, ...], list[Entry]] = {}
     for entry in among:
-        groups.setdefault(question(entry), []).append(entry)
+        groups.setdefault(contest_key(entry), []).append(entry)
     return [Contest(tuple(groups[key])) for key in sorted(groups, key=lambda key: (key[0], -len(groups[key]), key[1:]))]
 
 
-def question(entry: Entry) -> tuple[Any, ...]:
+def contest_key(entry: Entry) -> tuple[Any, ...]:
     """World, dataset, model, weights and evaluation, as a key that sorts."""
     record = entry.first
     named = [str(record.what.get(key) or "") for key in ("dataset", "model", "weights")]

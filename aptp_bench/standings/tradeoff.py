@@ -10,7 +10,7 @@ from aptp_bench.budget import CONVENTIONS
 from aptp_bench.errors import ConfigError
 from aptp_bench.intervals import Interval
 from aptp_bench.records import Better
-from aptp_bench.standings.contests import Contest, alike, measured_alike, question
+from aptp_bench.standings.contests import Contest, alike, contest_key, measured_alike
 from aptp_bench.standings.entries import Entry
 from aptp_bench.standings.names import ARROWS, title
 
@@ -47,7 +47,7 @@ class Tradeoff:
         Entries without one of the two are left out, and so are those that were measured otherwise than most, on another
         device say. Raises ConfigError if entries are of several worlds, datasets, models or evaluations, or none is left.
         """
-        if len({question(entry) for entry in entries}) > 1:
+        if len({contest_key(entry) for entry in entries}) > 1:
             raise ConfigError("entries of several worlds, datasets or evaluations share no plot; plot them apart")
         contest = pool or Contest(tuple(entries))
         shown = measured_alike(entries, metric)

@@ -58,7 +58,7 @@ def test_methods_stand_side_by_side_with_direction_and_interval(shown):
 
 @pytest.mark.parametrize(
     ("world", "words"),
-    [("mini", "not comparable with the paper's"), ("smoke", "numbers mean little"), ("paper", "paper scale")],
+    [("mini", "not comparable with papers"), ("smoke", "numbers mean little"), ("paper", "paper scale")],
 )
 def test_every_table_names_its_world(shown, world, words):
     assert words in shown(record("aptp", world))

@@ -13,6 +13,7 @@ from aptp_bench.figures.pareto import REFERENCE, default_title, draw, pareto, st
 from aptp_bench.figures.sealed import broken, drawn, sealed
 from aptp_bench.standings.entries import entries
 from aptp_bench.standings.tradeoff import Tradeoff
+from aptp_bench.worlds import NAMES
 
 
 @pytest.fixture
@@ -120,7 +121,7 @@ def test_worlds_share_no_plot_and_nothing_is_no_plot(make_record, among):
 
 
 def test_the_title_names_the_world(make_record):
-    for world, words in style.WORLDS.items():
+    for world, words in NAMES.items():
         assert words in default_title(Tradeoff.of(entries([make_record("a", world=world)]), "fid"))
 
 

@@ -229,7 +229,7 @@ def test_the_latex_of_a_table_compiles_and_fits_its_page(id: str, committed: lis
 def test_the_latex_of_nasty_text_and_of_paper_runs_compiles(made: Callable[..., Record], tmp_path: Path) -> None:
     scores = dict.fromkeys(("fid", "clip_score", "cmmd", "latency"), 50.0)
     records = [made("aptp_1b", run.label, "paper", **scores) for run in Suite.load("aptp_1b", "paper").runs()]
-    compiled(tmp_path, [nasty(), fill(published()["aptp_1b"], records)])
+    assert "Output written on document.pdf" in compiled(tmp_path, [nasty(), fill(published()["aptp_1b"], records)])
 
 
 @pytest.mark.parametrize(
