@@ -105,12 +105,15 @@ def write(record: Record, stages: Mapping[str, Stage], runs_dir: Path, sheet: Sh
     return folder
 
 
-def publish(record: Record, runs_dir: Path, results: Path) -> Path:
-    """Save a record that `write` left under `runs_dir`, and its samples, in `results`; where the record lies."""
-    path = save(record, results)
-    sheet = samples.path_of(path)
-    sheet.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(place(record, runs_dir) / SAMPLES, sheet)
+def publish(run: RunFolder, results: Path) -> Path:
+    """Save a run's record and its samples in `results`; where the record lies. Raises ConfigError if the samples are gone."""
+    sheet = run.folder / SAMPLES
+    if not sheet.is_file():
+        raise ConfigError(f"{sheet} is gone; {_again(run.record)}")
+    path = save(run.record, results)
+    copy = samples.path_of(path)
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(sheet, copy)
     return path
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +17,23 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def tracked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project's files as git has them, committed or staged: what a user's runs leave in a clone is not in it.
+
+    Where there is no git, as in an unpacked archive, the files as they are.
+    """
+    home = tmp_path_factory.mktemp("tracked")
+    if shutil.which("git") and (ROOT / ".git").exists():
+        words = ["git", "-c", "safe.directory=*", "checkout-index", "--all", f"--prefix={home}/"]
+        subprocess.run(words, cwd=ROOT, check=True)
+    else:
+        shutil.copytree(ROOT, home, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".*", "runs", "build"))
+    return home
 
 
 @pytest.fixture(scope="session")

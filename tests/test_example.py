@@ -71,7 +71,7 @@ def test_it_runs_through_the_command_line(python: Path, tmp_path: Path) -> None:
     (record,) = json.loads(done.stdout)["records"]
     assert record["macs"]["exact"]["ratio"] == pytest.approx(0.78, abs=0.005)
     assert record["results"]["colourfulness"]["n"] == 4 and record["results"]["colourfulness"]["value"] > 0
-    assert list(tmp_path.glob("results/records/uniform-coco-*.json"))
+    assert list(tmp_path.glob("runs/uniform-coco-*/run.json"))
 
 
 def test_a_wrong_setting_is_refused_with_the_plugins_own_words(python: Path, tmp_path: Path) -> None:

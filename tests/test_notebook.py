@@ -14,11 +14,11 @@ NOTEBOOK = ROOT / "notebooks" / "results.ipynb"
 
 
 @pytest.fixture(scope="module")
-def executed(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The notebook after a run in a copy of the checkout's results, warnings as errors."""
+def executed(tmp_path_factory: pytest.TempPathFactory, tracked: Path) -> Any:
+    """The notebook after a run beside a copy of the committed results, warnings as errors."""
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
     home = tmp_path_factory.mktemp("checkout")
-    shutil.copytree(ROOT / "results", home / "results")
+    shutil.copytree(tracked / "results", home / "results")
     (home / "notebooks").mkdir()
     read = nbformat.read(NOTEBOOK, as_version=4)
     strict = nbformat.v4.new_code_cell("import warnings\nwarnings.simplefilter('error', UserWarning)")
@@ -39,9 +39,9 @@ def test_every_cell_runs_and_none_says_anything_on_stderr(executed: Any) -> None
     assert said == []
 
 
-def test_it_shows_the_records_and_the_main_plots(executed: Any) -> None:
+def test_it_shows_the_records_and_the_main_plots(executed: Any, tracked: Path) -> None:
     tables, pictures = outputs(executed, "text/html"), outputs(executed, "image/png")
-    records = list((ROOT / "results" / "records").glob("*.json"))
+    records = list((tracked / "results" / "records").glob("*.json"))
     assert f"{len(records)} rows" in tables[0] or tables[0].count("<tr") == len(records) + 1
     assert len(pictures) == 4 and all(len(base64.b64decode(picture)) > 10_000 for picture in pictures)
     assert any("ld_pruner" in table and "[" in table for table in tables[2:])

@@ -95,13 +95,13 @@ def test_other_documents_are_refused(tiny_run, tmp_path, change, line):
 
 def test_publishing_puts_the_record_and_its_samples_side_by_side(tiny_run, tmp_path):
     record, folder = made(tiny_run("dense"), tmp_path / "runs")
-    path = runs.publish(record, tmp_path / "runs", tmp_path / "results")
+    path = runs.publish(RunFolder.load(folder), tmp_path / "results")
     assert path == tmp_path / "results" / "records" / f"{folder.name}.json"
     assert load(path) == record
     sheet = tmp_path / "results" / "samples" / f"{folder.name}.png"
     assert sheet.read_bytes() == (folder / runs.SAMPLES).read_bytes()
     assert samples.read(path, record.samples) == sheet.read_bytes()
-    assert runs.publish(record, tmp_path / "runs", tmp_path / "results") == path  # again, over what is there
+    assert runs.publish(RunFolder.load(folder), tmp_path / "results") == path  # again, over what is there
 
 
 def test_settings_of_another_release_are_refused(tiny_run, tmp_path):

@@ -20,6 +20,7 @@ from aptp_bench.cli import (
     report,
     route,
     run,
+    submit,
     suite,
     tables,
 )
@@ -36,6 +37,7 @@ app = typer.Typer(
 for command in (
     run,
     suite,
+    submit,
     report,
     plot,
     tables,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aptp_bench.cli.options import Device, Json, print_json
+from aptp_bench.cli.options import Device, Json, ResultsDir, print_json
 
 if TYPE_CHECKING:
     from aptp_bench.config import Recipe
@@ -41,7 +42,7 @@ def run(
     ] = None,
     device: Device = "auto",
     runs_dir: Annotated[Path, typer.Option(help="Where stages are kept.")] = Path("runs"),
-    results_dir: Annotated[Path, typer.Option(help="Where the records go.")] = Path("results"),
+    results_dir: ResultsDir = None,
     reference: Annotated[
         bool, typer.Option("--reference/--no-reference", help="Make the dense reference row too.")
     ] = True,
@@ -50,7 +51,7 @@ def run(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Prune, fine-tune, generate and measure; ends with a table and a record. Run again to go on where it stopped."""
+    """Prune, fine-tune, generate and measure; ends with a table, the record in the run's folder. Run again to go on where it stopped."""
     from aptp_bench import config
     from aptp_bench.store import check_writable
 
@@ -58,14 +59,15 @@ def run(
     recipe = config.recipe(method, dataset, scale, flags, settings or [])
     recipes = recipe.with_reference() if reference else [recipe]
     check_writable(runs_dir, "--runs-dir")
-    check_writable(results_dir / "records", "--results-dir")
+    if results_dir is not None:
+        check_writable(results_dir / "records", "--results-dir")
     if dry_run:
         _show_plan(recipes, runs_dir, device, as_json)
     else:
         _run(recipes, open_store(runs_dir), device, results_dir, as_json)
 
 
-def _run(recipes: list[Recipe], store: Store, device: str, results_dir: Path, as_json: bool) -> None:
+def _run(recipes: list[Recipe], store: Store, device: str, results_dir: Path | None, as_json: bool) -> None:
     from aptp_bench import provenance, runs
     from aptp_bench.allocator import keep_freed_memory
     from aptp_bench.models.weights import quiet
@@ -77,8 +79,8 @@ def _run(recipes: list[Recipe], store: Store, device: str, results_dir: Path, as
         made = run_each(recipes, store, provenance.device(device))
     if not store.ranks.first:
         return
-    paths = [runs.publish(record, store.root, results_dir) for record in made]
     folders = [runs.place(record, store.root) for record in made]
+    paths = [runs.publish(runs.RunFolder.load(folder), results_dir) for folder in folders] if results_dir else []
     if as_json:
         places = {"files": [str(path) for path in paths], "runs": [str(folder) for folder in folders]}
         print_json({"records": [r.model_dump(mode="json") for r in made], **places})
@@ -94,6 +96,8 @@ def _show(made: list[Record], paths: list[Path], folders: list[Path]) -> None:
         typer.echo(f"record: {path}")
     for folder in folders:
         typer.echo(f"run: {folder}")
+    if not paths:
+        typer.echo(f"for the leaderboard: aptp-bench submit {shlex.join(map(str, folders))}")
 
 
 def _show_plan(recipes: list[Recipe], runs_dir: Path, device: str, as_json: bool) -> None:

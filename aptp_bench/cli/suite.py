@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aptp_bench.cli.options import Device, Json, print_json
+from aptp_bench.cli.options import Device, Json, ResultsDir, print_json
 
 if TYPE_CHECKING:
     from aptp_bench.config import Recipe
@@ -38,7 +38,7 @@ def suite(
     ] = None,
     device: Device = "auto",
     runs_dir: Annotated[Path, typer.Option(help="Where stages are kept.")] = Path("runs"),
-    results_dir: Annotated[Path, typer.Option(help="Where the records go.")] = Path("results"),
+    results_dir: ResultsDir = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the rows and their commands, and stop.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -49,7 +49,8 @@ def suite(
     asked = Suite.load(name, scale)
     runs = _chosen(asked, asked.runs(settings or ()), only or [])
     check_writable(runs_dir, "--runs-dir")
-    check_writable(results_dir / "records", "--results-dir")
+    if results_dir is not None:
+        check_writable(results_dir / "records", "--results-dir")
     if dry_run:
         _show_plan(asked, runs, as_json)
     else:
@@ -73,7 +74,7 @@ def _chosen(asked: Suite, runs: list[Run], only: list[str]) -> list[Run]:
     return [run for run in runs if not only or run.label in only]
 
 
-def _run(asked: Suite, runs: list[Run], folders: tuple[Path, Path], device: str, as_json: bool) -> None:
+def _run(asked: Suite, runs: list[Run], folders: tuple[Path, Path | None], device: str, as_json: bool) -> None:
     from aptp_bench import provenance
     from aptp_bench.allocator import keep_freed_memory
     from aptp_bench.cli.run import open_store
@@ -93,7 +94,7 @@ def _run(asked: Suite, runs: list[Run], folders: tuple[Path, Path], device: str,
         raise SuiteError(f"{len(outcome.failures)} of {len(runs)} runs failed: {'; '.join(_lines(outcome))}")
 
 
-def _carrier(store: Store, device: str, results_dir: Path) -> Callable[[Recipe], Record]:
+def _carrier(store: Store, device: str, results_dir: Path | None) -> Callable[[Recipe], Record]:
     """Carries out a recipe and saves its record; materials are loaded once for all recipes that share them."""
     from aptp_bench import provenance, runs
     from aptp_bench.materials import Materials
@@ -108,8 +109,8 @@ def _carrier(store: Store, device: str, results_dir: Path) -> Callable[[Recipe],
             held.clear()  # two teachers at once may not fit
             held[key] = Materials.of(recipe, provenance.device(device))
         record = run(recipe, held[key], store)
-        if store.ranks.first:
-            runs.publish(record, store.root, results_dir)
+        if store.ranks.first and results_dir is not None:
+            runs.publish(runs.RunFolder.load(runs.place(record, store.root)), results_dir)
         return record
 
     return carry_out

@@ -15,40 +15,40 @@ from aptp_bench.errors import ConfigError
 from aptp_bench.models.stable_diffusion import MiniSD
 from aptp_bench.progress import SilentProgress
 
-ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "audit.md"
+
+@pytest.fixture
+def page(tracked: Path) -> str:
+    return (tracked / "docs" / "audit.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(ROOT / "results", tmp_path / "runs", "smoke", SilentProgress())
+def place(tmp_path: Path, tracked: Path) -> Place:
+    return Place(tracked / "results", tmp_path / "runs", "smoke", SilentProgress())
 
 
-def test_the_page_is_what_the_findings_give() -> None:
-    text = PAGE.read_text(encoding="utf-8")
-    assert filled(text, list(CHECKS.values()), ROOT / "results") == text
+def test_the_page_is_what_the_findings_give(page: str, tracked: Path) -> None:
+    assert filled(page, list(CHECKS.values()), tracked / "results") == page
 
 
-def test_a_changed_finding_changes_the_page(tmp_path: Path) -> None:
-    for path in (ROOT / "results" / "audit").glob("*.json"):
+def test_a_changed_finding_changes_the_page(tmp_path: Path, page: str, tracked: Path) -> None:
+    for path in (tracked / "results" / "audit").glob("*.json"):
         (tmp_path / "audit").mkdir(exist_ok=True)
         (tmp_path / "audit" / path.name).write_text(path.read_text().replace("1384186267264", "1384186267265000"))
-    text = PAGE.read_text(encoding="utf-8")
-    assert filled(text, list(CHECKS.values()), tmp_path) != text
+    assert filled(page, list(CHECKS.values()), tmp_path) != page
 
 
-def test_a_page_without_a_place_for_a_check_is_refused() -> None:
+def test_a_page_without_a_place_for_a_check_is_refused(tracked: Path) -> None:
     with pytest.raises(ConfigError, match="no place for 'counting'"):
-        filled("# Audit\n", [CHECKS["counting"]], ROOT / "results")
+        filled("# Audit\n", [CHECKS["counting"]], tracked / "results")
 
 
 @pytest.mark.parametrize("name", ["counting", "seconds"])
-def test_what_needs_no_training_is_found_again(name: str, place: Place) -> None:
-    assert CHECKS[name].measure(place) == load(ROOT / "results", name).facts
+def test_what_needs_no_training_is_found_again(name: str, place: Place, tracked: Path) -> None:
+    assert CHECKS[name].measure(place) == load(tracked / "results", name).facts
 
 
-def test_every_finding_of_quality_is_of_the_mini_world() -> None:
-    found = [load(ROOT / "results", name) for name in CHECKS]
+def test_every_finding_of_quality_is_of_the_mini_world(tracked: Path) -> None:
+    found = [load(tracked / "results", name) for name in CHECKS]
     assert {each.world for each in found} == {"mini"} and all(isinstance(each, Finding) for each in found)
 
 

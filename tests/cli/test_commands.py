@@ -8,7 +8,8 @@ import torch
 
 from aptp_bench import registry
 from aptp_bench.images import write_images
-from aptp_bench.records import Record
+from aptp_bench.records import Record, load
+from aptp_bench.runs import RunFolder
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def test_run_ends_with_a_table_that_names_its_world_and_a_record(call, run_words
     from aptp_bench import assets
 
     monkeypatch.setattr(assets, "ROOT", tmp_path / "assets")
-    code, out = call(*run_words, "--weights", "random")
+    code, out = call(*run_words, "--weights", "random", "--results-dir", "results")
     assert code == 0
     assert "numbers mean little" in out and "random weights" in out
     for words in ("macs (G) ↓", "MACs exact / dense ↓", "MACs aptp / dense ↓", "MACs modules / dense ↓", "1.0000"):
@@ -43,11 +44,37 @@ def test_run_ends_with_a_table_that_names_its_world_and_a_record(call, run_words
 
 
 def test_run_speaks_json(call, run_words, tmp_path):
-    code, out = call(*run_words, "--json", "--seed", "3")
+    code, out = call(*run_words, "--json", "--seed", "3", "--results-dir", "results")
     said = json.loads(out)
     assert code == 0
     assert [Record.model_validate(record).what["seed"] for record in said["records"]] == [3]
     assert [Path(file).is_file() for file in said["files"]] == [True]
+
+
+def test_a_record_belongs_to_its_run_until_it_is_submitted(call, run_words, tmp_path):
+    code, out = call(*run_words)
+    assert code == 0 and {p.name for p in tmp_path.iterdir()} == {"runs"}
+    (line,) = (line for line in out.splitlines() if "aptp-bench submit " in line)
+    words = line.partition("aptp-bench ")[2].split()
+    assert call(*words)[0] == 0
+    (path,) = tmp_path.glob("results/records/*.json")
+    assert load(path) == RunFolder.load(Path(words[-1])).record
+    assert path.stem == Path(words[-1]).name
+    assert [p.stem for p in tmp_path.glob("results/samples/*.png")] == [path.stem]
+    assert call(*words, "--results-dir", "mine")[0] == 0
+    assert load(tmp_path / "mine" / "records" / path.name) == load(path)
+
+
+def test_what_is_no_run_is_submitted_neither_alone_nor_with_others(call, run_words, tmp_path):
+    call(*run_words)
+    (run,) = (path.parent for path in tmp_path.glob("runs/*/run.json"))
+    (tmp_path / "empty").mkdir()
+    code, out = call("submit", str(run), "empty")
+    assert code == 2 and "empty is no run" in out and not (tmp_path / "results").exists()
+    (run / "samples.png").unlink()
+    code, out = call("submit", str(run))
+    assert code == 2 and "samples.png is gone; run again: aptp-bench run" in out
+    assert not list(tmp_path.glob("results/*/*.json"))
 
 
 def test_a_dry_run_shows_recipe_and_stages_and_writes_nothing(call, run_words, tmp_path):

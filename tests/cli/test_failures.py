@@ -63,7 +63,7 @@ def test_one_line_with_the_fix(call, tmp_path, words, line):
 
 def test_an_unwritable_results_folder_is_refused_before_any_work(call, tmp_path):
     (tmp_path / "results").write_text("a file")
-    code, said = call(*RUN, "--weights", "random")
+    code, said = call(*RUN, "--weights", "random", "--results-dir", "results")
     assert code == MEND and "choose another folder with --results-dir" in said
     assert [p.name for p in tmp_path.iterdir()] == ["results"]
     code, said = call(*RUN, "--weights", "random", "--results-dir", "elsewhere", "--runs-dir", "results/runs")

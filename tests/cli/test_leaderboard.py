@@ -21,7 +21,7 @@ from aptp_bench.cli.leaderboard import register as add_command
 from aptp_bench.errors import ConfigError
 from aptp_bench.pages.leaderboard_files import CLOSE, OPEN, Publication
 
-ROOT = Path(__file__).parents[2]
+WORKFLOWS = Path(__file__).parents[2] / ".github" / "workflows"
 NUMBER = re.compile(r"\d+")
 README = f"# Mine\n\nBefore 12.\n\n{OPEN}\nold\n{CLOSE}\n\nAfter 34.\n"
 KEPT = ("parameters", "latency", "fid")  # enough of a record: counted, timed, read off images
@@ -45,7 +45,7 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> Callabl
 
 
 @pytest.fixture
-def small(tmp_path: Path, make_record: Any) -> Path:
+def small(tmp_path: Path, make_record: Any, tracked: Path) -> Path:
     """A results folder with two short records, one of them with samples, a short speed record, and a README."""
     (tmp_path / "README.md").write_text(README, encoding="utf-8")
     results = tmp_path / "results"
@@ -63,14 +63,14 @@ def small(tmp_path: Path, make_record: Any) -> Path:
         place = samples.path_of(path)
         place.parent.mkdir(exist_ok=True)
         place.write_bytes(b"no image")
-    shortened(results)
+    shortened(tracked / "results" / "speed", results)
     Publication.of(results).write()
     return results
 
 
-def shortened(results: Path) -> None:
+def shortened(speed: Path, results: Path) -> None:
     """One committed speed record with one timing and no experts but one."""
-    source = sorted((ROOT / "results" / "speed").glob("dense-*"))[0]
+    source = sorted(speed.glob("dense-*"))[0]
     document = json.loads(source.read_text(encoding="utf-8"))
     document |= {"timings": document["timings"][:1], "predicted": document["predicted"][:1]}
     (results / "speed").mkdir()
@@ -153,12 +153,11 @@ def test_text_of_the_readme_outside_of_the_block_is_nobodys_business(call, small
 
 
 @pytest.fixture(scope="module")
-def copied(tmp_path_factory: Any) -> Path:
+def copied(tmp_path_factory: Any, tracked: Path) -> Path:
     """The committed records, speed records and samples, with a leaderboard made from them."""
     results = tmp_path_factory.mktemp("copy") / "results"
     for folder in ("records", "speed", "samples"):
-        if (ROOT / "results" / folder).is_dir():
-            shutil.copytree(ROOT / "results" / folder, results / folder)
+        shutil.copytree(tracked / "results" / folder, results / folder)
     (results.parent / "README.md").write_text(README, encoding="utf-8")
     Publication.of(results).write()
     return results
@@ -181,8 +180,8 @@ def test_a_changed_number_of_a_page_of_the_committed_records_fails(copied):
         assert [what for what in sample if not made.differences()] == []
 
 
-def test_the_committed_leaderboard_is_what_the_committed_records_give(call, monkeypatch):
-    monkeypatch.chdir(ROOT)
+def test_the_committed_leaderboard_is_what_the_committed_records_give(call, monkeypatch, tracked):
+    monkeypatch.chdir(tracked)
     code, _, err = call("--check")
     assert (code, err) == (0, "")
 
@@ -295,7 +294,7 @@ def test_smoke_runs_have_a_page_without_ranks_or_figures(tmp_path, make_record):
 
 
 def test_workflows_check_run_and_rebuild_with_no_more_rights_than_they_need():
-    found = {path.stem: yaml.safe_load(path.read_text()) for path in (ROOT / ".github" / "workflows").glob("*.yml")}
+    found = {path.stem: yaml.safe_load(path.read_text()) for path in WORKFLOWS.glob("*.yml")}
     lines = {
         name: [s.get("run", "") for job in flow["jobs"].values() for s in job["steps"]] for name, flow in found.items()
     }
@@ -305,4 +304,4 @@ def test_workflows_check_run_and_rebuild_with_no_more_rights_than_they_need():
     for flow in (found["smoke"], found["leaderboard"]):
         uses = [s["uses"] for job in flow["jobs"].values() for s in job["steps"] if "uses" in s]
         assert uses and all(re.fullmatch(r"actions/[a-z-]+@v\d+", each) for each in uses)
-    assert not any("secrets." in path.read_text() for path in (ROOT / ".github" / "workflows").glob("*.yml"))
+    assert not any("secrets." in path.read_text() for path in WORKFLOWS.glob("*.yml"))

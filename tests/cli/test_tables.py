@@ -19,12 +19,9 @@ import pytest
 from aptp_bench.papers.formats import FORMATS
 from aptp_bench.papers.published import published
 
-ROOT = Path(__file__).parents[2]
-RECORDS = str(ROOT / "results")
 
-
-def test_a_table_is_printed_with_what_the_committed_records_say(call: Any) -> None:
-    code, out = call("tables", "aptp_1b", "--results-dir", RECORDS)
+def test_a_table_is_printed_with_what_the_committed_records_say(call: Any, tracked: Path) -> None:
+    code, out = call("tables", "aptp_1b", "--results-dir", str(tracked / "results"))
     line = next(line for line in out.splitlines() if line.startswith("| APTP (0.78)"))
     assert code == 0 and "| 22.60 |" in line and re.search(r"\| \d\.\d{3} \[\d\.\d+, \d\.\d+\] \|", line)
     assert out.count("\n## ") == 0 and out.startswith("## APTP, Table 1b") and call.err == ""
@@ -60,9 +57,9 @@ def test_tables_are_listed(call: Any) -> None:
     assert code == 0 and [line.partition(":")[0] for line in out.splitlines()] == list(published())
 
 
-def test_a_broken_record_is_named_and_left_out(call: Any, tmp_path: Path) -> None:
+def test_a_broken_record_is_named_and_left_out(call: Any, tmp_path: Path, tracked: Path) -> None:
     folder = tmp_path / "results" / "records"
-    shutil.copytree(ROOT / "results" / "records", folder)
+    shutil.copytree(tracked / "results" / "records", folder)
     for other in folder.glob("norm-*-seed1-*.json"):
         other.unlink()
     path = folder / "norm-coco-0.78exact-seed0-mini.json"

@@ -16,12 +16,11 @@ from aptp_bench.papers.published import published
 from aptp_bench.records import load_all
 from tests.pages.conftest import overflow
 
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    records = list(load_all(ROOT / "results")[0].values())
+def page_file(tmp_path_factory: pytest.TempPathFactory, tracked: Path) -> Path:
+    records = list(load_all(tracked / "results")[0].values())
     tables = [fill(table, records) for table in published().values()]
     return write(FORMATS["html"](tables), tmp_path_factory.mktemp("tables") / "tables.html")
 

@@ -17,9 +17,9 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
-def committed() -> list[Record]:
+def committed(tracked: Path) -> list[Record]:
     """The records of this repository."""
-    return list(load_all(ROOT / "results")[0].values())
+    return list(load_all(tracked / "results")[0].values())
 
 
 @pytest.fixture(scope="session")
