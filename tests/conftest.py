@@ -36,8 +36,7 @@ def tracked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-@pytest.fixture(scope="session")
-def tiny() -> StableDiffusionPipeline:
+def tiny_pipeline() -> StableDiffusionPipeline:
     """SD 2.1's topology at 8 pixels: latents 4x4."""
     from aptp_bench.models.stable_diffusion import Geometry
 
@@ -72,6 +71,11 @@ def tiny() -> StableDiffusionPipeline:
             "max_position_embeddings": 77,
         },
     ).build()
+
+
+@pytest.fixture(scope="session")
+def tiny() -> StableDiffusionPipeline:
+    return tiny_pipeline()
 
 
 @pytest.fixture(scope="session")
@@ -112,6 +116,13 @@ def narrowed(small_sd: Any) -> Callable[[float], Any]:
     return make
 
 
+def add_plugin(group: str, name: str, kind: Any) -> None:
+    from aptp_bench import registry
+
+    entry: Any = SimpleNamespace(name=name, load=lambda: kind)
+    registry.plugins(group)[name] = registry.Plugin(group, name, f"stranger:{name}", "stranger", entry)
+
+
 @pytest.fixture
 def register() -> Iterator[Callable[[str, str, Any], None]]:
     """register(group, name, class): a stranger's plugin, found as the built-in ones are."""
@@ -120,8 +131,7 @@ def register() -> Iterator[Callable[[str, str, Any], None]]:
     added = []
 
     def add(group: str, name: str, kind: Any) -> None:
-        entry: Any = SimpleNamespace(name=name, load=lambda: kind)
-        registry.plugins(group)[name] = registry.Plugin(group, name, f"stranger:{name}", "stranger", entry)
+        add_plugin(group, name, kind)
         added.append((group, name))
 
     yield add
@@ -129,9 +139,8 @@ def register() -> Iterator[Callable[[str, str, Any], None]]:
         del registry.plugins(group)[name]
 
 
-@pytest.fixture
-def tiny_model(register: Any, tiny: StableDiffusionPipeline) -> str:
-    """The name under which `tiny` is registered as a model of the mini world."""
+def tiny_plugin(tiny: StableDiffusionPipeline) -> Any:
+    """`tiny` as a model of the mini world, called tiny-sd."""
     from aptp_bench.models.surgery import meta_clone
     from aptp_bench.plugins import ModelPlugin
 
@@ -146,8 +155,59 @@ def tiny_model(register: Any, tiny: StableDiffusionPipeline) -> str:
         def skeleton(self) -> Any:
             return meta_clone(tiny.unet)
 
-    register("models", "tiny-sd", TinySD)
+    return TinySD
+
+
+@pytest.fixture
+def tiny_model(register: Any, tiny: StableDiffusionPipeline) -> str:
+    """The name under which `tiny` is registered as a model of the mini world."""
+    register("models", "tiny-sd", tiny_plugin(tiny))
     return "tiny-sd"
+
+
+@pytest.fixture(scope="session")
+def router_by() -> Callable[[Callable[[str], int]], Any]:
+    """router_by(rule) -> a class of routers, called by-rule, that send a prompt to the expert rule(prompt)."""
+    import torch
+
+    from aptp_bench.models.mixture import Router
+
+    def make(rule: Callable[[str], int]) -> Any:
+        class ByRule(Router):
+            name = "by-rule"
+
+            def __call__(self, prompts: Any) -> Any:
+                return torch.tensor([rule(prompt) for prompt in prompts])
+
+            def save(self, folder: Path) -> None:
+                (folder / "nothing.json").write_text("{}")
+
+            @classmethod
+            def load(cls, folder: Path) -> ByRule:
+                return cls()
+
+        return ByRule
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def killed() -> Any:
+    """killed(after) -> a progress that raises KeyboardInterrupt after so many items, and counts them as `seen`."""
+    from aptp_bench.progress import SilentProgress
+
+    class Killed(SilentProgress):
+        def __init__(self, after: int) -> None:
+            self.after, self.seen = after, 0
+
+        def track(self, items: Any, label: str, done: int = 0) -> Iterator[Any]:
+            for item in items[done:]:
+                if self.seen == self.after:
+                    raise KeyboardInterrupt
+                self.seen += 1
+                yield item
+
+    return Killed
 
 
 @pytest.fixture

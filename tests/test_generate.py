@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from torch import Tensor
 from aptp_bench.config import SamplingConfig
 from aptp_bench.generate import Sampler, batches, generate, quantised, with_unet
 from aptp_bench.images import image_path, read_images
-from aptp_bench.models.mixture import Mixture, Router
+from aptp_bench.models.mixture import Mixture
 from aptp_bench.models.surgery import clone
 from aptp_bench.progress import SilentProgress
 from aptp_bench.ranks import Ranks
@@ -19,26 +18,13 @@ from aptp_bench.ranks import Ranks
 CAPTIONS = ["a", "bb", "ccc", "dddd", "eeeee", "ffffff", "ggggggg"]
 
 
-class ByLength(Router):
-    name = "by-length"
-
-    def __call__(self, prompts: Sequence[str]) -> Tensor:
-        return torch.tensor([len(prompt) % 2 for prompt in prompts])
-
-    def save(self, folder: Any) -> None: ...
-
-    @classmethod
-    def load(cls, folder: Any) -> ByLength:
-        return cls()
-
-
 @pytest.fixture
-def mixture(tiny: Any) -> Mixture:
+def mixture(tiny: Any, router_by: Any) -> Mixture:
     other = clone(tiny.unet)
     with torch.no_grad():
         for parameter in other.parameters():
             parameter.mul_(1.05)
-    return Mixture([tiny.unet, other], ByLength())
+    return Mixture([tiny.unet, other], router_by(lambda prompt: len(prompt) % 2)())
 
 
 def sampler(tiny: Any, seed: int = 0, **settings: Any) -> Sampler:

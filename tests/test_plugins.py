@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,9 +11,7 @@ from aptp_bench import registry
 
 
 @pytest.mark.parametrize(("name", "place"), [("coco2014", "data/coco"), ("partiprompts-full", "data/PartiPrompts.tsv")])
-def test_a_dataset_says_which_of_its_files_are_missing(
-    name: str, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_dataset_says_which_of_its_files_are_missing(name: str, place: str, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
     reason = registry.get("datasets", name).unavailable()
     assert reason.startswith(f"{place} is not there; ") and "--set dataset_config." in reason
@@ -21,8 +20,6 @@ def test_a_dataset_says_which_of_its_files_are_missing(
 
 
 @pytest.mark.parametrize("name", ["coco", "cc3m", "partiprompts"])
-def test_a_dataset_without_files_of_its_own_lacks_none(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_dataset_without_files_of_its_own_lacks_none(name: str, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
     assert registry.get("datasets", name).unavailable() is None

@@ -125,17 +125,7 @@ def test_all_of_it_together():
 
 
 def test_a_command_says_what_is_measured_and_not_where_it_goes() -> None:
-    words = [
-        "profile",
-        "--model",
-        "mini",
-        "--results-dir",
-        "/a/b",
-        "--plot=x.png",
-        "--set",
-        "order=2",
-        "--plot",
-        "--seed",
-    ]
+    words = ["profile", "--model", "mini", "--results-dir", "/a/b", "--plot=x.png", "--set", "order=2"]
+    words += ["--plot", "--seed"]
     assert provenance.command_line(["aptp-bench"], words) == "aptp-bench profile --model mini --set order=2"
     assert provenance.command_line(["python"], ["--results-dir", "--plot", "--seed", "1"]) == "python --seed 1"

@@ -1,17 +1,15 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from aptp_bench.errors import BudgetError, WeightsError
 from aptp_bench.materials import Materials
 from aptp_bench.models.gates import GateSpace
-from aptp_bench.models.mixture import Mixture, Router
+from aptp_bench.models.mixture import Mixture
 from aptp_bench.models.surgery import cut
 from aptp_bench.plugins import Job, Method
 from aptp_bench.progress import PlainProgress, SilentProgress
@@ -21,26 +19,11 @@ from aptp_bench.store import Store
 CPU = torch.device("cpu")
 
 
-class ByLength(Router):
-    """Prompts of even length to expert 0, the others to expert 1."""
-
-    name = "by-length"
-
-    def __call__(self, prompts: Sequence[str]) -> Tensor:
-        return torch.tensor([len(prompt) % 2 for prompt in prompts])
-
-    def save(self, folder: Path) -> None:
-        (folder / "nothing.json").write_text("{}")
-
-    @classmethod
-    def load(cls, folder: Path) -> ByLength:
-        return cls()
-
-
 class Halves(Method):
     """Two experts: one without half of its heads and groups, one whole."""
 
     name = "halves"
+    router: Any
     calls: list[str] = []
 
     def prune(self, job: Job) -> Mixture:
@@ -51,13 +34,14 @@ class Halves(Method):
         keep = torch.ones(space.size, dtype=torch.bool)
         for width in space.widths:
             keep[width.start + width.size // 2 : width.start + width.size] = False
-        return Mixture([cut(job.teacher.unet, space, keep), job.teacher.unet], ByLength())
+        return Mixture([cut(job.teacher.unet, space, keep), job.teacher.unet], self.router())
 
 
 @pytest.fixture
-def halves(register: Any) -> type[Halves]:
+def halves(register: Any, router_by: Any) -> type[Halves]:
+    Halves.router = router_by(lambda prompt: len(prompt) % 2)
     register("methods", "halves", Halves)
-    register("routers", "by-length", ByLength)
+    register("routers", Halves.router.name, Halves.router)
     Halves.calls.clear()
     return Halves
 
@@ -121,13 +105,8 @@ def test_a_plan_knows_what_is_done(tiny_run, halves, store):
     assert not store.root.exists()
     run(recipe, materials, store)
     assert all(stage.done for stage in plan(recipe, materials, dry))
-    assert [s.name for s in plan(recipe, materials, dry)][:5] == [
-        "pairs",
-        "prune",
-        "finetune",
-        "generate",
-        "generate-prompts",
-    ]
+    names = [stage.name for stage in plan(recipe, materials, dry)]
+    assert names[:5] == ["pairs", "prune", "finetune", "generate", "generate-prompts"]
     other = {stage.name: stage.done for stage in plan(tiny_run("halves", "seed=1"), materials, dry)}
     assert other["pairs"] and not other["prune"] and not other["generate"]
 

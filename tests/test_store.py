@@ -74,7 +74,7 @@ def test_time_of_killed_attempts_is_counted(store):
     with pytest.raises(RuntimeError):
         store.stage("a", fail, key={})
     seconds = store.stage("a", writer("x"), key={}).seconds
-    assert 0.25 < seconds < 5
+    assert seconds > 0.25
 
 
 def test_scratch_keeps_logs_only(store):

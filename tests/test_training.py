@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -207,25 +208,35 @@ def test_frozen_puts_everything_back_even_after_an_error() -> None:
     assert [m.training for m in module] == [True, False, True] and module.training
 
 
+TWO = """
+import os, socket, sys
+sys.path.insert(0, sys.argv[1])
+import accelerate, test_training
+from pathlib import Path
+from safetensors.torch import save_file
+from aptp_bench.ranks import Ranks
+
+with socket.socket() as free:
+    free.bind(("127.0.0.1", 0))
+    port = str(free.getsockname()[1])
+rank = 1 - bool(child := os.fork())
+os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+module, rows = test_training.fit(Path(sys.argv[2]) / "shared")
+assert Ranks.here() == Ranks(rank, 2) and {row["rows"] for row in rows} == {6}
+save_file(dict(module.state_dict()), Path(sys.argv[2]) / f"rank{rank}.safetensors")
+sys.stdout.flush()
+if child:
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
 @pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="fork is not of Windows")
 def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
-    code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import test_training as t; from pathlib import Path;"
-        "from safetensors.torch import save_file; from aptp_bench.ranks import Ranks;"
-        "m, h = t.fit(Path(sys.argv[2]) / 'shared');"
-        "rank = Ranks.here(); assert rank.size == 2 and {row['rows'] for row in h} == {6};"
-        "save_file(dict(m.state_dict()), str(Path(sys.argv[2]) / f'rank{rank.rank}.safetensors'))"
-    )
-    (tmp_path / "two.py").write_text(code)
-    launch = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node=2",
-        str(tmp_path / "two.py"),
-    ]
-    subprocess.run([*launch, str(Path(__file__).parent), str(tmp_path)], check=True, capture_output=True, timeout=300)
+    """Two forks of one process, told of each other as torchrun tells them."""
+    words = [sys.executable, "-c", TWO, str(Path(__file__).parent), str(tmp_path)]
+    done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
     one = fit(tmp_path / "alone")[0].state_dict()
     for rank in range(2):
         other = load_file(tmp_path / f"rank{rank}.safetensors")

@@ -62,7 +62,7 @@ def test_a_static_run_says_that_one_expert_serves_all(call: Call, finished: Any,
     assert out.count("expert 0, 0.") == 6
 
 
-def test_prompts_come_from_stdin(call: Call, finished: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prompts_come_from_stdin(call: Call, finished: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO("\ufeffä cat\r\n\n[red] dog\n".encode())))
     code, out = call("route", "--run", str(finished("norm")), "--captions", "-", "--json")
     assert code == 0 and [row["prompt"] for row in json.loads(out)["routes"]] == ["ä cat", "[red] dog"]

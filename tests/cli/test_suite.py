@@ -11,14 +11,12 @@ from typing import Any
 import pytest
 import yaml
 
-from aptp_bench.cli import app
-from aptp_bench.cli.failures import outcome
 from aptp_bench.methods.dense import Dense
 from aptp_bench.models.mixture import Mixture
 from aptp_bench.plugins import Job, Method
 from aptp_bench.records import Record
 
-Call = Callable[..., tuple[int, str, str]]
+Call = Callable[..., Any]  # (code, stdout)
 SMALL = ["sizes.train=12", "sizes.val=4", "sizes.partiprompts=0", "resolution.train=8", "resolution.measure=8"]
 SMALL += ["sampling.steps=1", "sampling.batch=4", "metrics=[macs,parameters]", "finetune.steps=1", "finetune.batch=4"]
 
@@ -30,20 +28,6 @@ class Broken(Method):
 
     def prune(self, job: Job) -> Mixture:
         raise RuntimeError("shapes differ")
-
-
-@pytest.fixture
-def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any) -> Call:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def made(*words: str) -> tuple[int, str, str]:
-        capfd.readouterr()
-        code = outcome(lambda: app(list(words), standalone_mode=False))
-        seen = capfd.readouterr()
-        return code, seen.out, seen.err
-
-    return made
 
 
 @pytest.fixture
@@ -64,9 +48,9 @@ def suite(tmp_path: Path, tiny_model: str, register: Any) -> str:
 def test_it_goes_on_past_failures_names_them_at_the_end_and_shows_the_rest(
     call: Call, suite: str, tmp_path: Path
 ) -> None:
-    code, out, err = call("suite", suite, "--results-dir", "results")
+    code, out = call("suite", suite, "--results-dir", "results")
     assert code == 2
-    last = err.strip().splitlines()[-1]
+    last = call.err.strip().splitlines()[-1]
     assert last.startswith("error: 2 of 4 runs failed: ") and "bug, seed 0: RuntimeError: shapes differ" in last
     assert "refused, seed 0: dense removes nothing" in last
     assert "A small table" in out and "whole" in out and "lots" in out and "bug" not in out
@@ -77,7 +61,7 @@ def test_it_goes_on_past_failures_names_them_at_the_end_and_shows_the_rest(
 
 
 def test_a_second_call_reads_what_is_done_and_a_killed_one_goes_on(
-    call: Call, suite: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    call: Call, suite: str, tmp_path: Path, monkeypatch: Any
 ) -> None:
     def killed(self: Dense, job: Job) -> Mixture:
         raise KeyboardInterrupt
@@ -92,7 +76,7 @@ def test_a_second_call_reads_what_is_done_and_a_killed_one_goes_on(
     assert len(list((tmp_path / "runs").glob("*/run.json"))) == 1  # the dense row was done before the kill
     stamps = {p: p.stat().st_mtime_ns for p in (tmp_path / "runs").rglob("manifest.json")}
     assert stamps
-    code, out, _ = call("suite", suite, *only, "--json")
+    code, out = call("suite", suite, *only, "--json")
     assert code == 0 and set(json.loads(out)["records"]) == {"whole", "lots"}
     assert stamps == {p: p.stat().st_mtime_ns for p in stamps}
 
@@ -101,7 +85,7 @@ def test_a_row_is_the_run_of_its_command(call: Call, suite: str, tmp_path: Path)
     call("suite", suite, "--only", "lots", "--results-dir", "results")
     (path,) = (tmp_path / "results/records").iterdir()
     before = Record.model_validate_json(path.read_text())
-    code, out, _ = call("suite", suite, "--dry-run", "--json")
+    code, out = call("suite", suite, "--dry-run", "--json")
     command = next(row["command"] for row in json.loads(out)["runs"] if row["label"] == "lots")
     assert code == 0 and command == before.how.command
     path.unlink()
@@ -113,25 +97,25 @@ def test_a_row_is_the_run_of_its_command(call: Call, suite: str, tmp_path: Path)
 
 
 def test_a_dry_run_writes_nothing(call: Call, suite: str, tmp_path: Path) -> None:
-    code, out, _ = call("suite", suite, "--dry-run")
+    code, out = call("suite", suite, "--dry-run")
     assert code == 0 and "lots, seed 0: aptp-bench run --method random" in out
     assert [p.name for p in tmp_path.iterdir()] == ["suite.yaml"]
 
 
 def test_an_unknown_row_is_refused(call: Call, suite: str) -> None:
-    code, _, err = call("suite", suite, "--only", "all")
-    assert code == 2 and err.strip() == (
+    code, _ = call("suite", suite, "--only", "all")
+    assert code == 2 and call.err.strip() == (
         "error: the suite has no row 'all' that can be run; use --only with one of: whole, bug, refused, lots"
     )
 
 
 def test_a_table_is_planned_at_the_scale_that_is_asked_for_and_names_what_it_leaves_out(call: Call) -> None:
-    code, out, _ = call("suite", "aptp_7", "--scale", "paper", "--dry-run", "--json")
+    code, out = call("suite", "aptp_7", "--scale", "paper", "--dry-run", "--json")
     plan = json.loads(out)
     assert code == 0 and [run["label"] for run in plan["runs"]] == ["SD (dense)", "APTP-Base"]
     assert all("--scale paper --model sd21" in run["command"] for run in plan["runs"])
     assert "RAPHAEL" in plan["left_out"]
-    code, out, _ = call("suite", "aptp_7", "--dry-run")
+    code, out = call("suite", "aptp_7", "--dry-run")
     assert "APTP-Base, seed 0: aptp-bench run --method aptp --dataset coco --scale mini" in out
     assert "left out: RAPHAEL: another system" in out
 
@@ -146,5 +130,5 @@ def test_a_table_is_planned_at_the_scale_that_is_asked_for_and_names_what_it_lea
     ],
 )
 def test_what_cannot_be_run_is_refused_in_one_line(call: Call, suite: str, words: list[str], hint: str) -> None:
-    code, out, err = call("suite", *words)
-    assert (code, out) == (2, "") and hint in err and err.count("\n") == 1
+    code, out = call("suite", *words)
+    assert (code, out) == (2, "") and hint in call.err and call.err.count("\n") == 1

@@ -11,27 +11,15 @@ def record(
 ) -> Record:
     facts = {"dense": 2.0, "pruned": 1.56, "ratio": 0.78, "train_ratio": 0.7812}
     budget = {"ratio": 0.78, "convention": "exact"}
-    how = {
-        "command": "",
-        "versions": {},
-        "commit": None,
-        "dirty": None,
-        "device": "",
-        "threads": 1,
-        "seconds": {},
-        "digests": {},
-    }
+    how = {"command": "", "device": "", "threads": 1, "commit": None, "dirty": None}
+    how |= {"versions": {}, "seconds": {}, "digests": {}}
+    macs = {"exact": 1, "aptp": 1, "modules": 1}
     return Record(
         world=world,
         what={"method": method, "dataset": "coco", "model": "m", "budget": budget, "seed": 0, "weights": weights},
         macs={name: facts for name in ("exact", "aptp", "modules")},
         parameters={"dense": 2_000_000, "stored": 3_000_000, "per_image": 1},
-        experts=[
-            Expert(
-                macs={"exact": 1, "aptp": 1, "modules": 1}, parameters=1_500_000, train_prompts=3 + i, eval_prompts=2
-            )
-            for i in range(experts)
-        ],
+        experts=[Expert(macs=macs, parameters=1_500_000, train_prompts=3 + i, eval_prompts=2) for i in range(experts)],
         results={"fid": Measurement(value=value, unit="", better="lower", n=2, interval=(value - 1, value + 1))},
         skipped={"cmmd": "no weights; fetch them"},
         how=Provenance(**how),

@@ -12,17 +12,8 @@ from aptp_bench.figures.facts import facts_of
 
 def rows(joint: int = 30) -> list[dict[str, Any]]:
     warm = [{"stage": "warm", "step": i, "resource": 0.5, "ratio": 0.9} for i in range(10)]
-    later = [
-        {
-            "stage": "joint",
-            "step": i,
-            "resource": 10.0 ** -(i / 10),
-            "contrastive": 0.02,
-            "ratio": 0.8,
-            "ratios": [0.7, 0.9],
-        }
-        for i in range(joint)
-    ]
+    own = {"stage": "joint", "contrastive": 0.02, "ratio": 0.8, "ratios": [0.7, 0.9]}
+    later = [{**own, "step": i, "resource": 10.0 ** -(i / 10)} for i in range(joint)]
     return warm + later
 
 

@@ -13,13 +13,12 @@ from aptp_bench import finetune as finetuning
 from aptp_bench.budget import TOLERANCE, Budget
 from aptp_bench.errors import BudgetError, ConfigError, PruningError
 from aptp_bench.finetune import FinetuneConfig, finetune
-from aptp_bench.methods import bk_sdm
 from aptp_bench.methods.bk_sdm import BKSDM, Member, Offer, build, dense, family, fixed, nearest, path, priced
 from aptp_bench.models.checkpoint import load_unet, save_unet
 from aptp_bench.models.gates import GateSpace, guarded
 from aptp_bench.models.macs import count, example_inputs, parameters
 from aptp_bench.models.mixture import Mixture
-from aptp_bench.models.stable_diffusion import MINI_GEOMETRY, SD15, SD21, Geometry, MiniSD
+from aptp_bench.models.stable_diffusion import MINI_GEOMETRY, SD15, Geometry
 from aptp_bench.models.surgery import cut, meta_clone
 from aptp_bench.pairs import Pairs
 from aptp_bench.plugins import Job
@@ -57,26 +56,14 @@ TABLE = """
 """  # SD 2.1 at 96x96: layers; with mid block aptp G, exact G, parameters M; the same without. Rounded twice, so to 0.055
 ROUNDED = 0.0551
 
-PUBLISHED = {  # Base, Small, Tiny at 64x64: parameters M, modules G, exact G
-    SD15: [(579.4, 223.7, 261.5), (482.3, 217.7, 255.5), (323.4, 205.0, 242.8)],
-    SD21: [(583.5, 224.0, 261.8), (485.8, 217.9, 255.7), (326.8, 205.2, 243.0)],
-}
-
-
-@pytest.fixture(scope="module")
-def sd21() -> UNet2DConditionModel:
-    return SD21().skeleton()
+PUBLISHED = [(579.4, 223.7, 261.5), (482.3, 217.7, 255.5), (323.4, 205.0, 242.8)]
+# Base, Small, Tiny of SD 1.5 at 64x64: parameters M, modules G, exact G
 
 
 @pytest.fixture(scope="module")
 def offers(sd21: UNet2DConditionModel) -> dict[str, dict[Member, Offer]]:
     """SD 2.1's family, priced in two conventions."""
     return {name: priced(sd21, WHOLE, example_inputs(sd21), name) for name in ("aptp", "exact")}
-
-
-@pytest.fixture(scope="module")
-def mini() -> StableDiffusionPipeline:
-    return MiniSD().load()
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +78,12 @@ def small() -> StableDiffusionPipeline:
     return geometry.build()
 
 
+@pytest.fixture(scope="module")
+def choice(small: StableDiffusionPipeline) -> dict[Member, Offer]:
+    """The family of `small`, priced as pruning does."""
+    return priced(small.unet, WHOLE, example_inputs(small.unet, tokens=12), "exact")
+
+
 def job(teacher: Any, ratio: float, folder: Path, convention: str = "exact") -> Job:
     none = Pairs([], torch.empty(0, 4, 8, 8), torch.empty(0, 32, 128))
     return Job(teacher, none, Budget.of(ratio, convention), 0, CPU, folder, SilentProgress(), "mini")
@@ -102,13 +95,13 @@ def inputs(unet: Any, batch: int = 2, size: tuple[int, int] = (8, 8)) -> tuple[T
     return torch.randn(batch, 4, *size, generator=generator), torch.arange(batch) * 300, text
 
 
-def unet_of(**config: Any) -> UNet2DConditionModel:
-    """A U-Net of two stages, as wide as each other, on the meta device."""
+def unet_of(device: str = "meta", **config: Any) -> UNet2DConditionModel:
+    """A U-Net of two stages, as wide as each other."""
     two: dict[str, Any] = {"sample_size": 8, "block_out_channels": (8, 8), "norm_num_groups": 4}
     two |= {"attention_head_dim": 2, "cross_attention_dim": 16}
     two |= {"down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D")}
     two |= {"up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D")}
-    with torch.device("meta"):
+    with torch.device(device):
         return UNet2DConditionModel(**(two | config)).eval()
 
 
@@ -132,7 +125,7 @@ def test_the_48_members_of_sd21_cost_what_the_table_says(offers: Any) -> None:
         assert offers["exact"][member].parameters / 1e6 == pytest.approx(size, abs=ROUNDED), member
 
 
-@pytest.mark.parametrize("member", [WHOLE, SMALL, Member((1, 2, 1), True), Member((2, 1, 2), False)], ids=str)
+@pytest.mark.parametrize("member", [SMALL, Member((1, 2, 1), True)], ids=str)
 def test_a_price_is_the_count_of_the_network_itself(sd21: Any, offers: Any, member: Member) -> None:
     unet = build(sd21, member)
     for convention, priced_in in offers.items():
@@ -141,9 +134,8 @@ def test_a_price_is_the_count_of_the_network_itself(sd21: Any, offers: Any, memb
     assert offers["exact"][member].parameters == parameters(unet)
 
 
-@pytest.mark.parametrize("kind", PUBLISHED)
-def test_base_small_and_tiny_have_their_published_sizes(kind: Any) -> None:
-    unet, (sizes, *macs) = kind().skeleton(), zip(*PUBLISHED[kind], strict=True)
+def test_base_small_and_tiny_have_their_published_sizes() -> None:
+    unet, (sizes, *macs) = SD15().skeleton(), zip(*PUBLISHED, strict=True)
     digits = {"modules": 0.2, "exact": ROUNDED}  # their counter of modules leaves out more than torch-pruning's
     for convention, column in zip(digits, macs, strict=True):
         offers = priced(unet, WHOLE, example_inputs(unet, 64), convention)
@@ -157,62 +149,36 @@ def test_the_three_variants_of_sd21_have_their_parameters_to_the_digit(offers: A
     assert sizes == {BASE: 583_480_964, SMALL: 485_787_524, TINY: 326_825_604}
 
 
-@pytest.mark.parametrize(
-    ("variant", "member"),
-    [
-        ("base", BASE),
-        ("small", SMALL),
-        ("tiny", TINY),
-        ("paper-cc3m", Member((2, 1, 1, 1), True)),
-        ("paper-coco", Member((1, 2, 2, 2), True)),
-    ],
-)
-def test_variants_are_those_of_the_papers(offers: Any, variant: str, member: Member) -> None:
-    assert fixed(variant, WHOLE, offers["aptp"]) == member
+def test_variants_are_those_of_the_papers(offers: Any) -> None:
+    papers = {"paper-cc3m": Member((2, 1, 1, 1), True), "paper-coco": Member((1, 2, 2, 2), True)}
+    for variant, member in {"base": BASE, "small": SMALL, "tiny": TINY, **papers}.items():
+        assert fixed(variant, WHOLE, offers["aptp"]) == member
 
 
-def test_a_variant_is_taken_whatever_the_budget(mini: Any, tmp_path: Path) -> None:
-    mixture = BKSDM(variant="tiny").prune(job(mini, 0.99, tmp_path))
-    assert len(mixture) == 1 and same(mixture.experts[0], build(mini.unet, TINY))
-    assert mixture.remark == (
-        "BK-SDM tiny is (1,1,1) without mid block whatever the budget: 0.6015 of the dense exact MACs, "
-        "38.85% below the budget 0.99"
-    )
-
-
-@pytest.mark.parametrize(
-    ("convention", "ratio", "layers", "mid", "share"),
-    [
-        ("aptp", 0.85, (2, 1, 1, 2), False, 0.8494),
-        ("aptp", 0.80, (1, 2, 2), True, 0.7834),
-        ("aptp", 0.78, (1, 2, 2, 2), True, 0.7823),
-        ("aptp", 0.66, (1, 1, 2), False, 0.6648),
-        ("aptp", 0.64, (1, 1, 1, 2), True, 0.6413),
-        ("exact", 0.85, (2, 1, 2), False, 0.8609),
-        ("exact", 0.80, (1, 2, 2, 1), False, 0.7986),
-        ("exact", 0.78, (2, 1, 1), False, 0.7823),
-        ("exact", 0.66, (1, 1, 1), True, 0.6540),
-        ("exact", 0.64, (1, 1, 1, 2), False, 0.6407),
-    ],
-)
-def test_the_nearest_member_on_either_side(
-    offers: Any, convention: str, ratio: float, layers: Any, mid: bool, share: float
-) -> None:
-    offer = nearest(offers[convention].values(), Budget.of(ratio, convention), "either")
-    assert offer.member == Member(layers, mid)
-    assert offer.ratio == pytest.approx(share, abs=6e-5)
+def test_a_variant_is_taken_whatever_the_budget_and_says_what_it_costs(small: Any, choice: Any, tmp_path: Path) -> None:
+    mixture = BKSDM(variant="tiny").prune(job(small, 0.99, tmp_path))
+    assert len(mixture) == 1 and same(mixture.experts[0], build(small.unet, TINY))
+    assert str(TINY) in mixture.remark and f"{choice[TINY].ratio:.4f}" in mixture.remark
+    met = BKSDM(variant="base").prune(job(small, choice[BASE].ratio + 0.004, tmp_path))
+    assert met.remark == ""
 
 
 @pytest.mark.parametrize("convention", ["aptp", "exact"])
-def test_below_is_never_above_the_tolerance_and_skips_nothing_nearer(offers: Any, convention: str) -> None:
-    pool = offers[convention].values()
+def test_the_nearest_member_is_taken_and_below_is_never_above_the_tolerance(offers: Any, convention: str) -> None:
+    pool = list(offers[convention].values())
     for percent in range(61, 101):
         budget = Budget.of(percent / 100, convention)
-        offer = nearest(pool, budget, "below")
-        assert offer.ratio <= budget.ratio + TOLERANCE
-        gap = abs(offer.ratio - budget.ratio)
-        assert not [o for o in pool if o.ratio <= budget.ratio + TOLERANCE and abs(o.ratio - budget.ratio) < gap]
+        allowed = [offer for offer in pool if offer.ratio <= budget.ratio + TOLERANCE]
+        for side, among in (("either", pool), ("below", allowed)):
+            offer = nearest(pool, budget, side)
+            assert offer in among
+            assert abs(offer.ratio - budget.ratio) == min(abs(other.ratio - budget.ratio) for other in among)
     assert nearest(pool, Budget.of(1.0, convention), "below").member == WHOLE
+
+
+def test_a_budget_of_the_paper_chooses_the_member_of_its_table(offers: Any) -> None:
+    offer = nearest(offers["aptp"].values(), Budget.of(0.78, "aptp"), "either")
+    assert offer.member == Member((1, 2, 2, 2), True) and offer.ratio == pytest.approx(0.7823, abs=6e-5)
 
 
 def test_of_two_as_near_the_one_with_more_parameters() -> None:
@@ -227,57 +193,44 @@ def test_the_inner_path_of_sd21(offers: Any) -> None:
     assert [(len(member.layers), member.mid) for member in way] == [(4, True), *[(4, False)] * 5, (3, False)]
 
 
-@pytest.mark.parametrize(("side", "layers"), [("below", (1, 1, 1, 1)), ("either", (2, 1, 1, 1))])
-def test_order_inner_stays_on_the_path(mini: Any, tmp_path: Path, side: str, layers: tuple[int, ...]) -> None:
-    mixture = BKSDM(order="inner", side=side).prune(job(mini, 0.73, tmp_path))  # the path has 0.7365 and 0.6318
-    assert tuple(mixture.experts[0].config.layers_per_block) == layers
-    assert mixture.experts[0].mid_block is None
+def test_order_inner_stays_on_the_path(small: Any, choice: Any, tmp_path: Path) -> None:
+    rich, poor = path(WHOLE, choice)[2:4]
+    budget = 0.8 * choice[rich].ratio + 0.2 * choice[poor].ratio
+    for side, member in (("either", rich), ("below", poor)):
+        mixture = BKSDM(order="inner", side=side).prune(job(small, budget, tmp_path))
+        assert same(mixture.experts[0], build(small.unet, member))
 
 
-def test_what_misses_the_budget_says_by_how_much_and_why(offers: Any) -> None:
-    pool, budget = list(offers["aptp"].values()), Budget.of(0.80, "aptp")
-    below, either = (bk_sdm._why_not_nearer(nearest(pool, budget, side), pool, budget) for side in ("below", "either"))
-    assert (
-        below
-        == either
-        == (
-            "BK-SDM removes whole layers, the nearest is (1,2,2) with mid block: 0.7834 of the dense aptp MACs, "
-            "1.66% below the budget 0.8; the nearest above is (2,1,1) without mid block at 0.8207"
-        )
-    )
-    above = bk_sdm._why_not_nearer(nearest(pool, Budget.of(0.3, "aptp"), "either"), pool, Budget.of(0.3, "aptp"))
-    assert above.endswith(
-        "(1,1,1) without mid block: 0.6030 of the dense aptp MACs, 30.30% above the budget 0.3; none is below"
-    )
-    met = Budget.of(0.78, "aptp")
-    assert bk_sdm._why_not_nearer(nearest(pool, met, "below"), pool, met) == ""
+def test_what_misses_the_budget_names_the_members_around_it(small: Any, choice: Any, tmp_path: Path) -> None:
+    ranked = sorted(choice.values(), key=lambda offer: offer.ratio)
+    above, below = max(zip(ranked[1:], ranked, strict=False), key=lambda pair: pair[0].ratio - pair[1].ratio)
+    remark = BKSDM().prune(job(small, (above.ratio + below.ratio) / 2, tmp_path)).remark
+    for offer in (above, below):
+        assert str(offer.member) in remark and f"{offer.ratio:.4f}" in remark
+    least = BKSDM(side="either").prune(job(small, 0.3, tmp_path)).remark
+    assert str(TINY) in least and f"{choice[TINY].ratio:.4f}" in least
+    assert BKSDM().prune(job(small, below.ratio, tmp_path)).remark == ""
 
 
-def test_a_fixed_variant_on_its_budget_needs_no_remark(mini: Any, tmp_path: Path) -> None:
-    assert BKSDM(variant="base").prune(job(mini, 0.69, tmp_path)).remark != ""
-    met = _ratio(mini.unet, BASE)
-    assert BKSDM(variant="base").prune(job(mini, met + 0.004, tmp_path)).remark == ""
+def test_a_budget_below_the_smallest_member_is_refused(small: Any, choice: Any, tmp_path: Path) -> None:
+    with pytest.raises(BudgetError, match=rf"{choice[TINY].ratio:.4f}.*--budget"):
+        BKSDM().prune(job(small, 0.3, tmp_path))
 
 
-def test_a_budget_below_the_smallest_member_is_refused(mini: Any, tmp_path: Path) -> None:
-    least = f"{_ratio(mini.unet, TINY):.4f}"
-    with pytest.raises(BudgetError, match=rf"\(1,1,1\) without mid block at {least}.*use --budget 0\.\d\d or more"):
-        BKSDM().prune(job(mini, 0.3, tmp_path))
-
-
-def test_every_member_runs_on_the_teachers_own_weights(mini: Any) -> None:
-    x, t, text = inputs(mini.unet)
+def test_every_member_runs_on_the_teachers_own_weights() -> None:
+    unet = unet_of("cpu", layers_per_block=2).requires_grad_(False)
+    x, t, text = inputs(unet)
     outputs = []
-    for member in family(mini.unet, WHOLE):
-        student = build(mini.unet, member)
+    for member in family(unet, dense(unet)):
+        student = build(unet, member)
         assert not student.training and not any(p.requires_grad for p in student.parameters())
         outputs.append(student(x, t, text).sample)
         assert outputs[-1].shape == x.shape and outputs[-1].isfinite().all()
-    assert len(outputs) == 48 and torch.equal(outputs[0], mini.unet(x, t, text).sample)
-    assert len({float(output.sum()) for output in outputs}) == 48
+    assert len(outputs) == 12 and torch.allclose(outputs[0], unet(x, t, text).sample)
+    assert len({float(output.sum()) for output in outputs}) == 12
 
 
-@pytest.mark.parametrize("member", [WHOLE, BASE, TINY, Member((2, 1, 2, 1), False), Member((1, 2, 1), True)], ids=str)
+@pytest.mark.parametrize("member", [BASE, TINY, Member((2, 1, 2, 1), False)], ids=str)
 def test_files_give_the_same_network_and_other_sizes_run(small: Any, tmp_path: Path, member: Member) -> None:
     student = build(small.unet, member)
     save_unet(student, tmp_path / "unet")
@@ -285,7 +238,7 @@ def test_files_give_the_same_network_and_other_sizes_run(small: Any, tmp_path: P
     assert same(student, loaded)
     for batch, size in ((2, (8, 8)), (3, (16, 24))):
         given = inputs(small.unet, batch, size)
-        assert torch.equal(student(*given).sample, loaded(*given).sample)
+        torch.testing.assert_close(student(*given).sample, loaded(*given).sample)
 
 
 def test_weights_are_the_teachers_under_the_papers_renaming(small: Any) -> None:
@@ -306,7 +259,7 @@ def test_weights_are_the_teachers_under_the_papers_renaming(small: Any) -> None:
     assert not [name for name in tiny if name.startswith(("mid_block", "down_blocks.3", "down_blocks.2.downsamplers"))]
 
 
-@pytest.mark.parametrize("member", [WHOLE, BASE, TINY], ids=str)
+@pytest.mark.parametrize("member", [WHOLE, TINY], ids=str)
 def test_students_share_no_memory_with_the_teacher(small: Any, member: Member) -> None:
     before = {name: tensor.clone() for name, tensor in small.unet.state_dict().items()}
     student = build(small.unet, member)
@@ -329,12 +282,12 @@ def test_pruning_is_repeatable_keeps_the_dtype_and_goes_through_a_file(small: An
     assert {p.dtype for p in build(half, BASE).parameters()} == {torch.bfloat16}
 
 
-def test_the_budget_is_met_in_its_own_convention(mini: Any, tmp_path: Path) -> None:
-    mixture = BKSDM().prune(job(mini, 0.78, tmp_path, "modules"))
-    given = example_inputs(mini.unet, tokens=mini.tokenizer.model_max_length)
-    whole, macs = (count(net, given, "modules").total for net in (mini.unet, mixture.experts[0]))
+def test_the_budget_is_met_in_its_own_convention(small: Any, tmp_path: Path) -> None:
+    mixture = BKSDM().prune(job(small, 0.78, tmp_path, "modules"))
+    given = example_inputs(small.unet, tokens=12)
+    whole, macs = (count(net, given, "modules").total for net in (small.unet, mixture.experts[0]))
     assert macs / whole <= 0.78 + TOLERANCE
-    assert (macs / whole < 0.78 - TOLERANCE) == ("dense modules MACs" in mixture.remark)
+    assert (macs / whole < 0.78 - TOLERANCE) == ("modules" in mixture.remark)
 
 
 def test_any_number_of_layers_and_stages() -> None:
@@ -358,7 +311,7 @@ def test_the_innermost_stage_stays_where_the_next_one_is_unlike_it() -> None:
     assert {len(member.layers) for member in family(wider, dense(wider))} == {2}
     more_heads = unet_of(attention_head_dim=[2, 4])
     assert {len(member.layers) for member in family(more_heads, dense(more_heads))} == {2}
-    with pytest.raises(ConfigError, match=r"variant=tiny is \(1\) without mid block.*use variant=budget"):
+    with pytest.raises(ConfigError, match="variant=tiny"):
         fixed("tiny", dense(wider), family(wider, dense(wider)))
 
 
@@ -372,7 +325,7 @@ def test_a_teacher_without_mid_block_has_no_member_with_one() -> None:
 
 def test_a_variant_that_removes_nothing_is_refused() -> None:
     unet = unet_of(layers_per_block=1)
-    with pytest.raises(ConfigError, match=r"variant=base is \(1,1\) with mid block.*use variant=budget"):
+    with pytest.raises(ConfigError, match="variant=base"):
         fixed("base", dense(unet), family(unet, dense(unet)))
 
 
@@ -444,7 +397,3 @@ def outputs(unet: Any, noised: Any, paths: Any) -> tuple[Tensor, list[Tensor]]:
     for handle in handles:
         handle.remove()
     return prediction, [kept[at][0] if isinstance(kept[at], tuple) else kept[at] for at in paths]
-
-
-def _ratio(unet: Any, member: Member) -> float:
-    return priced(unet, WHOLE, example_inputs(unet, tokens=MiniSD.tokens), "exact")[member].ratio

@@ -3,33 +3,22 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import torch
 
-from aptp_bench.budget import CONVENTIONS
 from aptp_bench.errors import BudgetError, ConfigError
 from aptp_bench.methods.norm import Norm
 from aptp_bench.models.coupled import cut, groups, scores, weakest
-from aptp_bench.models.macs import count, example_inputs
 from aptp_bench.models.mixture import Mixture
 from aptp_bench.plugins import Job
 from aptp_bench.profiling.alignment import changed_widths
 
-if TYPE_CHECKING:
-    from diffusers import StableDiffusionPipeline, UNet2DConditionModel
-
 MakeJob = Callable[..., Job]
 
 
-def ratio(unet: UNet2DConditionModel, teacher: UNet2DConditionModel, convention: str) -> float:
-    return (
-        count(unet, example_inputs(unet), convention).total / count(teacher, example_inputs(teacher), convention).total
-    )
-
-
-def by_hand(teacher: UNet2DConditionModel, lost: dict[str, list[int]], order: float, first: bool) -> dict[str, Any]:
+def by_hand(teacher: Any, lost: dict[str, list[int]], order: float, first: bool) -> dict[str, Any]:
     """The state of the teacher without the smallest units, as many as `lost` says."""
     found = groups(teacher)
     worth = scores(teacher, found, lambda name, weight: weight.abs() ** order, first)
@@ -37,11 +26,12 @@ def by_hand(teacher: UNet2DConditionModel, lost: dict[str, list[int]], order: fl
     return cut(teacher, found, keep).state_dict()
 
 
-@pytest.mark.parametrize("convention", CONVENTIONS)
-def test_it_lands_on_the_budget_with_one_expert(job: MakeJob, tiny: StableDiffusionPipeline, convention: str) -> None:
-    mixture = Norm().prune(job(0.8, convention))
+@pytest.mark.parametrize("convention", ["aptp", "modules"])
+def test_it_lands_on_the_budget_with_one_expert(job: MakeJob, left: Any, convention: str) -> None:
+    given = job(0.8, convention)
+    mixture = Norm().prune(given)
     assert len(mixture) == 1 and mixture.remark == ""
-    assert ratio(mixture.experts[0], tiny.unet, convention) == pytest.approx(0.8, abs=0.005)
+    assert left(mixture.experts[0], given) == pytest.approx(0.8, abs=0.005)
 
 
 @pytest.mark.parametrize(("order", "layers"), [(1.0, "first"), (2.0, "all")])
@@ -54,15 +44,15 @@ def test_the_smallest_go_by_the_norm_that_was_asked_for(job: MakeJob, tiny: Any,
     assert all(torch.equal(tensor, expected[name]) for name, tensor in student.state_dict().items())
 
 
-def test_the_authors_baseline_leaves_heads_and_feed_forwards(job: MakeJob, tiny: StableDiffusionPipeline) -> None:
+def test_the_authors_baseline_leaves_heads_and_feed_forwards(job: MakeJob, left: Any) -> None:
     authors = {"heads": "width", "feed_forwards": False, "ranking": "global", "order": 2, "layers": "all"}
     student = Norm(**authors).prune(job(0.8)).experts[0]
     block = student.get_submodule("down_blocks.0.attentions.0.transformer_blocks.0")
     assert block.attn1.heads == 2 and block.ff.net[2].in_features == 32
-    assert ratio(student, tiny.unet, "exact") == pytest.approx(0.8, abs=0.005)
+    assert left(student, job(0.8)) == pytest.approx(0.8, abs=0.005)
 
 
-def test_a_global_ranking_spares_the_layers_with_large_weights(job: MakeJob, tiny: StableDiffusionPipeline) -> None:
+def test_a_global_ranking_spares_the_layers_with_large_weights(job: MakeJob, tiny: Any) -> None:
     pipe = copy.copy(tiny)
     pipe.unet = copy.deepcopy(tiny.unet)
     with torch.no_grad():  # all channels alike there, so that none is far below its group's mean
@@ -76,7 +66,7 @@ def test_a_global_ranking_spares_the_layers_with_large_weights(job: MakeJob, tin
     assert widths["local"] < 63 and widths["global"] == 64
 
 
-def test_the_teacher_stays_as_it_was_and_twice_gives_the_same(job: MakeJob, tiny: StableDiffusionPipeline) -> None:
+def test_the_teacher_stays_as_it_was_and_twice_gives_the_same(job: MakeJob, tiny: Any) -> None:
     before = copy.deepcopy(tiny.unet.state_dict())
     one, other = (Norm().prune(job()).experts[0].state_dict() for _ in range(2))
     assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
@@ -88,26 +78,25 @@ def test_the_result_is_saved_and_runs_at_other_sizes(job: MakeJob, tmp_path: Any
     mixture = Norm(heads="width").prune(job())
     mixture.save(tmp_path / "mixture")
     again = Mixture.load(tmp_path / "mixture").experts[0]
+    assert all(torch.equal(p, q) for p, q in zip(mixture.experts[0].parameters(), again.parameters(), strict=True))
     for batch, size in ((1, 8), (3, 4)):
         given = (torch.randn(batch, 4, size, size), torch.ones(batch).long(), torch.randn(batch, 77, 16))
         with torch.no_grad():
-            assert torch.equal(mixture.experts[0](*given).sample, again(*given).sample)
+            torch.testing.assert_close(mixture.experts[0](*given).sample, again(*given).sample)
 
 
 def test_a_budget_out_of_reach_is_refused(job: MakeJob) -> None:
-    with pytest.raises(BudgetError, match="the leanest network costs 0"):
+    with pytest.raises(BudgetError, match="leanest"):
         Norm().prune(job(0.01))
 
 
-@pytest.mark.parametrize("settings", [{}, {"ranking": "global"}, {"heads": "width"}, {"rounding": "nearest"}])
-def test_aligned_widths_meet_the_same_budget(job: MakeJob, small_sd: Any, settings: dict[str, Any]) -> None:
+@pytest.mark.parametrize("settings", [{"ranking": "global"}, {"heads": "width", "rounding": "nearest"}])
+def test_aligned_widths_meet_the_same_budget(job: MakeJob, left: Any, small_sd: Any, settings: dict[str, Any]) -> None:
     given = job(0.78, teacher=small_sd)
-    any_width, aligned = (Norm(align=align, **settings).prune(given).experts[0] for align in (1, 16))
-    assert not all(width % 16 == 0 for width in changed_widths(any_width, small_sd.unet))
-    assert all(width % 16 == 0 for width in changed_widths(aligned, small_sd.unet))
-    inputs = example_inputs(small_sd.unet, tokens=small_sd.tokenizer.model_max_length)
-    cost = [count(unet, inputs, "exact").total for unet in (aligned, small_sd.unet)]
-    assert cost[0] / cost[1] == pytest.approx(0.78, abs=0.005)
+    aligned = Norm(align=16, **settings).prune(given).experts[0]
+    found = list(changed_widths(aligned, small_sd.unet))
+    assert found and all(width % 16 == 0 for width in found)
+    assert left(aligned, given) == pytest.approx(0.78, abs=0.005)
 
 
 def test_only_the_hardwares_multiples_may_be_asked_for() -> None:

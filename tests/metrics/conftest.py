@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from aptp_bench.config import LatencyConfig, SamplingConfig
-from aptp_bench.models.mixture import Mixture, Router
+from aptp_bench.models.mixture import Mixture
 
 CAPTIONS = ("a", "bb", "ccc", "dddd", "eeeee")
 
@@ -66,21 +66,6 @@ class System:
     dtype: torch.dtype = torch.float32
 
 
-class ByLength(Router):
-    """Prompts of even length to expert 0, the others to expert 1."""
-
-    name = "by-length"
-
-    def __call__(self, prompts: Sequence[str]) -> Tensor:
-        return torch.tensor([len(prompt) % 2 for prompt in prompts])
-
-    def save(self, folder: Any) -> None: ...
-
-    @classmethod
-    def load(cls, folder: Any) -> ByLength:
-        return cls()
-
-
 @pytest.fixture
 def given() -> type[Features]:
     """given(fake={...}, real={...}, text=...) -> evidence with these features."""
@@ -93,8 +78,9 @@ def teacher(small_sd: Any) -> Any:
 
 
 @pytest.fixture(scope="session")
-def mixture(narrowed: Callable[[float], Any]) -> Mixture:
-    return Mixture([narrowed(0.75), narrowed(0.25)], ByLength())
+def mixture(narrowed: Callable[[float], Any], router_by: Any) -> Mixture:
+    """Prompts of even length to expert 0, the others to expert 1."""
+    return Mixture([narrowed(0.75), narrowed(0.25)], router_by(lambda prompt: len(prompt) % 2)())
 
 
 @pytest.fixture

@@ -16,45 +16,15 @@ from torch import Tensor, nn
 from aptp_bench.budget import TOLERANCE, Budget
 from aptp_bench.models.aligned import chunks, dealt, stepped
 from aptp_bench.models.cost import Cost
-from aptp_bench.models.coupled import Group, Heads, groups
-from aptp_bench.models.gates import GateSpace, Width, gated
+from aptp_bench.models.coupled import Heads
+from aptp_bench.models.gates import GateSpace, Width
 from aptp_bench.models.landing import Landed, land
 from aptp_bench.models.macs import count, example_inputs
-from aptp_bench.models.stable_diffusion import MiniSD
 from aptp_bench.models.surgery import cut
 from aptp_bench.models.widths import fit, ranked, shaped, uniform
 from aptp_bench.profiling.alignment import alignment
 
-HEADS: tuple[Heads, ...] = ("whole", "width")
 ALIGNS = (8, 16, 64)
-REACHED = [(align, ratio) for align in ALIGNS for ratio in (0.78, 0.64)]
-
-
-@pytest.fixture(scope="module")
-def mini() -> UNet2DConditionModel:
-    return MiniSD().skeleton()
-
-
-@pytest.fixture(scope="module")
-def odd(build: Any) -> UNet2DConditionModel:
-    """Widths of 24, 40 and 80, which 16 and 64 do not divide, and concatenations that differ from both parts."""
-    levels = {"down_block_types": ("CrossAttnDownBlock2D",) * 3, "up_block_types": ("CrossAttnUpBlock2D",) * 3}
-    return build(block_out_channels=(24, 40, 80), attention_head_dim=[2, 4, 8], norm_num_groups=4, **levels)
-
-
-@pytest.fixture(scope="module")
-def coupled(mini: Any, odd: Any, sd21: UNet2DConditionModel) -> dict[tuple[str, Heads], tuple[Any, tuple[Group, ...]]]:
-    networks = {"mini": mini, "odd": odd, "sd21": sd21}
-    return {(name, heads): (unet, groups(unet, heads)) for name, unet in networks.items() for heads in HEADS}
-
-
-@pytest.fixture(scope="module")
-def costs(mini: Any, odd: Any, sd21: UNet2DConditionModel) -> dict[str, tuple[Any, Cost]]:
-    networks = {"mini": mini, "odd": odd, "sd21": sd21}
-    return {
-        name: (unet, Cost.of(unet, GateSpace.of(unet), example_inputs(unet), "exact"))
-        for name, unet in networks.items()
-    }
 
 
 def changed(student: nn.Module, dense: nn.Module) -> Iterator[tuple[str, int, int]]:
@@ -98,128 +68,115 @@ def landed_in_chunks(unet: Any, cost: Cost, align: int, ratio: float, seed: int 
 # Coupled channels
 
 
-@pytest.mark.parametrize(("align", "ratio"), REACHED)
-@pytest.mark.parametrize("heads", HEADS)
-def test_all_widths_of_sd21_are_multiples_and_the_budget_is_met(
-    coupled: Any, heads: Heads, align: int, ratio: float
+@pytest.mark.parametrize(
+    ("name", "heads", "align", "ratio", "ranking"),
+    [
+        ("sd21", "width", 64, 0.64, "nearest"),
+        ("small", "whole", 64, 0.94, "up"),
+        ("odd", "whole", 8, 0.64, "up"),
+        ("odd", "width", 16, 0.64, "global"),
+        ("odd", "whole", 16, 0.78, "global"),
+        ("odd", "width", 8, 0.78, "nearest"),
+    ],
+)
+def test_all_widths_are_multiples_and_the_budget_is_met_by_any_ranking(
+    networks: Any, coupled: Any, name: str, heads: Heads, align: int, ratio: float, ranking: Any
 ) -> None:
-    unet, among = coupled["sd21", heads]
-    among = stepped(unet, among, align)
-    queue = [uniform(group.size, "nearest", group.step) for group in among]
+    unet = networks[name]
+    among = stepped(unet, coupled(name, heads), align)
+    queue = [
+        ranked(0.5 + torch.rand(group.size).double(), group.step)
+        if ranking == "global"
+        else uniform(group.size, ranking, group.step)
+        for group in among
+    ]
     fitted = fit(unet, among, queue, Budget.of(ratio), example_inputs(unet))
     student = shaped(unet, among, fitted.removed)
-    assert misfits(student, unet, align) == []
-    assert alignment(student, unet)["multiple_of_8"] == 1.0
-    assert macs(student, unet) == pytest.approx(fitted.ratio) == pytest.approx(ratio, abs=TOLERANCE)
-    if align == 64:
-        assert alignment(student, unet)["multiple_of_64"] == 1.0
-
-
-@pytest.mark.parametrize("ranking", ["up", "nearest", "global"])
-@pytest.mark.parametrize(("name", "align", "ratio"), [("mini", a, 0.78) for a in ALIGNS] + [("odd", 16, 0.64)])
-@pytest.mark.parametrize("heads", HEADS)
-def test_so_they_are_in_small_networks_by_any_ranking(
-    coupled: Any, name: str, heads: Heads, align: int, ratio: float, ranking: Any
-) -> None:
-    unet, among = coupled[name, heads]
-    among = stepped(unet, among, align)
-    scores = [0.5 + torch.rand(group.size).double() for group in among]
-    queue = [
-        ranked(score, group.step) if ranking == "global" else uniform(group.size, ranking, group.step)
-        for group, score in zip(among, scores, strict=True)
-    ]
-    student = shaped(unet, among, fit(unet, among, queue, Budget.of(ratio), example_inputs(unet)).removed)
     assert misfits(student, unet, align) == [] and any(changed(student, unet))
-    assert macs(student, unet) == pytest.approx(ratio, abs=TOLERANCE)
+    assert macs(student, unet) == pytest.approx(fitted.ratio) == pytest.approx(ratio, abs=TOLERANCE)
+    if name == "sd21":
+        assert alignment(student, unet)["multiple_of_8"] == alignment(student, unet)["multiple_of_64"] == 1.0
 
 
-def test_without_steps_they_are_not(coupled: Any) -> None:
-    unet, among = coupled["sd21", "width"]
+def test_without_steps_they_are_not(odd: Any, coupled: Any) -> None:
+    among = coupled("odd", "width")
     queue = [uniform(group.size, "nearest") for group in among]
-    student = shaped(unet, among, fit(unet, among, queue, Budget.of(0.78), example_inputs(unet)).removed)
-    assert float(alignment(student, unet)["multiple_of_8"] or 0) < 0.5
+    student = shaped(odd, among, fit(odd, among, queue, Budget.of(0.78), example_inputs(odd)).removed)
+    assert float(alignment(student, odd)["multiple_of_8"] or 0) < 0.5
 
 
-@pytest.mark.parametrize("align", ALIGNS)
-@pytest.mark.parametrize("heads", HEADS)
-def test_no_smaller_step_would_do(coupled: Any, heads: Heads, align: int) -> None:
-    unet, among = coupled["odd", heads]
-    kinds = {(group.size, group.step, len(group.members)): group for group in stepped(unet, among, align)}
-    for group in kinds.values():
+@pytest.mark.parametrize(("heads", "align"), [("whole", 64), ("width", 16), ("width", 8)])
+def test_no_smaller_step_would_do(odd: Any, coupled: Any, heads: Heads, align: int) -> None:
+    among = stepped(odd, coupled("odd", heads), align)
+    for group in {(group.size, group.step, len(group.members)): group for group in among}.values():
         small = [n for n in {1, group.step // 2, group.step - 1} if 0 < n < min(group.step, group.size)]
-        assert all(misfits(shaped(unet, [group], [n]), unet, align) for n in small), group.path
+        assert all(misfits(shaped(odd, [group], [n]), odd, align) for n in small), group.path
         if group.step < group.size:
-            assert misfits(shaped(unet, [group], [group.step]), unet, align) == []
+            assert misfits(shaped(odd, [group], [group.step]), odd, align) == []
 
 
-def test_steps_on_sd21(coupled: Any) -> None:
-    found: dict[Heads, dict[str, int]] = {}
-    for heads in HEADS:
-        unet, among = coupled["sd21", heads]
-        found[heads] = {group.path: group.step for group in stepped(unet, among, 64)}
+@pytest.mark.parametrize("heads", ["whole", "width"])
+def test_steps_on_sd21(sd21: Any, coupled: Any, heads: Heads) -> None:
+    steps = {group.path: group.step for group in stepped(sd21, coupled("sd21", heads), 64)}
     block = "down_blocks.0.attentions.0.transformer_blocks.0"
-    for heads, steps in found.items():
-        assert steps["conv_in"] == steps["mid_block.resnets.0.conv1"] == 2  # of 32 channels, one in each norm group
-        assert steps[f"{block}.ff.net.0.proj"] == steps[f"{block}.ff.net.2"] == steps["time_embedding.linear_1"] == 64
-        assert steps[f"{block}.attn1.to_v"] == (1 if heads == "whole" else 64)  # a head of 64; of 64 channels, none
+    assert steps["conv_in"] == steps["mid_block.resnets.0.conv1"] == 2  # of 32 channels, one in each norm group
+    assert steps[f"{block}.ff.net.0.proj"] == steps[f"{block}.ff.net.2"] == steps["time_embedding.linear_1"] == 64
+    assert steps[f"{block}.attn1.to_v"] == (1 if heads == "whole" else 64)  # a head of 64; of 64 channels, none
 
 
-def test_a_head_is_no_narrower_than_a_multiple_even_if_all_heads_together_are(coupled: Any) -> None:
-    unet, among = coupled["mini", "width"]
-    steps = {group.path: group.step for group in stepped(unet, among, 8)}
-    assert steps["mid_block.attentions.0.transformer_blocks.0.attn1.to_v"] == 8  # 8 heads: any step keeps their sum
+def test_a_head_is_no_narrower_than_a_multiple_even_if_all_heads_together_are(unet: Any, coupled: Any) -> None:
+    steps = {group.path: group.step for group in stepped(unet, coupled("small", "width"), 8)}
+    assert steps["mid_block.attentions.0.transformer_blocks.0.attn1.to_v"] == 8  # 4 heads: half would keep their sum
 
 
-def test_any_width_is_a_multiple_of_one(coupled: Any) -> None:
-    for unet, among in coupled.values():
-        assert all(group.step == 1 for group in stepped(unet, [replace(group, step=7) for group in among], 1))
+def test_any_width_is_a_multiple_of_one(odd: Any, coupled: Any) -> None:
+    among = [replace(group, step=7) for group in (*coupled("odd", "whole"), *coupled("odd", "width"))]
+    assert all(group.step == 1 for group in stepped(odd, among, 1))
 
 
 # Gates
 
 
-@pytest.mark.parametrize(("align", "ratio"), REACHED)
-@pytest.mark.parametrize("name", ["mini", "sd21"])
+@pytest.mark.parametrize(("name", "align", "ratio"), [("sd21", 64, 0.64), ("odd", 16, 0.64), ("small", 8, 0.78)])
 def test_all_widths_of_landed_experts_are_multiples_and_the_budget_is_met(
-    costs: Any, name: str, align: int, ratio: float
+    networks: Any, costs: Any, name: str, align: int, ratio: float
 ) -> None:
-    unet, cost = costs[name]
+    unet, cost = networks[name], costs(name)
     landed = landed_in_chunks(unet, cost, align, ratio)
     experts = [cut(unet, cost.space, keep) for keep in landed.keep]
     for expert in experts:
         assert misfits(expert, unet, align) == [] and any(changed(expert, unet))
-        assert name == "mini" or alignment(expert, unet)["multiple_of_8"] == 1.0
+        assert name != "sd21" or alignment(expert, unet)["multiple_of_8"] == 1.0
     real = [macs(expert, unet) for expert in experts]
     assert 0.6 * real[0] + 0.4 * real[1] == pytest.approx(landed.mean) == pytest.approx(ratio, abs=TOLERANCE)
 
 
 @pytest.mark.parametrize("align", ALIGNS)
-def test_chunks_stay_whole_where_gates_are_flipped_to_come_nearer(costs: Any, align: int) -> None:
-    unet, cost = costs["odd"]
-    landed = [landed_in_chunks(unet, cost, align, 0.78, seed) for seed in range(6)]
-    assert sum(each.flips for each in landed) > 0
-    for each in landed:
-        assert [wrong for keep in each.keep for wrong in misfits(cut(unet, cost.space, keep), unet, align)] == []
+def test_chunks_stay_whole_where_gates_are_flipped_to_come_nearer(unet: Any, costs: Any, align: int) -> None:
+    cost = costs("small")
+    landed = next(each for seed in range(20) if (each := landed_in_chunks(unet, cost, align, 0.78, seed)).flips)
+    for layer, size in zipped(unet, cost.space, align):
+        assert all(int(closed) % size == 0 for closed in (~landed.keep[:, layer.span]).sum(1)), layer.path
 
 
-@pytest.mark.parametrize("align", ALIGNS)
-def test_no_smaller_chunk_would_do(costs: Any, align: int) -> None:
-    unet, cost = costs["odd"]
-    first = {(layer.kind, layer.size, size): (layer, size) for layer, size in zipped(unet, cost.space, align)}
+@pytest.mark.parametrize("align", [16, 64])
+def test_no_smaller_chunk_would_do(odd: Any, align: int) -> None:
+    space = GateSpace.of(odd)
+    first = {(layer.kind, layer.size, size): (layer, size) for layer, size in zipped(odd, space, align)}
     for layer, size in first.values():
         for closed in {1, size // 2, size - 1, size} - {0, layer.size}:
-            keep = torch.ones(cost.space.size, dtype=torch.bool)
+            keep = torch.ones(space.size, dtype=torch.bool)
             keep[layer.start : layer.start + closed] = False
-            fits = misfits(cut(unet, cost.space, keep), unet, align) == []
+            fits = misfits(cut(odd, space, keep), odd, align) == []
             assert fits == (closed % size == 0), (layer.path, closed, size)
 
 
-def test_chunks_on_sd21(costs: Any) -> None:
-    unet, cost = costs["sd21"]
+def test_chunks_on_sd21(sd21: Any) -> None:
+    space = GateSpace.of(sd21)
     sizes = {
         align: {
-            (unet.get_submodule(w.path).conv2.in_channels, size)
-            for w, size in zipped(unet, cost.space, align)
+            (sd21.get_submodule(w.path).conv2.in_channels, size)
+            for w, size in zipped(sd21, space, align)
             if w.kind == "resnet"
         }
         for align in ALIGNS
@@ -229,23 +186,23 @@ def test_chunks_on_sd21(costs: Any) -> None:
         16: {(320, 8), (640, 4), (1280, 2)},
         64: {(320, 32), (640, 16), (1280, 8)},
     }
-    assert all(size == 1 for w, size in zipped(unet, cost.space, 64) if w.kind.endswith("attention"))  # heads of 64
+    assert all(size == 1 for w, size in zipped(sd21, space, 64) if w.kind.endswith("attention"))  # heads of 64
 
 
-def test_what_cannot_be_cut_in_multiples_stays_whole(costs: Any) -> None:
-    unet, cost = costs["mini"]
-    landed = landed_in_chunks(unet, cost, 64, 0.6)
+def test_what_cannot_be_cut_in_multiples_stays_whole(unet: Any, costs: Any) -> None:
+    cost = costs("small")
+    landed = landed_in_chunks(unet, cost, 64, 0.78)
     whole = [w for w, size in zipped(unet, cost.space, 64) if size == w.size]
     assert {unet.get_submodule(w.path).conv2.in_channels for w in whole if w.kind == "resnet"} == {32, 64}
     assert all(landed.keep[:, w.span].all() for w in whole)
 
 
-def test_gates_are_dealt_by_their_logits_and_the_best_chunk_stays(costs: Any) -> None:
-    space = costs["mini"][1].space
-    sizes = [1, 4, *[1] * (len(space.widths) - 2)]
+def test_gates_are_dealt_by_their_logits_and_the_best_chunk_stays(unet: Any) -> None:
+    space = GateSpace.of(unet)
+    sizes = [4, *[1] * (len(space.widths) - 1)]
     logits = codes(space)
     levels, names = dealt(logits, space, sizes)
-    span = space.widths[1].span
+    span = space.widths[0].span
     for row in range(2):
         given, level, name = logits[row, span], levels[row, span], names[row, span]
         order = given.argsort()
@@ -260,23 +217,11 @@ def test_gates_are_dealt_by_their_logits_and_the_best_chunk_stays(costs: Any) ->
     assert torch.equal(names[other], torch.arange(logits.numel()).view_as(names)[other])
 
 
-def test_gates_that_close_one_by_one_are_left_alone(costs: Any) -> None:
-    unet, cost = costs["mini"]
-    ones = chunks(unet, cost.space, 1)
-    logits = codes(cost.space)
+def test_gates_that_close_one_by_one_are_left_alone(unet: Any) -> None:
+    space = GateSpace.of(unet)
+    ones = chunks(unet, space, 1)
+    logits = codes(space)
     before = logits.clone()
-    levels, names = dealt(logits, cost.space, ones)
+    levels, names = dealt(logits, space, ones)
     assert set(ones) == {1} and torch.equal(levels, before) and torch.equal(logits, before)
     assert names.flatten().tolist() == list(range(logits.numel()))
-
-
-def test_gated_is_cut_in_chunks_too(build: Any, inputs: Any) -> None:
-    unet = build(torch.float64)
-    space = GateSpace.of(unet)
-    cost = Cost.of(unet, space, example_inputs(unet), "exact")
-    keep = landed_in_chunks(unet, cost, 16, 0.7).keep[0]
-    given = inputs(2, torch.float64)
-    with torch.no_grad():
-        with gated(unet, space, keep.double()):
-            expected = unet(**given).sample
-        torch.testing.assert_close(cut(unet, space, keep)(**given).sample, expected, rtol=0, atol=1e-11)

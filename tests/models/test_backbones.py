@@ -29,14 +29,7 @@ from aptp_bench.plugins import BackbonePlugin
 TEXT_LENGTH = 16
 
 
-@pytest.fixture(autouse=True)
-def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(*_: object, **__: object) -> str:
-        raise FileNotFoundError
-
-    monkeypatch.setattr("huggingface_hub.snapshot_download", missing)
-    monkeypatch.setenv(weights.HOME, str(tmp_path / "home"))
-    monkeypatch.delenv(weights.ALLOW, raising=False)
+pytestmark = pytest.mark.usefixtures("offline")
 
 
 @pytest.fixture(scope="module")

@@ -50,28 +50,27 @@ def test_spans_tile_the_vector_and_owners_are_containers(unet):
 
 
 def test_unit_that_changes_the_stream_cannot_be_skipped(build):
-    paths = [unit.path for unit in GateSpace.of(build(layers_per_block=1)).depths]
+    both = {"down_block_types": ("CrossAttnDownBlock2D",) * 2, "up_block_types": ("CrossAttnUpBlock2D",) * 2}
+    paths = [unit.path for unit in GateSpace.of(build(**both)).depths]
     assert "down_blocks.0.resnets.0" in paths  # 32 -> 32
     assert "down_blocks.1.resnets.0" not in paths  # 32 -> 64
     assert "down_blocks.1.attentions.0" in paths
     assert not any(path.startswith("mid") for path in paths)
 
 
-def test_feed_forward_that_32_does_not_divide_takes_the_greatest_divisor(build):
-    space = GateSpace.of(build(block_out_channels=(24, 40, 40, 40), attention_head_dim=[2, 4, 4, 4]))
-    sizes = [layer.size for layer in space.widths if layer.kind == "feed_forward"]
-    assert sizes[0] == 32  # 96
-    assert sizes[2] == 32  # 160
-    odd = GateSpace.of(build(block_out_channels=(56, 56, 56, 56), attention_head_dim=2, norm_num_groups=7))
-    assert {layer.size for layer in odd.widths if layer.kind == "feed_forward"} == {32}  # 224
-    odd = GateSpace.of(build(block_out_channels=(36, 36, 36, 36), attention_head_dim=2, norm_num_groups=6))
-    assert {layer.size for layer in odd.widths if layer.kind == "feed_forward"} == {24}  # 144
+@pytest.mark.parametrize(
+    ("channels", "groups", "inner", "gates"), [(24, 4, 96, 32), (56, 7, 224, 32), (36, 6, 144, 24)]
+)
+def test_feed_forward_that_32_does_not_divide_takes_the_greatest_divisor(channels, groups, inner, gates, build):
+    unet = build(block_out_channels=(channels,) * 2, attention_head_dim=2, norm_num_groups=groups)
+    found = [layer for layer in GateSpace.of(unet).widths if layer.kind == "feed_forward"]
+    assert {(unet.get_submodule(layer.path).net[2].in_features, layer.size) for layer in found} == {(inner, gates)}
 
 
 def test_several_transformer_blocks_share_a_depth_gate(build):
     space = GateSpace.of(build(transformer_layers_per_block=2))
     owned = [layer.path for layer in space.widths if layer.depth == 1]
-    assert [path.removeprefix("down_blocks.0.attentions.1.transformer_blocks.") for path in owned] == [
+    assert [path.removeprefix("down_blocks.0.attentions.0.transformer_blocks.") for path in owned] == [
         "0.attn1", "0.attn2", "0.ff", "1.attn1", "1.attn2", "1.ff",
     ]  # fmt: skip
 
@@ -118,7 +117,7 @@ def _plain(unet, given):
 
 def test_depth_gate_mixes_output_and_stream(unet, inputs):
     space = GateSpace.of(unet)
-    unit = next(unit for unit in space.depths if unit.path == "up_blocks.3.resnets.2")
+    unit = next(unit for unit in space.depths if unit.path == "up_blocks.1.resnets.1")
     seen: dict[str, torch.Tensor] = {}
     block = unet.get_submodule(unit.path)
     hook = block.register_forward_hook(lambda m, args, out: seen.update(x=args[0], f=out))
@@ -153,7 +152,7 @@ def test_gradient_is_that_of_finite_differences(build, inputs):
             return unet(**given).sample.square().sum()
 
     loss(gates).backward()
-    for unit in (space.widths[0], space.widths[3], space.widths[4], *space.depths[:2]):
+    for unit in (*space.widths[:4], *space.depths[:2]):
         step = torch.zeros_like(gates)
         step[0, unit.start] = 1e-5
         with torch.no_grad():
@@ -176,20 +175,20 @@ def test_gate_before_the_norm_is_divided_out_again(build, inputs):
     assert normed < 1e-2 * consumed
 
 
-@pytest.mark.parametrize("kind", ["self_attention", "cross_attention", "feed_forward"])
-def test_authors_placement_gates_transformers_at_their_producers(kind, build, inputs):
+def test_authors_placement_gates_transformers_at_their_producers(build, inputs):
     """Closed gates agree wherever they sit: a closed head's values are 0, a closed slice's GEGLU is 0 x gelu(0)."""
     unet = build(torch.float64)
     space, given = GateSpace.of(unet), inputs(2, torch.float64)
-    keep = torch.ones(2, space.size, dtype=torch.float64)
-    for layer in space.widths:
-        if layer.kind == kind:
-            keep[:, layer.start : layer.span.stop : 2] = 0
-    outputs = []
-    for placement in ("consumer", "before_norm"):
-        with torch.no_grad(), gated(unet, space, keep, placement):
-            outputs.append(unet(**given).sample)
-    torch.testing.assert_close(*outputs, rtol=0, atol=1e-12)
+    for kind in ("self_attention", "cross_attention", "feed_forward"):
+        keep = torch.ones(2, space.size, dtype=torch.float64)
+        for layer in space.widths:
+            if layer.kind == kind:
+                keep[:, layer.start : layer.span.stop : 2] = 0
+        outputs = []
+        for placement in ("consumer", "before_norm"):
+            with torch.no_grad(), gated(unet, space, keep, placement):
+                outputs.append(unet(**given).sample)
+        torch.testing.assert_close(*outputs, rtol=0, atol=1e-12)
 
 
 def test_checkpointed_gradients_are_the_same(unet, inputs):
@@ -208,7 +207,7 @@ def test_checkpointed_gradients_are_the_same(unet, inputs):
 @pytest.mark.filterwarnings("ignore:.*Transformer2DModelOutput:FutureWarning")  # diffusers warns of its own output
 def test_transformer_keeps_its_container(unet):
     space = GateSpace.of(unet)
-    transformer = unet.down_blocks[0].attentions[1]
+    transformer = unet.down_blocks[0].attentions[0]
     x, text = torch.randn(1, 32, 8, 8), torch.randn(1, 7, 128)
     closed = torch.ones(1, space.size)
     closed[:, space.width_size :] = 0

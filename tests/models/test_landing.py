@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pytest
 import torch
@@ -14,19 +14,16 @@ from aptp_bench.models.landing import binarised, land, logit_of
 from aptp_bench.models.macs import count, example_inputs
 from aptp_bench.models.surgery import cut
 
-if TYPE_CHECKING:
-    from diffusers import StableDiffusionPipeline
-
 LOADS = torch.tensor([0.5, 0.3, 0.2])
 
 
 @pytest.fixture(scope="module")
-def space(tiny: StableDiffusionPipeline) -> GateSpace:
+def space(tiny: Any) -> GateSpace:
     return GateSpace.of(tiny.unet)
 
 
 @pytest.fixture(scope="module")
-def costs(tiny: StableDiffusionPipeline, space: GateSpace) -> dict[str, Cost]:
+def costs(tiny: Any, space: GateSpace) -> dict[str, Cost]:
     return {name: Cost.of(tiny.unet, space, example_inputs(tiny.unet), name) for name in CONVENTIONS}
 
 
@@ -34,10 +31,9 @@ def codes(space: GateSpace, seed: int = 0, mean: float = 3.0) -> Tensor:
     return mean + 2 * torch.randn(3, space.size, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("convention", CONVENTIONS)
-@pytest.mark.parametrize("ratio", [0.6, 0.8, 0.95])
+@pytest.mark.parametrize(("convention", "ratio"), [("exact", 0.6), ("aptp", 0.8), ("modules", 0.95)])
 def test_experts_land_within_half_a_percent_in_what_the_cut_networks_really_cost(
-    tiny: StableDiffusionPipeline, space: GateSpace, costs: dict[str, Cost], convention: str, ratio: float
+    tiny: Any, space: GateSpace, costs: dict[str, Cost], convention: str, ratio: float
 ) -> None:
     landed = land(codes(space), LOADS, costs[convention], Budget.of(ratio, convention))
     inputs = example_inputs(tiny.unet)
@@ -47,7 +43,7 @@ def test_experts_land_within_half_a_percent_in_what_the_cut_networks_really_cost
     assert landed.ratios.tolist() == pytest.approx(real)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(2))
 def test_few_gates_are_flipped_against_the_threshold_and_only_near_it(
     space: GateSpace, costs: dict[str, Cost], seed: int
 ) -> None:
@@ -101,7 +97,7 @@ def test_a_half_is_logit_zero_and_gates_are_scaled_by_the_temperature() -> None:
 
 
 def test_a_unit_of_infinite_logit_stays(space: GateSpace, costs: dict[str, Cost]) -> None:
-    for seed in range(5):
+    for seed in range(2):
         logits = codes(space, seed)
         logits[:, space.width_size :] = float("inf")
         assert land(logits, LOADS, costs["exact"], Budget.of(0.6)).keep[:, space.width_size :].all()

@@ -43,15 +43,17 @@ def pruned(unet, seed: int = 0):
     return cut(unet, space, guarded(torch.rand(space.size, generator=torch.Generator().manual_seed(seed)) < 0.6, space))
 
 
-@pytest.mark.parametrize("convention", GOLDEN)
-def test_sd21_costs_what_is_published(convention, sd21):
-    at_96, at_64 = GOLDEN[convention]
-    assert count(sd21, example_inputs(sd21), convention).total == at_96
-    assert count(sd21, example_inputs(sd21, 64), convention).total == at_64
+@pytest.fixture(scope="module")
+def counted(sd21) -> dict[str, MacCount]:
+    """SD 2.1 by convention, at its 96x96 latents."""
+    return {convention: count(sd21, example_inputs(sd21), convention) for convention in GOLDEN}
 
 
-def test_sd21_has_its_parameters(sd21):
+def test_sd21_costs_what_is_published(counted, sd21):
     assert parameters(sd21) == 865_910_724
+    for convention, (at_96, at_64) in GOLDEN.items():
+        assert counted[convention].total == at_96
+        assert count(sd21, example_inputs(sd21, 64), convention).total == at_64
 
 
 @pytest.mark.parametrize(
@@ -65,14 +67,6 @@ def test_independent_counters_agree(config, cuts, build, inputs):
     assert count(unet, given, "modules").total == torch_pruning.utils.count_ops_and_params(unet, real)[0]
 
 
-@pytest.mark.parametrize("surgery", [lambda unet: unet, pruned], ids=["dense", "cut"])
-def test_independent_counters_agree_on_sd21(surgery, sd21):
-    unet = surgery(sd21)
-    given = example_inputs(unet)
-    assert count(unet, given, "exact").total == executed(unet, given)
-    assert count(unet, given, "modules").total == torch_pruning.utils.count_ops_and_params(unet, given)[0]
-
-
 def test_substitutes_are_counted(build, inputs):
     unet, real = build(), inputs()
     substitute_(unet, "down_blocks.0.downsamplers.0", PoolDownsample())
@@ -83,31 +77,30 @@ def test_substitutes_are_counted(build, inputs):
     assert count(unet, given, "modules").total == torch_pruning.utils.count_ops_and_params(unet, real)[0]
 
 
-def test_work_is_filed_under_the_module_that_does_it(sd21):
-    counted = count(sd21, example_inputs(sd21), "exact")
-    assert sum(counted.by_module.values()) == counted.total
-    assert counted.under("down_blocks.0.attentions.0") == pytest.approx(73.74e9, rel=1e-4)
+def test_work_is_filed_under_the_module_that_does_it(counted):
+    exact = counted["exact"]
+    assert sum(exact.by_module.values()) == exact.total
+    assert exact.under("down_blocks.0.attentions.0") == pytest.approx(73.74e9, rel=1e-4)
     attention = "down_blocks.0.attentions.0.transformer_blocks.0.attn2"
-    assert counted.by_module[attention] == 2 * 96**2 * 77 * 320
-    assert counted.by_module[f"{attention}.to_k"] == 77 * 1024 * 320
+    assert exact.by_module[attention] == 2 * 96**2 * 77 * 320
+    assert exact.by_module[f"{attention}.to_k"] == 77 * 1024 * 320
     top = ("conv_in", "time_embedding", "down_blocks", "mid_block", "up_blocks", "conv_out")
-    assert sum(map(counted.under, top)) == counted.total
+    assert sum(map(exact.under, top)) == exact.total
     assert MacCount("exact", 7, {"a.1": 1, "a.1.b": 2, "a.11": 4}).under("a.1") == 3  # a path, not a prefix
 
 
-def test_aptp_counts_attention_as_published(sd21):
-    """Self- and cross-attention cost the same, 312.487 G each; the text's length does not matter."""
-    counted = count(sd21, example_inputs(sd21), "aptp")
+def test_aptp_counts_attention_as_published_and_every_activation_twice(counted, sd21):
+    """Self- and cross-attention cost the same, 312.487 G each."""
+    by_module = counted["aptp"].by_module
     for kind in ("attn1", "attn2"):
         paths = [path for path, m in sd21.named_modules() if isinstance(m, Attention) and path.endswith(kind)]
-        assert sum(counted.by_module[path] for path in paths) == pytest.approx(312.487e9, rel=1e-6)
-    assert count(sd21, example_inputs(sd21, tokens=5), "aptp").total == counted.total
-
-
-def test_aptp_counts_every_activation_twice(sd21):
-    counted = count(sd21, example_inputs(sd21), "aptp")
+        assert sum(by_module[path] for path in paths) == pytest.approx(312.487e9, rel=1e-6)
     activations = {path for path, m in sd21.named_modules() if isinstance(m, nn.SiLU)}
-    assert sum(counted.by_module[path] for path in activations) == pytest.approx(0.30166e9, rel=1e-3)
+    assert sum(by_module[path] for path in activations) == pytest.approx(0.30166e9, rel=1e-3)
+
+
+def test_in_aptp_the_length_of_the_text_does_not_matter(unet):
+    assert len({count(unet, example_inputs(unet, tokens=n), "aptp").total for n in (5, 77)}) == 1
 
 
 def test_text_embedding_is_counted_in_all_conventions(build):
@@ -135,14 +128,14 @@ def test_shared_activations_count_where_they_are_called(build):
 
 def test_unknown_modules_are_refused(build):
     unet = build()
-    substitute_(unet, "mid_block.resnets.0.norm1", nn.BatchNorm2d(128))
+    substitute_(unet, "mid_block.resnets.0.norm1", nn.BatchNorm2d(64))
     with pytest.raises(CountError, match=r"BatchNorm2d 'mid_block\.resnets\.0\.norm1'"):
         count(unet, example_inputs(unet), "modules")
     substitute_(unet, "mid_block.resnets.0.norm1", nn.PixelShuffle(1))  # no parameters, and yet it may cost
     with pytest.raises(CountError, match="PixelShuffle"):
         count(unet, example_inputs(unet), "exact")
     gelu = build(act_fn="gelu")
-    with pytest.raises(CountError, match="aptp convention has no cost"):
+    with pytest.raises(CountError, match="aptp"):
         count(gelu, example_inputs(gelu), "aptp")
 
 
@@ -173,9 +166,9 @@ def test_remembered_counts_are_not_confused(unet, monkeypatch):
         count(unet, example_inputs(unet, size, tokens), "aptp").total for size, tokens in ((8, 7), (16, 7), (8, 7))
     ]
     assert totals[0] == totals[2] < totals[1]
-    unet.mid_block.attentions[0].transformer_blocks[0].attn1.heads = 4
+    unet.mid_block.attentions[0].transformer_blocks[0].attn1.heads = 2
     assert count(unet, example_inputs(unet, 8, 7), "aptp").total < totals[0]
-    unet.mid_block.attentions[0].transformer_blocks[0].attn1.heads = 8
+    unet.mid_block.attentions[0].transformer_blocks[0].attn1.heads = 4
     substitute_(unet, "mid_block.attentions.0", SkipTransformer())
     assert count(unet, example_inputs(unet, 8, 7), "aptp").total < totals[0]
     assert len(macs._COUNTED) == 2

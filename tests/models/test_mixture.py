@@ -71,7 +71,9 @@ def test_round_trip_is_exact(lazy, mixture, inputs, tmp_path):
     given = inputs()
     with torch.no_grad():
         for ours, theirs in zip(mixture.experts, again.experts, strict=True):
-            assert torch.equal(ours(**given).sample, theirs(**given).sample)
+            states = ours.state_dict(), theirs.state_dict()
+            assert all(torch.equal(tensor, states[1][name]) for name, tensor in states[0].items())
+            torch.testing.assert_close(ours(**given).sample, theirs(**given).sample)
 
 
 def test_saving_over_itself_while_lazy(mixture, tmp_path):
@@ -81,11 +83,16 @@ def test_saving_over_itself_while_lazy(mixture, tmp_path):
     assert torch.equal(again.experts[1].conv_in.weight, mixture.experts[1].conv_in.weight)
 
 
-def test_lazy_mixture_holds_one_expert(mixture, tmp_path, monkeypatch):
+@pytest.fixture
+def read(monkeypatch) -> list[str]:
+    """The experts that were read from their files, in order."""
+    folders, real = [], module.load_unet
+    monkeypatch.setattr(module, "load_unet", lambda at, *rest: (folders.append(at.name), real(at, *rest))[1])
+    return folders
+
+
+def test_lazy_mixture_holds_one_expert(mixture, tmp_path, read):
     mixture.save(tmp_path / "mix")
-    read: list[str] = []
-    real = module.load_unet
-    monkeypatch.setattr(module, "load_unet", lambda folder, *rest: (read.append(folder.name), real(folder, *rest))[1])
     experts = Mixture.load(tmp_path / "mix", lazy=True).experts
     assert read == []
     assert experts[0] is experts[0] and experts[-1] is experts[1]
@@ -95,11 +102,8 @@ def test_lazy_mixture_holds_one_expert(mixture, tmp_path, monkeypatch):
         experts[2]
 
 
-def test_lazy_mixture_holds_as_many_as_it_is_told(mixture, tmp_path, monkeypatch):
+def test_lazy_mixture_holds_as_many_as_it_is_told(mixture, tmp_path, read):
     mixture.save(tmp_path / "mix")
-    read: list[str] = []
-    real = module.load_unet
-    monkeypatch.setattr(module, "load_unet", lambda folder, *rest: (read.append(folder.name), real(folder, *rest))[1])
     experts = Mixture.load(tmp_path / "mix", lazy=True, held=2).experts
     assert experts[0] is experts[0] and experts[1] is experts[1] and experts[0] is experts[0]
     assert read == ["expert-00", "expert-01"]

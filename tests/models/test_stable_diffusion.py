@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 from diffusers import DDIMScheduler
-from safetensors.torch import load_file, save_file
 
 from aptp_bench import assets
 from aptp_bench.errors import WeightsError
@@ -25,15 +24,7 @@ from aptp_bench.models.stable_diffusion import (
     byte_tokenizer,
 )
 
-
-@pytest.fixture(autouse=True)
-def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(*_: object, **__: object) -> str:
-        raise FileNotFoundError
-
-    monkeypatch.setattr("huggingface_hub.snapshot_download", missing)
-    monkeypatch.setenv(weights.HOME, str(tmp_path / "home"))
-    monkeypatch.delenv(weights.ALLOW, raising=False)
+pytestmark = pytest.mark.usefixtures("offline")
 
 
 @pytest.fixture(scope="module")
@@ -112,20 +103,6 @@ def test_pipelines_are_frozen_float32_and_draw_images_of_the_right_size(mini: An
     assert image.shape == (1, 3, MiniSD.resolution, MiniSD.resolution)
 
 
-def test_25_steps_are_26_calls(mini: Any) -> None:
-    calls: list[int] = []
-    handle = mini.unet.register_forward_pre_hook(lambda *_: calls.append(1))
-    try:
-        mini.scheduler.set_timesteps(25)
-        x = torch.zeros(1, 4, 8, 8)
-        for t in mini.scheduler.timesteps:
-            calls.append(1)
-            x = mini.scheduler.step(torch.zeros_like(x), t, x).prev_sample
-    finally:
-        handle.remove()
-    assert len(calls) == 26
-
-
 def test_a_saved_pipeline_comes_back_in_float32(saved: Path, mini: Any) -> None:
     made = MiniSD().load(str(saved))
     assert made.unet.dtype == made.vae.dtype == made.text_encoder.dtype == torch.float32
@@ -157,15 +134,6 @@ def test_a_corrupt_file_is_one_line(saved: Path, part: str) -> None:
     with pytest.raises(WeightsError, match="fetch or save it again") as caught:
         MiniSD().load(str(saved))
     assert "\n" not in str(caught.value)
-
-
-def test_a_missing_tensor_is_refused_not_made_up(saved: Path) -> None:
-    file = saved / "unet" / "diffusion_pytorch_model.safetensors"
-    state = load_file(file)
-    del state["conv_out.weight"]
-    save_file(state, file, metadata={"format": "pt"})
-    with pytest.raises(WeightsError, match=r"conv_out\.weight|again"):
-        MiniSD().load(str(saved))
 
 
 def test_another_geometry_is_refused(saved: Path) -> None:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
-from diffusers import UNet2DConditionModel
 
 from aptp_bench.errors import PruningError
 from aptp_bench.models import surgery
@@ -15,11 +12,18 @@ from aptp_bench.models.substitutes import Identity, SkipResnet, SkipTransformer,
 
 NETWORKS = {
     "plain": {},
-    "sixteen groups": {"norm_num_groups": 16},
+    "four levels of 32 groups": {
+        "block_out_channels": (32, 64, 128, 128),
+        "attention_head_dim": [2, 4, 8, 8],
+        "down_block_types": (*["CrossAttnDownBlock2D"] * 3, "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", *["CrossAttnUpBlock2D"] * 3),
+        "norm_num_groups": 32,
+        "layers_per_block": 2,
+    },
     "conv projections": {"use_linear_projection": False, "addition_embed_type": None},
     "scale and shift": {"resnet_time_scale_shift": "scale_shift"},
     "two transformer blocks": {"transformer_layers_per_block": 2},
-    "gelu feed-forward of odd width": {"block_out_channels": (24, 48, 96, 96), "attention_head_dim": [2, 3, 4, 4]},
+    "odd widths": {"block_out_channels": (24, 48), "attention_head_dim": [2, 3]},
 }
 
 
@@ -36,20 +40,17 @@ def largest_gap(unet, space: GateSpace, keep: torch.Tensor, given: dict, placeme
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize(("dtype", "bar"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
-def test_gated_is_cut(name, dtype, bar, build, inputs):
-    unet = build(dtype, **NETWORKS[name])
+def test_gated_is_cut(name, build, inputs):
+    unet = build(torch.float64, **NETWORKS[name])
     space = GateSpace.of(unet)
-    for seed in range(3):
-        assert largest_gap(unet, space, random_keep(space, seed), inputs(2, dtype)) <= bar
+    shares = (0.0, 0.6, 1.0) if name == "plain" else (0.3, 0.6)
+    for seed, share in enumerate(shares):
+        assert largest_gap(unet, space, random_keep(space, seed, share), inputs(2, torch.float64)) <= 1e-10
 
 
-@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
-def test_gated_is_cut_at_the_extremes(share, build, inputs):
-    unet = build(torch.float64)
+def test_gated_is_cut_in_single_precision(unet, inputs):
     space = GateSpace.of(unet)
-    keep = random_keep(space, 1, share)
-    assert largest_gap(unet, space, keep, inputs(2, torch.float64)) <= 1e-10
+    assert largest_gap(unet, space, random_keep(space, 0), inputs(2)) <= 1e-5
 
 
 def test_authors_placement_is_not_cut(build, inputs):
@@ -62,11 +63,10 @@ def test_authors_placement_is_not_cut(build, inputs):
 def test_widths_are_those_of_the_gates(unet):
     space = GateSpace.of(unet)
     keep = torch.ones(space.size, dtype=torch.bool)
-    resnet, attention, _, feed_forward = space.widths[1:5]
+    resnet, attention, _, feed_forward = space.widths[:4]
     keep[resnet.start + 2] = keep[attention.start] = keep[feed_forward.start] = False
-    keep[space.depths[2].start] = False
     block = surgery.cut(unet, space, keep).down_blocks[0]
-    assert (block.resnets[1].conv1.out_channels, block.resnets[1].norm2.num_groups) == (28, 7)
+    assert (block.resnets[0].conv1.out_channels, block.resnets[0].norm2.num_groups) == (28, 7)
     transformer = block.attentions[0].transformer_blocks[0]
     assert (transformer.attn1.heads, transformer.attn1.to_q.out_features, transformer.attn2.heads) == (1, 16, 2)
     assert (transformer.ff.net[0].proj.out_features, transformer.ff.net[2].in_features) == (248, 124)
@@ -140,15 +140,16 @@ def test_cut_needs_no_weights(sd21):
 def test_empty_layer_is_refused_by_name(unet):
     space = GateSpace.of(unet)
     keep = torch.ones(space.size, dtype=torch.bool)
-    keep[space.widths[3].span] = False
+    keep[space.widths[2].span] = False
     with pytest.raises(PruningError, match=r"down_blocks\.0.*attn2.*guarded"):
         surgery.cut(unet, space, keep)
 
 
-@pytest.mark.parametrize("keep", [torch.ones(3, dtype=torch.bool), torch.ones(858)])
-def test_keep_that_does_not_fit_is_refused(keep, unet):
-    with pytest.raises(PruningError, match=r"bool \[858\]"):
-        surgery.cut(unet, GateSpace.of(unet), keep)
+def test_keep_that_does_not_fit_is_refused(unet):
+    space = GateSpace.of(unet)
+    for keep in (torch.ones(3, dtype=torch.bool), torch.ones(space.size)):
+        with pytest.raises(PruningError, match=rf"bool \[{space.size}\]"):
+            surgery.cut(unet, space, keep)
 
 
 def test_foreign_space_is_refused(unet, sd21):
@@ -193,35 +194,10 @@ def test_attributes_follow_the_weights(unet):
     attention = unet.mid_block.attentions[0].transformer_blocks[0].attn1
     for name in ("to_q", "to_k", "to_v"):
         projection = getattr(attention, name)
-        projection.weight = torch.nn.Parameter(projection.weight[:96])
-    attention.to_out[0].weight = torch.nn.Parameter(attention.to_out[0].weight[:, :96])
-    surgery.fix_attributes_(unet, {"mid_block.attentions.0.transformer_blocks.0.attn1": 4})
-    assert (attention.inner_dim, attention.inner_kv_dim, attention.sliceable_head_dim) == (96, 96, 4)
-    assert attention.scale == 24**-0.5 and attention.to_out[0].in_features == 96
+        projection.weight = torch.nn.Parameter(projection.weight[:48])
+    attention.to_out[0].weight = torch.nn.Parameter(attention.to_out[0].weight[:, :48])
+    surgery.fix_attributes_(unet, {"mid_block.attentions.0.transformer_blocks.0.attn1": 2})
+    assert (attention.inner_dim, attention.inner_kv_dim, attention.sliceable_head_dim) == (48, 48, 2)
+    assert attention.scale == 24**-0.5 and attention.to_out[0].in_features == 48
     with pytest.raises(PruningError, match="attn1"):
         surgery.fix_attributes_(unet, {"mid_block.attentions.0.transformer_blocks.0.attn1": 7})
-
-
-def available_gigabytes() -> float:
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return 0.0
-    return next((int(line.split()[1]) / 2**20 for line in lines if line.startswith("MemAvailable")), 0.0)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(available_gigabytes() < 12, reason="needs 12 GB of free memory")
-def test_gated_is_cut_at_the_size_of_sd21(sd21, inputs):
-    unet: UNet2DConditionModel = surgery.clone(sd21).to_empty(device="cpu")
-    numbers = torch.randn(1_000_003)  # a prime: no row of a weight repeats another
-    with torch.no_grad():
-        for parameter in unet.parameters():
-            repeats = -(-parameter.numel() // len(numbers))
-            drawn = numbers.repeat(repeats)[: parameter.numel()].view_as(parameter)
-            parameter.copy_(drawn * parameter[0].numel() ** -0.5 if parameter.ndim > 1 else 0.1 * drawn)
-        for module in unet.modules():
-            if isinstance(module, (torch.nn.GroupNorm, torch.nn.LayerNorm)):
-                module.weight += 1
-    space = GateSpace.of(unet)
-    assert largest_gap(unet, space, random_keep(space, 0), inputs(1, size=16, text=1024)) <= 1e-5

@@ -34,32 +34,9 @@ def test_a_picture_is_its_bytes() -> None:
     assert kind == "data:image/png;base64" and base64.b64decode(text) == b"\x89PNG\r\n\xff"
 
 
-@pytest.fixture
-def templates(monkeypatch: pytest.MonkeyPatch):
-    from jinja2 import DictLoader, Environment, StrictUndefined
-
-    made = Environment(
-        loader=DictLoader({"a.html": "<b>{{ text }}</b>\n\n"}), autoescape=True, undefined=StrictUndefined
-    )
-    monkeypatch.setattr(render, "_templates", lambda: made)
-
-
-def test_text_is_escaped_and_markup_is_not(templates) -> None:
-    assert render.render("a.html", text="<i>&") == "<b>&lt;i&gt;&amp;</b>\n"
-    assert render.render("a.html", text=Markup("<i>")) == "<b><i></b>\n"
-
-
-def test_a_fact_that_is_missing_is_an_error(templates) -> None:
+def test_a_fact_that_is_missing_is_an_error() -> None:
     with pytest.raises(UndefinedError):
-        render.render("a.html")
-
-
-def test_templates_of_the_package_escape_and_refuse_too() -> None:
-    made = render._templates()
-    assert made.autoescape is True
-    with pytest.raises(UndefinedError):
-        made.from_string("{{ nothing }}").render()
-    assert "--ground" in made.from_string("{{ source('style.css') }}").render()
+        render.render("report.html")
 
 
 def test_a_page_is_written_whole_and_again(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from aptp_bench.records import load_all
 from tests.pages.conftest import overflow
 
 
-
 @pytest.fixture(scope="module")
 def page_file(tmp_path_factory: pytest.TempPathFactory, tracked: Path) -> Path:
     records = list(load_all(tracked / "results")[0].values())
@@ -25,10 +23,9 @@ def page_file(tmp_path_factory: pytest.TempPathFactory, tracked: Path) -> Path:
     return write(FORMATS["html"](tables), tmp_path_factory.mktemp("tables") / "tables.html")
 
 
-@pytest.mark.parametrize("width", [1280, 400])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (400, "dark")])
 def test_the_page_fits_its_window_and_wide_tables_scroll_on_their_own(
-    visit: Callable[..., Any], page_file: Path, width: int, scheme: str
+    visit: Any, page_file: Path, width: int, scheme: str
 ) -> None:
     page = visit(page_file, width, scheme)
     assert page.locator("table").count() == len(published()) and overflow(page) == 0
@@ -38,9 +35,7 @@ def test_the_page_fits_its_window_and_wide_tables_scroll_on_their_own(
     assert beyond == 0 if width == 1280 else beyond > 0
 
 
-def test_names_stay_in_sight_while_a_narrow_table_scrolls_by_keyboard(
-    visit: Callable[..., Any], page_file: Path
-) -> None:
+def test_names_stay_in_sight_while_a_narrow_table_scrolls_by_keyboard(visit: Any, page_file: Path) -> None:
     page = visit(page_file, 400)
     page.locator("#aptp_1b .scroll").focus()
     for _ in range(12):
@@ -50,7 +45,7 @@ def test_names_stay_in_sight_while_a_narrow_table_scrolls_by_keyboard(
     assert 0 <= name["x"] < 30 and name["width"] < 200
 
 
-def test_links_lead_to_their_tables_and_the_mini_world_is_marked(visit: Callable[..., Any], page_file: Path) -> None:
+def test_links_lead_to_their_tables_and_the_mini_world_is_marked(visit: Any, page_file: Path) -> None:
     page = visit(page_file)
     for link in page.locator("nav a").all():
         assert page.locator(link.get_attribute("href")).count() == 1
@@ -59,7 +54,7 @@ def test_links_lead_to_their_tables_and_the_mini_world_is_marked(visit: Callable
     assert cells[2] == "22.60" and any(re.match(r"\d\.\d{3}\s", text) for text in cells)
 
 
-def test_text_is_legible_against_its_ground(visit: Callable[..., Any], page_file: Path) -> None:
+def test_text_is_legible_against_its_ground(visit: Any, page_file: Path) -> None:
     for scheme in ("light", "dark"):
         page = visit(page_file, 1280, scheme)
         ink, ground = (

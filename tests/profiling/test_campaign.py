@@ -8,9 +8,9 @@ import torch
 import yaml
 
 from aptp_bench.errors import ConfigError
-from aptp_bench.profiling import campaign as room
 from aptp_bench.profiling import records
 from aptp_bench.profiling.campaign import Campaign, Site, carry_out
+from aptp_bench.profiling.profile import Profiler
 from aptp_bench.progress import SilentProgress
 
 ROOT = Path(__file__).parents[2]
@@ -32,58 +32,50 @@ def site(tmp_path) -> Site:
     return Site(torch.device("cpu"), tmp_path, SilentProgress(), "the command")
 
 
-def test_every_row_leaves_a_record_and_the_table_a_plot(tiny_model, site) -> None:
+@pytest.fixture
+def measured(monkeypatch) -> list[tuple[str, int]]:
+    """The rows and batches that are really measured, as it happens."""
+    seen: list[tuple[str, int]] = []
+    measure = Profiler.measured
+
+    def spy(self, setup, *rest):
+        seen.append((self.subject.label, setup.batch))
+        return measure(self, setup, *rest)
+
+    monkeypatch.setattr(Profiler, "measured", spy)
+    return seen
+
+
+def test_a_row_leaves_a_record_that_stands_until_what_was_asked_changes(tiny_model, site, measured) -> None:
     found, failures = carry_out(Campaign.model_validate(TINY), site)
-    assert not failures
+    assert not failures and measured == [("dense", 1), ("Random 0.8", 1)]
     assert [record.label for record in found] == ["dense", "Random 0.8"]
     paths = sorted((site.results / "speed").glob("*.json"))
-    assert len(paths) == 2
-    assert {records.load(path).label for path in paths} == {"dense", "Random 0.8"}
+    assert len(paths) == 2 and {records.load(path).label for path in paths} == {"dense", "Random 0.8"}
     assert found[1].macs_ratio["exact"] == pytest.approx(0.8, abs=0.005)
-    assert found[0].published == {"latency_s": 4.0, "source": "a paper"}
-    assert found[1].published is None
+    assert found[0].published == {"latency_s": 4.0, "source": "a paper"} and found[1].published is None
     assert found[1].how.command == "the command"
     assert {path.suffix for path in (site.results / "figures").iterdir()} == {".svg", ".png"}
 
-
-def test_what_was_measured_is_not_measured_again(tiny_model, site, monkeypatch) -> None:
-    asked = Campaign.model_validate(TINY)
-    first, _ = carry_out(asked, site)
-    monkeypatch.setattr(room, "_timed", lambda *_: pytest.fail("measured again"))
-    again, failures = carry_out(asked, site)
-    assert not failures
-    assert again == first
-
-
-def test_another_budget_or_way_of_running_is_measured_anew(tiny_model, site, monkeypatch) -> None:
-    carry_out(Campaign.model_validate(TINY), site)
-    seen: list[str] = []
-    timed = room._timed
-    monkeypatch.setattr(
-        room, "_timed", lambda profiler, *rest: seen.append(profiler.subject.label) or timed(profiler, *rest)
-    )
+    measured.clear()
+    assert carry_out(Campaign.model_validate(TINY), site) == (found, {}) and measured == []
     changed = copy.deepcopy(TINY)
     changed["rows"][1]["budget"] = 0.7
     carry_out(Campaign.model_validate(changed), site)
-    assert seen == ["Random 0.8"]
+    assert measured == [("Random 0.8", 1)]
+    measured.clear()
     changed["setups"].append({"dtype": "float32", "batch": 2})
     carry_out(Campaign.model_validate(changed), site)
-    assert seen == ["Random 0.8", "dense", "dense", "Random 0.8", "Random 0.8"]
+    assert measured == [("dense", 1), ("dense", 2), ("Random 0.8", 1), ("Random 0.8", 2)]
 
 
-def test_a_row_that_cannot_be_made_is_named_and_the_others_are_made(tiny_model, site) -> None:
+def test_a_row_that_cannot_be_made_is_named_and_only_what_is_asked_for_is_made(tiny_model, site) -> None:
     changed = copy.deepcopy(TINY)
     changed["rows"].insert(1, {"label": "too lean", "method": "norm", "budget": 0.0001})
-    found, failures = carry_out(Campaign.model_validate(changed), site)
-    assert [record.label for record in found] == ["dense", "Random 0.8"]
-    assert list(failures) == ["too lean"]
-    assert "raise --budget" in failures["too lean"]
-
-
-def test_only_the_rows_that_are_asked_for(tiny_model, site) -> None:
-    found, _ = carry_out(Campaign.model_validate(TINY), site, ["dense"])
+    found, failures = carry_out(Campaign.model_validate(changed), site, ["dense", "too lean"])
     assert [record.label for record in found] == ["dense"]
-    with pytest.raises(ConfigError, match=r"no row is called 'sparse'; rows: dense, Random 0\.8"):
+    assert list(failures) == ["too lean"] and "--budget" in failures["too lean"]
+    with pytest.raises(ConfigError, match=r"'sparse'.*Random 0\.8"):
         carry_out(Campaign.model_validate(TINY), site, ["sparse"])
 
 

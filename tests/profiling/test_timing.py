@@ -20,7 +20,7 @@ CPU = torch.device("cpu")
 
 
 def test_seconds_are_wall_time() -> None:
-    assert 0.02 <= seconds(lambda: time.sleep(0.02), CPU) < 0.2
+    assert seconds(lambda: time.sleep(0.02), CPU) >= 0.02
 
 
 def test_calls_alternate_after_an_untimed_warm_up() -> None:

@@ -135,9 +135,7 @@ def test_seeds_of_others_widen_an_interval(make_record):
 def test_what_cannot_be_compared_is_refused_both_ways(make_record, change, word):
     records = [make_record("a"), make_record("b", **change)]
     for order in (records, records[::-1]):
-        with pytest.raises(
-            ConfigError, match=rf"fid of . and of . cannot be ranked together: {word} is .*rank them apart"
-        ):
+        with pytest.raises(ConfigError, match=f"fid .*: {word} is "):
             ranking(entries(order), "fid")
 
 
@@ -152,10 +150,8 @@ def test_a_fact_that_only_one_of_two_states_is_a_difference(make_record):
     silent = make_record("b")
     del silent.results["fid"].detail["n_real"]
     why = why_not(entries([make_record("a"), silent]), "fid")
-    assert why == "fid of a and of b cannot be ranked together: n real is 512 and null"
-    assert why_not(entries([silent, make_record("a")]), "fid") == why.replace("a and of b", "b and of a").replace(
-        "512 and null", "null and 512"
-    )
+    other = why_not(entries([silent, make_record("a")]), "fid")
+    assert "n real is 512 and null" in why and "n real is null and 512" in other
 
 
 def test_another_device_parts_latencies_and_not_fids(make_record):

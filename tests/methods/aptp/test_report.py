@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pytest
 import torch
@@ -12,9 +12,6 @@ from aptp_bench.models.gates import GateSpace
 from aptp_bench.models.landing import land
 from aptp_bench.models.macs import example_inputs
 
-if TYPE_CHECKING:
-    from diffusers import StableDiffusionPipeline
-
 
 @pytest.mark.parametrize(("loads", "effective", "largest"), [([5, 5, 5, 5], 4.0, 0.25), ([7, 0, 0, 0], 1.0, 1.0)])
 def test_the_spread_of_even_and_of_collapsed_loads(loads: list[int], effective: float, largest: float) -> None:
@@ -22,7 +19,7 @@ def test_the_spread_of_even_and_of_collapsed_loads(loads: list[int], effective: 
     assert found.effective == pytest.approx(effective) and found.largest == largest
 
 
-def test_a_report_says_what_every_expert_costs_and_serves(tiny: StableDiffusionPipeline, space: GateSpace) -> None:
+def test_a_report_says_what_every_expert_costs_and_serves(tiny: Any, space: GateSpace) -> None:
     cost = Cost.of(tiny.unet, space, example_inputs(tiny.unet), "exact")
     logits = torch.randn(2, space.size, generator=torch.Generator().manual_seed(0))
     landed = land(logits, torch.tensor([0.25, 0.75]), cost, Budget.of(0.7))

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import torch
@@ -14,16 +14,13 @@ from aptp_bench.models.surgery import clone, swapped
 from aptp_bench.noise import starting_noise
 from aptp_bench.pairs import Pairs
 
-if TYPE_CHECKING:
-    from diffusers import StableDiffusionPipeline
-
 PROMPTS = [7, 0, 12]
 
 
 @pytest.mark.parametrize("guidance", [1.0, 3.0])
 @pytest.mark.parametrize("steps", [1, 3])
 def test_latents_are_the_stock_pipelines(
-    guidance: float, steps: int, tiny: StableDiffusionPipeline, told: Pairs, settings: dict[str, Any]
+    guidance: float, steps: int, tiny: Any, told: Pairs, settings: dict[str, Any]
 ) -> None:
     config = LDPrunerConfig(**settings | {"guidance": guidance, "steps": steps})
     ours = torch.cat([trial.latents(tiny.unet) for trial in trials(tiny, told, PROMPTS, config, seed=3)])
@@ -42,7 +39,7 @@ def test_latents_are_the_stock_pipelines(
 
 @pytest.mark.parametrize(("batch", "sizes"), [(1, [2, 2, 2]), (4, [4, 2]), (5, [4, 2]), (64, [6])])
 def test_parts_hold_whole_prompts_and_change_no_latent(
-    batch: int, sizes: list[int], tiny: StableDiffusionPipeline, told: Pairs, settings: dict[str, Any]
+    batch: int, sizes: list[int], tiny: Any, told: Pairs, settings: dict[str, Any]
 ) -> None:
     one = LDPrunerConfig(**settings | {"batch": 64, "guidance": 2.0})
     whole = trials(tiny, told, PROMPTS, one, seed=0)[0].latents(tiny.unet)
@@ -53,7 +50,7 @@ def test_parts_hold_whole_prompts_and_change_no_latent(
 
 @pytest.mark.parametrize("guidance", [1.0, 2.0])
 def test_samples_are_what_the_network_was_given(
-    guidance: float, tiny: StableDiffusionPipeline, told: Pairs, settings: dict[str, Any]
+    guidance: float, tiny: Any, told: Pairs, settings: dict[str, Any]
 ) -> None:
     config = LDPrunerConfig(**settings | {"guidance": guidance, "steps": 3, "batch": 64})
     (trial,), seen, unet = trials(tiny, told, PROMPTS, config, seed=0), [], clone(tiny.unet)
@@ -62,9 +59,7 @@ def test_samples_are_what_the_network_was_given(
     assert trial.samples == sum(seen) == 3 * 6 * (1 if guidance == 1.0 else 2)
 
 
-def test_known_blocks_answer_exactly_what_they_would_compute(
-    tiny: StableDiffusionPipeline, told: Pairs, settings: dict[str, Any]
-) -> None:
+def test_known_blocks_answer_exactly_what_they_would_compute(tiny: Any, told: Pairs, settings: dict[str, Any]) -> None:
     config = LDPrunerConfig(**settings | {"guidance": 2.0, "steps": 2, "batch": 64})
     (trial,), unet = trials(tiny, told, PROMPTS, config, seed=0), clone(tiny.unet)
     answers: dict[str, Any] = {}
@@ -79,7 +74,7 @@ def test_known_blocks_answer_exactly_what_they_would_compute(
 
 
 def test_known_blocks_are_not_computed_in_the_first_step_and_are_in_the_next(
-    tiny: StableDiffusionPipeline, told: Pairs, settings: dict[str, Any]
+    tiny: Any, told: Pairs, settings: dict[str, Any]
 ) -> None:
     config = LDPrunerConfig(**settings | {"steps": 2, "batch": 64})
     (trial,), unet = trials(tiny, told, PROMPTS, config, seed=0), clone(tiny.unet)
@@ -93,18 +88,18 @@ def test_known_blocks_are_not_computed_in_the_first_step_and_are_in_the_next(
         assert ran == order[i:] + order
 
 
-def test_blocks_run_in_the_order_that_is_told(tiny: StableDiffusionPipeline) -> None:
+def test_blocks_run_in_the_order_that_is_told(tiny: Any) -> None:
     unet, ran = clone(tiny.unet), []
     for path in blocks(unet):
         unet.get_submodule(path).register_forward_hook(lambda *_, path=path: ran.append(path))
     with torch.no_grad():
         unet(torch.randn(1, 4, 4, 4), 3, encoder_hidden_states=torch.randn(1, 5, 16))
-    assert ran == blocks(unet) and len(ran) == 9
+    assert ran == blocks(unet) and len(ran) == 5
 
 
-def test_what_is_hooked_or_answered_is_put_back_after_a_failure(tiny: StableDiffusionPipeline) -> None:
+def test_what_is_hooked_or_answered_is_put_back_after_a_failure(tiny: Any) -> None:
     unet = clone(tiny.unet)
-    for context in (overhearing(unet, {}), answering(unet, dict.fromkeys(blocks(unet)), "up_blocks.3.resnets.0")):
+    for context in (overhearing(unet, {}), answering(unet, dict.fromkeys(blocks(unet)), "up_blocks.1.resnets.0")):
         with pytest.raises(KeyboardInterrupt), context:
             raise KeyboardInterrupt
     assert not any(m._forward_hooks or "forward" in vars(m) for m in unet.modules())
@@ -112,7 +107,7 @@ def test_what_is_hooked_or_answered_is_put_back_after_a_failure(tiny: StableDiff
 
 @pytest.mark.parametrize("kind", ["v_prediction", "epsilon"])
 def test_the_checkpoints_prediction_type_is_honoured(
-    kind: str, tiny: StableDiffusionPipeline, told: Pairs, settings: dict[str, Any]
+    kind: str, tiny: Any, told: Pairs, settings: dict[str, Any]
 ) -> None:
     """A network that predicts nothing but noise (epsilon), or v of pure noise, gives back a latent of zeros."""
 

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from aptp_bench.methods.ld_pruner.operators import FREE, Operator, operators, savings, stand_in, stand_ins
 from aptp_bench.models.macs import count, example_inputs
-from aptp_bench.models.stable_diffusion import SD21
 from aptp_bench.models.substitutes import Pointwise, SkipResnet
 from aptp_bench.models.surgery import clone, swapped
 
@@ -48,14 +47,31 @@ SAVED = {  # G at 96x96 with every operator of the kind modified alone, added up
 }
 
 
-@pytest.fixture(scope="module")
-def sd21() -> UNet2DConditionModel:
-    return SD21().skeleton()
+TWO_STAGES = {
+    "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+    "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+    "block_out_channels": (8, 16),
+    "attention_head_dim": 2,
+    "layers_per_block": 1,
+}
+RESAMPLING = {
+    "down_block_types": ("ResnetDownsampleBlock2D", "DownBlock2D"),
+    "up_block_types": ("UpBlock2D", "ResnetUpsampleBlock2D"),
+}
+KINDS: dict[str, dict[str, Any]] = {
+    "of Stable Diffusion": {},
+    "convolutional projections": {"use_linear_projection": False},
+    "no mid block": {"mid_block_type": None},
+    "two transformer blocks": {"transformer_layers_per_block": 2},
+    "scale and shift": {"resnet_time_scale_shift": "scale_shift"},
+    "one attention to the text": {"only_cross_attention": True},
+    "resampling ResBlocks": RESAMPLING,
+}
 
 
 @pytest.fixture(scope="module")
 def unet(build: Build) -> UNet2DConditionModel:
-    return build()
+    return build(**TWO_STAGES)
 
 
 def given(size: int = 8, batch: int = 1) -> dict[str, Tensor]:
@@ -94,21 +110,24 @@ def test_sd21_saves_what_the_table_says(column: int, convention: Any, sd21: UNet
 
 
 def test_the_ends_and_the_embeddings_are_never_candidates(build: Build) -> None:
-    unet = build(addition_embed_type="text", addition_embed_type_num_heads=4)
+    unet = build(**TWO_STAGES, addition_embed_type="text", addition_embed_type_num_heads=4)
     for operator in operators(unet, "all"):
         assert operator.path.split(".")[0] in ("down_blocks", "mid_block", "up_blocks")
 
 
-def test_every_operator_alone_changes_the_output_and_can_be_put_back(build: Build) -> None:
-    unet, inputs = build(layers_per_block=1), given()
-    assert {operator.kind for operator in operators(unet, "all")} == COSTLY.keys() | FREE_COUNTS.keys()
-    original = output(unet, **inputs)
-    for operator in operators(unet, "all"):
+@pytest.mark.parametrize("config", KINDS.values(), ids=KINDS.keys())
+def test_every_operator_alone_changes_the_output_and_can_be_put_back(config: dict[str, Any], build: Build) -> None:
+    unet, inputs = build(**TWO_STAGES | config), given()
+    original, among = output(unet, **inputs), operators(unet, "all")
+    assert config or {operator.kind for operator in among} == COSTLY.keys() | FREE_COUNTS.keys()
+    _, saved = savings(unet, operators(unet), example_inputs(unet, tokens=5), "exact")
+    assert all(saved.values())
+    for operator in among:
         with swapped(unet, operator.path, stand_in(unet, operator)):
             changed = output(unet, **inputs)
         assert changed.shape == original.shape and changed.isfinite().all()
         assert not torch.equal(changed, original), operator
-        assert torch.equal(output(unet, **inputs), original), operator
+    assert torch.equal(output(unet, **inputs), original)
 
 
 @pytest.mark.parametrize("resnets", ["shortcut", "slice"])
@@ -139,8 +158,10 @@ def test_savings_add_up_to_the_cost_of_the_network_that_is_left(convention: Any,
     for first in ([norm, branch], [branch, norm]):
         modified: list[Operator] = []
         for operator in first + [among[i] for i in torch.randperm(len(among), generator=generator)]:
-            alone = not any(operator.within(o.path) or o.within(operator.path) for o in modified)
-            modified += [operator] if alone and len(modified) < 30 else []
+            alone = operator not in modified and not any(
+                operator.within(o.path) or o.within(operator.path) for o in modified
+            )
+            modified += [operator] if alone else []
         left = clone(unet, modules={path: m for o in modified for path, m in stand_ins(unet, o).items()})
         assert count(left, inputs, convention).total == dense - sum(saved[operator.path] for operator in modified)
 
@@ -163,7 +184,8 @@ def test_a_widening_resnet_keeps_its_own_shortcut(unet: UNet2DConditionModel) ->
     assert isinstance(made, Pointwise) and torch.equal(made(x), trained(x))
 
 
-def test_a_slice_passes_the_stream_where_it_is_as_wide_as_the_output(unet: UNet2DConditionModel) -> None:
+def test_a_slice_passes_the_stream_where_it_is_as_wide_as_the_output(build: Build) -> None:
+    unet = build()
     kinds = {o.path: type(stand_in(unet, o)) for o in operators(unet, resnets="slice") if o.kind == "resnet_shortcut"}
     wide = {path for path, kind in kinds.items() if kind is Pointwise}
     assert wide == {
@@ -178,61 +200,13 @@ def test_a_slice_passes_the_stream_where_it_is_as_wide_as_the_output(unet: UNet2
     assert torch.equal(stand_in(unet, operator)(x, None), x[:, :32])
 
 
-def test_a_larger_convolution_becomes_its_kernels_sum(unet: UNet2DConditionModel) -> None:
-    operator = next(o for o in operators(unet) if o.kind == "conv_pointwise")
-    conv, made = unet.get_submodule(operator.path), stand_in(unet, operator)
-    flat = torch.ones(1, conv.in_channels, 5, 5)  # on a constant image, away from the edge, both are the same
-    torch.testing.assert_close(made(flat)[..., 2:3, 2:3], conv(flat)[..., 2:3, 2:3])
-
-
-TWO_STAGES = {
-    "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
-    "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
-    "block_out_channels": (8, 16),
-    "attention_head_dim": 2,
-    "layers_per_block": 1,
-}
-RESAMPLING = {
-    "down_block_types": ("ResnetDownsampleBlock2D", "DownBlock2D"),
-    "up_block_types": ("UpBlock2D", "ResnetUpsampleBlock2D"),
-}
-OTHERS: dict[str, dict[str, Any]] = {
-    "convolutional projections": {"use_linear_projection": False},
-    "no mid block": {"mid_block_type": None},
-    "two transformer blocks": {"transformer_layers_per_block": 2},
-    "scale and shift": {"resnet_time_scale_shift": "scale_shift"},
-    "one attention to the text": {"only_cross_attention": True},
-    "resampling ResBlocks": RESAMPLING,
-}
-
-
-@pytest.mark.parametrize("config", OTHERS.values(), ids=OTHERS.keys())
-def test_other_unets_have_operators_too(config: dict[str, Any], build: Build) -> None:
-    unet, inputs = build(**TWO_STAGES | config), given()
-    original, among = output(unet, **inputs), operators(unet, "all")
-    _, saved = savings(unet, operators(unet), example_inputs(unet, tokens=5), "exact")
-    assert all(saved.values())
-    for operator in among:
-        with swapped(unet, operator.path, stand_in(unet, operator)):
-            assert not torch.equal(output(unet, **inputs), original), operator
-
-
 def test_reading_a_network_leaves_it_as_it_was(unet: UNet2DConditionModel) -> None:
     before = clone(unet)
     random = torch.random.get_rng_state()
     for operator in operators(unet, "all", "slice"):
-        stand_in(unet, operator)
+        for parameter in stand_in(unet, operator).parameters():
+            parameter.data += 1.0  # no memory of the network's
     savings(unet, operators(unet), example_inputs(unet, tokens=5), "exact")
     assert torch.equal(torch.random.get_rng_state(), random)
     assert repr(unet) == repr(before)
     assert all(torch.equal(p, q) for p, q in zip(before.parameters(), unet.parameters(), strict=True))
-
-
-def test_a_stand_in_shares_no_tensor_with_the_network(unet: UNet2DConditionModel) -> None:
-    before = clone(unet).state_dict()
-    for kind in ("resnet_shortcut", "conv_pointwise"):
-        made = stand_in(unet, next(operator for operator in operators(unet) if operator.kind == kind))
-        with torch.no_grad():
-            for parameter in made.parameters():
-                parameter += 1.0
-    assert all(torch.equal(tensor, unet.state_dict()[name]) for name, tensor in before.items())

@@ -1,16 +1,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
 
 from aptp_bench import registry
-from aptp_bench.budget import CONVENTIONS, Budget
+from aptp_bench.budget import Budget
 from aptp_bench.errors import BudgetError, ConfigError
 from aptp_bench.finetune import FinetuneConfig
 from aptp_bench.methods.ld_pruner import LDPruner
@@ -23,9 +23,6 @@ from aptp_bench.models.surgery import clone
 from aptp_bench.plugins import Job
 from aptp_bench.progress import SilentProgress
 
-if TYPE_CHECKING:
-    from diffusers import StableDiffusionPipeline
-
 Jobs = Callable[..., Job]
 
 
@@ -35,18 +32,31 @@ def settings() -> dict[str, Any]:
     return {"prompts": 2, "generations": 2, "steps": 1, "guidance": 1.0, "batch": 4}
 
 
+@pytest.fixture(scope="module")
+def _done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[float, tuple[Job, Mixture]]]:
+    return tmp_path_factory.mktemp("done"), {}
+
+
+@pytest.fixture
+def pruned(job: Jobs, settings: dict[str, Any], _done: Any) -> Callable[[float], tuple[Job, Mixture]]:
+    """pruned(budget) -> a job and what came of it, once a module: leave it as it is."""
+    root, done = _done
+
+    def make(budget: float) -> tuple[Job, Mixture]:
+        if budget not in done:
+            given = job(budget, workdir=root / str(budget))
+            done[budget] = given, LDPruner(**settings).prune(given)
+        return done[budget]
+
+    return make
+
+
 def op(path: str) -> Operator:
     return Operator(path, "conv")
 
 
 def paths(cut: Cut) -> list[str]:
     return [operator.path for operator in cut.operators]
-
-
-def ratio(unet: UNet2DConditionModel, given: Job) -> float:
-    inputs = example_inputs(given.teacher.unet, tokens=given.teacher.tokenizer.model_max_length)
-    convention = given.budget.convention
-    return count(unet, inputs, convention).total / count(given.teacher.unet, inputs, convention).total
 
 
 BRANCHES = {"attn1": "norm1", "attn2": "norm2", "ff": "norm3"}
@@ -118,35 +128,33 @@ def test_the_first_cut_within_the_tolerance_is_chosen(budget: float, expected: i
 def test_p_chooses_the_number_and_is_held_to_the_budget() -> None:
     assert chosen(STEPS, Budget.of(0.95), p=2) is STEPS[2]
     assert chosen(STEPS, Budget.of(0.95), p=1) is STEPS[1]
-    with pytest.raises(BudgetError, match=r"p=1 leaves 0.9000 .*use --budget 0.9 or --set p=2$"):
+    with pytest.raises(BudgetError, match=r"0\.9000.*p=2"):
         chosen(STEPS, Budget.of(0.75), p=1)
-    with pytest.raises(BudgetError, match=r"2 operators at most.*lower p$"):
+    with pytest.raises(BudgetError, match="lower p"):
         chosen(STEPS, Budget.of(0.75), p=3)
     with pytest.raises(BudgetError, match="raise --budget"):
         chosen(STEPS, Budget.of(0.5))
 
 
-@pytest.mark.parametrize("convention", CONVENTIONS)
-@pytest.mark.parametrize("budget", [0.9, 0.6])
+@pytest.mark.parametrize(("budget", "convention"), [(0.9, "exact"), (0.6, "aptp"), (0.6, "modules")])
 def test_it_lands_on_the_budget_or_says_why_it_lies_below(
-    budget: float, convention: str, job: Jobs, settings: dict[str, Any]
+    budget: float, convention: str, job: Jobs, left: Any, settings: dict[str, Any]
 ) -> None:
     given = job(budget, convention)
     mixture = LDPruner(**settings).prune(given)
-    left = ratio(mixture.experts[0], given)
-    assert left <= budget + 0.005
-    assert report(given)["macs_ratio"] == pytest.approx(left, abs=1e-12)
-    assert bool(mixture.remark) == (left < budget - 0.005)
+    share = left(mixture.experts[0], given)
+    assert share <= budget + 0.005
+    assert report(given)["macs_ratio"] == pytest.approx(share, abs=1e-12)
+    assert bool(mixture.remark) == (share < budget - 0.005)
     if mixture.remark:
         modified = sum(row["modified"] for row in report(given)["operators"])
-        assert mixture.remark.startswith(f"{modified} of ") and f"{left:.4f} of the dense MACs" in mixture.remark
+        assert str(modified) in mixture.remark and f"{share:.4f}" in mixture.remark
 
 
 def test_a_large_last_operator_is_named_where_it_leads_below_the_budget(
-    job: Jobs, settings: dict[str, Any], tmp_path: Path
+    job: Jobs, left: Any, pruned: Any, settings: dict[str, Any], tmp_path: Path
 ) -> None:
-    first = job(0.5)
-    LDPruner(**settings).prune(first)
+    first, _ = pruned(0.5)
     rows = report(first)["operators"]
     ranked, saved = [Operator(r["operator"], r["kind"]) for r in rows], {r["operator"]: r["saved_macs"] for r in rows}
     dense = count(first.teacher.unet, example_inputs(first.teacher.unet, tokens=77), "exact").total
@@ -154,13 +162,13 @@ def test_a_large_last_operator_is_named_where_it_leads_below_the_budget(
     assert step.before - step.ratio > 0.02
     mixture = LDPruner(**settings).prune(job(step.before - 0.006, workdir=tmp_path / "other"))
     last = step.operators[-1]
-    assert ratio(mixture.experts[0], first) == pytest.approx(step.ratio)
-    assert f"without {last.path} ({last.kind}) it is {step.before:.4f}" in mixture.remark
+    assert left(mixture.experts[0], first) == pytest.approx(step.ratio)
+    assert last.path in mixture.remark and f"{step.before:.4f}" in mixture.remark
 
 
-def test_the_lowest_scores_go_and_one_operator_fewer_would_not_do(job: Jobs, settings: dict[str, Any]) -> None:
-    given = job(0.7)
-    (unet,) = LDPruner(**settings).prune(given).experts
+def test_the_lowest_scores_go_and_one_operator_fewer_would_not_do(pruned: Any) -> None:
+    given, mixture = pruned(0.7)
+    (unet,) = mixture.experts
     rows = report(given)["operators"]
     assert [row["score"] for row in rows] == sorted(row["score"] for row in rows)
     modified = [row["operator"] for row in rows if row["modified"]]
@@ -173,71 +181,58 @@ def test_the_lowest_scores_go_and_one_operator_fewer_would_not_do(job: Jobs, set
     assert report(given)["macs_ratio"] + (rows[last]["saved_macs"] - inside) / dense > 0.705
 
 
-def test_all_other_weights_are_the_teachers_bit_for_bit(
-    job: Jobs, settings: dict[str, Any], tiny: StableDiffusionPipeline
-) -> None:
-    before = clone(tiny.unet)
+def test_all_other_weights_are_the_teachers_bit_for_bit(job: Jobs, settings: dict[str, Any], tiny: Any) -> None:
+    before, flags = clone(tiny.unet), [p.requires_grad for p in tiny.unet.parameters()]
     (unet,) = LDPruner(**settings).prune(job(0.7)).experts
     replaced, dense = tuple(f"{path}." for path in stand_ins(unet)), tiny.unet.state_dict()
     kept = {name: tensor for name, tensor in unet.state_dict().items() if not name.startswith(replaced)}
     assert kept.keys() == {name for name in dense if not name.startswith(replaced)}
     assert all(torch.equal(tensor, dense[name]) for name, tensor in kept.items())
     assert not {p.data_ptr() for p in unet.parameters()} & {p.data_ptr() for p in tiny.unet.parameters()}
-    assert repr(before) == repr(tiny.unet)
+    assert repr(before) == repr(tiny.unet) and [p.requires_grad for p in tiny.unet.parameters()] == flags
     assert all(torch.equal(p, q) for p, q in zip(before.parameters(), tiny.unet.parameters(), strict=True))
 
 
-def test_the_result_is_saved_and_read_bit_for_bit(job: Jobs, settings: dict[str, Any], tmp_path: Path) -> None:
-    mixture = LDPruner(**settings).prune(job(0.5))
+def test_the_result_is_saved_and_read_bit_for_bit(pruned: Any, tmp_path: Path) -> None:
+    _, mixture = pruned(0.5)
     mixture.save(tmp_path / "mixture")
     again = Mixture.load(tmp_path / "mixture")
     assert again.remark == mixture.remark
+    dense = mixture.experts[0].state_dict()
+    assert all(torch.equal(tensor, dense[name]) for name, tensor in again.experts[0].state_dict().items())
     with torch.no_grad():
         for given in (inputs(), inputs(3, 6), inputs(2, 5)):
             one, two = mixture.experts[0](**given).sample, again.experts[0](**given).sample
-            assert torch.equal(one, two) and one.shape == given["sample"].shape
+            torch.testing.assert_close(one, two)
+            assert one.shape == given["sample"].shape
 
 
-def test_the_result_can_be_fine_tuned(job: Jobs, settings: dict[str, Any]) -> None:
-    given = job(0.5)
-    (unet,) = LDPruner(**settings).prune(given).experts
+def test_the_result_can_be_fine_tuned(pruned: Any) -> None:
+    given, mixture = pruned(0.5)
+    unet = clone(mixture.experts[0])
     assert {"attn1", "ff"} & {row["kind"] for row in report(given)["operators"] if row["modified"]}
     unet.requires_grad_(True)
     unet(**inputs(2)).sample.square().mean().backward()
     assert not [name for name, p in unet.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
 
 
-def test_the_seed_decides_everything(job: Jobs, settings: dict[str, Any], tmp_path: Path) -> None:
-    seen = []
-    for seed, folder in ((1, "a"), (1, "b"), (2, "c")):
-        given = job(0.7, seed=seed, workdir=tmp_path / folder)
-        (unet,) = LDPruner(**settings).prune(given).experts
-        seen.append((report(given), unet.state_dict()))
-    assert seen[0][0] == seen[1][0] != seen[2][0]
-    assert all(torch.equal(tensor, seen[1][1][name]) for name, tensor in seen[0][1].items())
+def test_the_seed_decides_everything(job: Jobs, settings: dict[str, Any], pruned: Any) -> None:
+    whole, mixture = pruned(0.7)
+    one, two = job(0.7), job(0.7, seed=1, workdir=job().workdir / "other")
+    again = LDPruner(**settings).prune(one).experts[0].state_dict()
+    LDPruner(**settings).prune(two)
+    assert report(one) == report(whole) != report(two)
+    assert all(torch.equal(tensor, again[name]) for name, tensor in mixture.experts[0].state_dict().items())
 
 
-class Killed(SilentProgress):
-    def __init__(self, left: int) -> None:
-        self.left = left
-
-    def track(self, items: Sequence[Any], label: str, done: int = 0) -> Iterator[Any]:
-        for item in items[done:]:
-            if not self.left:
-                raise KeyboardInterrupt
-            self.left -= 1
-            yield item
-
-
-def test_a_killed_pruning_goes_on_with_the_same_result(job: Jobs, settings: dict[str, Any], tmp_path: Path) -> None:
-    whole, broken = job(0.7, workdir=tmp_path / "whole"), tmp_path / "broken"
-    LDPruner(**settings).prune(whole)
+def test_a_killed_pruning_goes_on_with_the_same_result(
+    job: Jobs, settings: dict[str, Any], pruned: Any, killed: Any
+) -> None:
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
-            LDPruner(**settings).prune(job(0.7, workdir=broken, progress=Killed(25)))
-    again = job(0.7, workdir=broken)
-    LDPruner(**settings).prune(again)
-    assert report(again) == report(whole)
+            LDPruner(**settings).prune(job(0.7, progress=killed(12)))
+    LDPruner(**settings).prune(job(0.7))
+    assert report(job()) == report(pruned(0.7)[0])
 
 
 def test_the_cost_is_said_and_reported(job: Jobs, settings: dict[str, Any]) -> None:
@@ -251,12 +246,12 @@ def test_the_cost_is_said_and_reported(job: Jobs, settings: dict[str, Any]) -> N
     LDPruner(**settings).prune(given)
     assert report(given)["unet_samples"] == (1 + len(operators(given.teacher.unet))) * 4
     (line,) = Said.lines
-    assert f"{report(given)['unet_samples']} U-Net samples" in line and f"{report(given)['macs_ratio']:.4f}" in line
+    assert str(report(given)["unet_samples"]) in line and f"{report(given)['macs_ratio']:.4f}" in line
 
 
 def test_a_budget_that_cannot_be_met_is_refused_before_any_scoring(job: Jobs, settings: dict[str, Any]) -> None:
     given = job(0.02)
-    with pytest.raises(BudgetError, match=r"all operators modified; raise --budget from 0\.02$"):
+    with pytest.raises(BudgetError, match="raise --budget"):
         LDPruner(**settings).prune(given)
     assert not list(given.workdir.glob("*"))
 
@@ -272,10 +267,10 @@ def test_a_budget_that_cannot_be_met_is_refused_before_any_scoring(job: Jobs, se
     ],
     ids=lambda changes: "-".join(changes),
 )
-def test_every_option_lands(job: Jobs, settings: dict[str, Any], changes: dict[str, Any]) -> None:
+def test_every_option_lands(job: Jobs, left: Any, settings: dict[str, Any], changes: dict[str, Any]) -> None:
     given = job(0.7)
     (unet,) = LDPruner(**settings | changes).prune(given).experts
-    assert ratio(unet, given) <= 0.705
+    assert left(unet, given) <= 0.705
 
 
 def test_free_operators_are_scored_and_modified_only_where_p_asks(job: Jobs, settings: dict[str, Any]) -> None:
@@ -291,7 +286,7 @@ def test_free_operators_are_scored_and_modified_only_where_p_asks(job: Jobs, set
     modified = [row["operator"] for row in rows if row["modified"]]
     assert len(modified) == p and stand_ins(mixture.experts[0]) == with_norms(modified)
     assert [row for row in rows if row["modified"] and not row["saved_macs"]]
-    assert f"as p={p} asks for" in mixture.remark
+    assert f"p={p}" in mixture.remark
 
 
 @pytest.mark.parametrize("changes", [{"score": "product"}, {"score": "deviation"}, {"unbiased": True}])

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import torch
@@ -22,14 +22,11 @@ from aptp_bench.plugins import Job
 from aptp_bench.progress import SilentProgress
 from aptp_bench.ranks import Ranks
 
-if TYPE_CHECKING:
-    from diffusers import StableDiffusionPipeline
-
 Jobs = Callable[..., Job]
 
 
 @pytest.fixture
-def few(tiny: StableDiffusionPipeline) -> tuple[Operator, ...]:
+def few(tiny: Any) -> tuple[Operator, ...]:
     """One operator of every kind."""
     return tuple({operator.kind: operator for operator in operators(tiny.unet)}.values())
 
@@ -74,7 +71,7 @@ def algorithm_1(
 
 @pytest.mark.parametrize("guidance", [1.0, 2.5])
 def test_scores_are_algorithm_1s(
-    guidance: float, job: Jobs, told: Pairs, tiny: StableDiffusionPipeline, settings: dict[str, Any], few: Any
+    guidance: float, job: Jobs, told: Pairs, tiny: Any, settings: dict[str, Any], few: Any
 ) -> None:
     given = job(train=told)
     found = scored(given, config(settings, guidance=guidance, steps=2), few)
@@ -85,49 +82,15 @@ def test_scores_are_algorithm_1s(
         assert found.scores[path] == pytest.approx(value, rel=1e-3), path
 
 
-def test_the_teacher_is_only_read(job: Jobs, tiny: StableDiffusionPipeline, settings: dict[str, Any], few: Any) -> None:
-    before, flags = clone(tiny.unet), [p.requires_grad for p in tiny.unet.parameters()]
-    modules = [id(module) for module in tiny.unet.modules()]
-    scored(job(), config(settings), few)
-    assert [id(module) for module in tiny.unet.modules()] == modules
-    assert all(torch.equal(p, q) for p, q in zip(before.parameters(), tiny.unet.parameters(), strict=True))
-    assert [p.requires_grad for p in tiny.unet.parameters()] == flags
-
-
-@pytest.mark.parametrize("guidance", [1.0, 2.0])
-def test_the_samples_reported_are_those_the_network_saw(
-    guidance: float, job: Jobs, settings: dict[str, Any], few: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen, forward = [], UNet2DConditionModel.forward
-
-    def counted(self: Any, sample: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
-        seen.append(len(sample))
-        return forward(self, sample, *args, **kwargs)
-
-    monkeypatch.setattr(UNet2DConditionModel, "forward", counted)
-    found = scored(job(), config(settings, guidance=guidance, steps=3), few)
-    assert found.samples == sum(seen) == (1 + len(few)) * 3 * 6 * (1 if guidance == 1.0 else 2)
-
-
-class Killed(SilentProgress):
-    def __init__(self, left: int) -> None:
-        self.left = left
-
-    def track(self, items: Sequence[Any], label: str, done: int = 0) -> Iterator[Any]:
-        for item in items[done:]:
-            if not self.left:
-                raise KeyboardInterrupt
-            self.left -= 1
-            yield item
-
-
-@pytest.mark.parametrize("torn", ["", '{"part": 1, "operator": "up_bl', '{"part": 0, "operator": "x", "avg": [0.0]}'])
-@pytest.mark.parametrize("after", [0, 5, 17])
+@pytest.mark.parametrize(
+    ("after", "torn"),
+    [(0, ""), (5, '{"part": 0, "operator": "x", "avg": [0.0]}'), (17, '{"part": 1, "operator": "up_bl')],
+)
 def test_a_killed_scoring_goes_on_with_the_same_result(
-    after: int, torn: str, job: Jobs, settings: dict[str, Any], few: Any, tmp_path: Path
+    after: int, torn: str, job: Jobs, settings: dict[str, Any], few: Any, tmp_path: Path, killed: Any
 ) -> None:
     whole = scored(job(workdir=tmp_path / "whole"), config(settings), few)
-    broken = job(workdir=tmp_path / "broken", progress=Killed(after))
+    broken = job(workdir=tmp_path / "broken", progress=killed(after))
     with pytest.raises(KeyboardInterrupt):
         scored(broken, config(settings), few)
     with (broken.workdir / "scores-00.jsonl").open("a", encoding="utf-8") as file:
@@ -149,23 +112,21 @@ class Counting(SilentProgress):
             yield item
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [{"steps": 2}, {"prompts": 2}, {"generations": 3}, {"guidance": 2.0}, {"unbiased": True}, {"resnets": "slice"}],
-    ids=lambda changes: "-".join(changes),
-)
-def test_scores_of_other_settings_are_not_taken(changes: Any, job: Jobs, settings: dict[str, Any], few: Any) -> None:
-    old, progress = scored(job(), config(settings), few), Counting()
-    new = scored(job(progress=progress), config(settings, **changes), few)
-    assert progress.seen == (
-        len(few) if changes == {"prompts": 2} else 2 * len(few) if changes != {"generations": 3} else 3 * len(few)
-    )
-    assert changes == {"resnets": "slice"} or new.scores != old.scores
+def test_scores_of_other_settings_are_not_taken(job: Jobs, settings: dict[str, Any], few: Any) -> None:
+    old = scored(job(), config(settings), few)
+    for changes, parts in (
+        ({"steps": 2}, 2), ({"prompts": 2}, 1), ({"generations": 3}, 3), ({"guidance": 2.0}, 2), ({"unbiased": True}, 2),
+        ({"resnets": "slice"}, 2),
+    ):  # fmt: skip
+        progress = Counting()
+        new = scored(job(progress=progress), config(settings, **changes), few)
+        assert progress.seen == parts * len(few), changes
+        assert "resnets" in changes or new.scores != old.scores, changes
 
 
 @pytest.mark.parametrize("change", ["seed", "teacher", "captions"])
 def test_scores_of_another_teacher_or_seed_or_captions_are_not_taken(
-    change: str, job: Jobs, settings: dict[str, Any], few: Any, tiny: StableDiffusionPipeline, pairs: Pairs
+    change: str, job: Jobs, settings: dict[str, Any], few: Any, tiny: Any, pairs: Pairs
 ) -> None:
     one, other = pairs.subset([0]), clone(tiny.unet)  # one caption: every seed draws it
     with torch.no_grad():
@@ -214,7 +175,7 @@ def test_processes_share_the_work_and_find_the_same(
 
 
 def test_a_latent_that_is_not_finite_is_infinitely_far(
-    job: Jobs, settings: dict[str, Any], few: Any, tiny: StableDiffusionPipeline, monkeypatch: pytest.MonkeyPatch
+    job: Jobs, settings: dict[str, Any], few: Any, tiny: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Broken(torch.nn.Module):
         def forward(self, x: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
