@@ -225,7 +225,7 @@ def parsed(setting: str, known: Sequence[str]) -> tuple[str, Any]:
 
 def known_keys(method: type[Plugin], dataset: type[Plugin], document: Mapping[str, Any]) -> list[str]:
     """Every dotted key that --set takes."""
-    from aptp_bench.finetune import FinetuneConfig
+    from aptp_bench.training.finetune import FinetuneConfig
 
     keys = [key for key in _dotted(Recipe) if key not in FLAGS]
     keys += [f"backbones.{role}" for role in document.get("backbones", {})]
@@ -271,7 +271,7 @@ def _near(key: str, known: Sequence[str]) -> str:
 
 def _checked(document: Mapping[str, Any]) -> Recipe:
     """A Recipe whose names exist and belong together, and whose options are complete with their defaults."""
-    from aptp_bench.finetune import FinetuneConfig
+    from aptp_bench.training.finetune import FinetuneConfig
 
     _same_world(document)
     method = registry.get("methods", document["method"])(**document.get("method_config", {}))

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     import torch
     from diffusers import StableDiffusionPipeline
 
-    from aptp_bench.evaluate import Evidence
+    from aptp_bench.evaluation.evaluate import Evidence
     from aptp_bench.models.mixture import Mixture
-    from aptp_bench.pairs import Pairs
+    from aptp_bench.training.latents import Pairs
 
 
 class PluginConfig(BaseModel):

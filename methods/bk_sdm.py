@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     import torch
     from diffusers import UNet2DConditionModel
 
-    from aptp_bench.models.macs import ExampleInputs
     from aptp_bench.models.mixture import Mixture
+    from aptp_bench.pruning.macs import ExampleInputs
 
 BLOCKS = {"DownBlock2D", "CrossAttnDownBlock2D", "UpBlock2D", "CrossAttnUpBlock2D"}
 SIZES = (
@@ -78,8 +78,8 @@ class BKSDM(Method):
         Raises BudgetError if every member costs more, PruningError if the U-Net is not of Stable Diffusion's kind,
         ConfigError if the variant does not fit it.
         """
-        from aptp_bench.models.macs import example_inputs  # imported late: torch is not needed to list methods
         from aptp_bench.models.mixture import Mixture
+        from aptp_bench.pruning.macs import example_inputs  # imported late: torch is not needed to list methods
 
         unet, config = job.teacher.unet, self.config
         whole = dense(unet)
@@ -221,8 +221,8 @@ def priced(
     What a layer costs does not depend on which others there are: one count with and one without the innermost stage
     give every price exactly.
     """
-    from aptp_bench.models.macs import count
-    from aptp_bench.models.surgery import meta_clone
+    from aptp_bench.pruning.macs import count
+    from aptp_bench.pruning.surgery import meta_clone
 
     members, twin = family(unet, whole), meta_clone(unet)
     total = count(twin, inputs, convention).total

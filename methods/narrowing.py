@@ -9,8 +9,8 @@ from pydantic import Field
 from aptp_bench.plugins import Job, PluginConfig
 
 if TYPE_CHECKING:
-    from aptp_bench.models.coupled import Saliency
     from aptp_bench.models.mixture import Mixture
+    from aptp_bench.pruning.coupled import Saliency
 
 WIDTHS = "widths.json"
 
@@ -51,22 +51,22 @@ def narrow(job: Job, config: NarrowingConfig, saliency: Saliency, first: bool = 
 
     saliency, first: see coupled.scores. What each group lost is written to the job's folder. Raises BudgetError.
     """
-    from aptp_bench.models import aligned, coupled, widths
-    from aptp_bench.models.macs import example_inputs
+    from aptp_bench.core.distributed import Ranks
+    from aptp_bench.core.store import write_json
     from aptp_bench.models.mixture import Mixture
-    from aptp_bench.ranks import Ranks
-    from aptp_bench.store import write_json
+    from aptp_bench.pruning import alignment, budget_fit, coupled
+    from aptp_bench.pruning.macs import example_inputs
 
     unet = job.teacher.unet
-    groups = aligned.stepped(unet, coupled.groups(unet, config.heads, config.feed_forwards), config.align)
+    groups = alignment.stepped(unet, coupled.groups(unet, config.heads, config.feed_forwards), config.align)
     scores = coupled.scores(unet, groups, saliency, first)
     local = config.ranking == "local"
     queue = [
-        widths.uniform(group.size, config.rounding, group.step) if local else widths.ranked(score, group.step)
+        budget_fit.uniform(group.size, config.rounding, group.step) if local else budget_fit.ranked(score, group.step)
         for group, score in zip(groups, scores, strict=True)
     ]
     inputs = example_inputs(unet, tokens=job.teacher.tokenizer.model_max_length)
-    fitted = widths.fit(unet, groups, queue, job.budget, inputs)
+    fitted = budget_fit.fit(unet, groups, queue, job.budget, inputs)
     if Ranks.here().first:
         lost = {group.path: [n, group.size] for group, n in zip(groups, fitted.removed, strict=True)}
         job.workdir.mkdir(parents=True, exist_ok=True)

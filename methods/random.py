@@ -34,14 +34,14 @@ class Random(Method):
         """One network of the gate space, every unit as likely to go as any other. Raises BudgetError if it is too small."""
         import torch  # torch is not needed to list methods
 
-        from aptp_bench.models.aligned import chunks
-        from aptp_bench.models.cost import Cost
-        from aptp_bench.models.gates import GateSpace
-        from aptp_bench.models.landing import land
-        from aptp_bench.models.macs import example_inputs
+        from aptp_bench.core.noise import generator
         from aptp_bench.models.mixture import Mixture
-        from aptp_bench.models.surgery import cut
-        from aptp_bench.noise import generator
+        from aptp_bench.pruning.alignment import chunks
+        from aptp_bench.pruning.cost import Cost
+        from aptp_bench.pruning.gates import GateSpace
+        from aptp_bench.pruning.macs import example_inputs
+        from aptp_bench.pruning.surgery import cut
+        from aptp_bench.pruning.threshold import land
 
         unet: Any = job.teacher.unet
         space = GateSpace.of(unet)

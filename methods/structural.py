@@ -57,9 +57,9 @@ class Structural(Method):
 
     def prune(self, job: Job) -> Mixture:
         """Sum gradients over the steps, rank, land on the budget, cut. Raises BudgetError, TrainingError."""
-        from aptp_bench.methods import taylor
+        from aptp_bench.methods import diffusion_gradients
 
-        gradients = taylor.gradients(job, self.config)
+        gradients = diffusion_gradients.gradients(job, self.config)
 
         def change(name: str, weight: Tensor) -> Tensor:
             return (weight * gradients[name].to(weight)).abs()

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 from torch.nn import functional as F
 
-from aptp_bench.intervals import mean_interval
+from aptp_bench.core.intervals import mean_interval
 from aptp_bench.metrics.reading import extractor, images_and_texts
 from aptp_bench.plugins import Metric
 from aptp_bench.records import Measurement
 
 if TYPE_CHECKING:
-    from aptp_bench.evaluate import Evidence
+    from aptp_bench.evaluation.evaluate import Evidence
 
 SCALE = 100.0  # OpenAI's learned logit scale, where it was clipped
 

@@ -12,13 +12,13 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from aptp_bench.intervals import GROUPS, jackknife_interval, left_out_weights
+from aptp_bench.core.intervals import GROUPS, jackknife_interval, left_out_weights
 from aptp_bench.metrics.reading import extractor, fakes_and_reals
 from aptp_bench.plugins import Metric, PluginConfig
 from aptp_bench.records import Measurement
 
 if TYPE_CHECKING:
-    from aptp_bench.evaluate import Evidence
+    from aptp_bench.evaluation.evaluate import Evidence
 
 BANDWIDTH = 10.0  # sigma of the Gaussian kernel, fixed by the paper for every data set
 SCALE = 1000.0  # so that a reader sees 0.5 rather than 0.0005

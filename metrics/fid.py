@@ -14,14 +14,14 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from aptp_bench.core.intervals import GROUPS, Interval, jackknife_interval, left_out
 from aptp_bench.errors import MetricError
-from aptp_bench.intervals import GROUPS, Interval, jackknife_interval, left_out
 from aptp_bench.metrics.reading import extractor, fakes_and_reals
 from aptp_bench.plugins import Metric, PluginConfig
 from aptp_bench.records import Measurement
 
 if TYPE_CHECKING:
-    from aptp_bench.evaluate import Evidence
+    from aptp_bench.evaluation.evaluate import Evidence
 
 CHUNK = 4096  # rows accumulated at a time
 CHEAP = 512  # features up to which an interval is computed unasked: a group takes milliseconds, a second at 2048

@@ -14,13 +14,13 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from aptp_bench.intervals import GROUPS, jackknife_interval, left_out_weights
+from aptp_bench.core.intervals import GROUPS, jackknife_interval, left_out_weights
 from aptp_bench.metrics.reading import extractor, finite
 from aptp_bench.plugins import Metric, PluginConfig
 from aptp_bench.records import Measurement
 
 if TYPE_CHECKING:
-    from aptp_bench.evaluate import Evidence
+    from aptp_bench.evaluation.evaluate import Evidence
 
 
 class InceptionScore(Metric):

@@ -14,8 +14,8 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor, nn
 
-from aptp_bench.generate import Sampler
-from aptp_bench.intervals import percentile
+from aptp_bench.core.intervals import percentile
+from aptp_bench.generation.generate import Sampler
 from aptp_bench.metrics.macs import traffic
 from aptp_bench.plugins import Metric
 from aptp_bench.profiling import speed
@@ -25,7 +25,7 @@ from aptp_bench.profiling.timing import alternately, conditions, pipeline_on, pl
 from aptp_bench.records import Measurement
 
 if TYPE_CHECKING:
-    from aptp_bench.evaluate import Evidence
+    from aptp_bench.evaluation.evaluate import Evidence
 
 CALLS_PER_IMAGE_TIMED = 5  # an image is dozens of U-Net calls: it is timed this many times less often
 

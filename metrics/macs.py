@@ -10,14 +10,14 @@ from torch import Tensor
 
 from aptp_bench.budget import CONVENTIONS
 from aptp_bench.errors import CountError, MetricError
-from aptp_bench.models import macs as counter
 from aptp_bench.plugins import Metric
+from aptp_bench.pruning import macs as counter
 from aptp_bench.records import Measurement
 
 if TYPE_CHECKING:
     from diffusers import UNet2DConditionModel
 
-    from aptp_bench.evaluate import Evidence
+    from aptp_bench.evaluation.evaluate import Evidence
 
 GIGA, MEGA = 1e9, 1e6
 

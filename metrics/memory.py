@@ -17,7 +17,7 @@ from aptp_bench.profiling.timing import conditions, placed
 from aptp_bench.records import Measurement
 
 if TYPE_CHECKING:
-    from aptp_bench.evaluate import Evidence
+    from aptp_bench.evaluation.evaluate import Evidence
 
 MIB = 1 << 20
 

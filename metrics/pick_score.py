@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from aptp_bench.core.intervals import mean_interval
 from aptp_bench.errors import MetricError
-from aptp_bench.intervals import mean_interval
 from aptp_bench.metrics.clip_score import agreement
 from aptp_bench.metrics.reading import extractor, images_and_texts
 from aptp_bench.plugins import Metric
 from aptp_bench.records import Measurement
 
 if TYPE_CHECKING:
-    from aptp_bench.evaluate import Evidence
+    from aptp_bench.evaluation.evaluate import Evidence
 
 
 class PickScore(Metric):

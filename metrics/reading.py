@@ -9,7 +9,7 @@ from torch import Tensor
 from aptp_bench.errors import MetricError
 
 if TYPE_CHECKING:
-    from aptp_bench.evaluate import Evidence
+    from aptp_bench.evaluation.evaluate import Evidence
 
 
 def fakes_and_reals(evidence: Evidence, role: str, key: str) -> tuple[Tensor, Tensor]:

@@ -102,8 +102,8 @@ def narrowed(small_sd: Any) -> Callable[[float], Any]:
     """narrowed(share) -> small_sd's U-Net with about that share of every layer's width gates."""
     import torch
 
-    from aptp_bench.models.gates import GateSpace
-    from aptp_bench.models.surgery import cut
+    from aptp_bench.pruning.gates import GateSpace
+    from aptp_bench.pruning.surgery import cut
 
     space = GateSpace.of(small_sd.unet)
 
@@ -141,8 +141,8 @@ def register() -> Iterator[Callable[[str, str, Any], None]]:
 
 def tiny_plugin(tiny: StableDiffusionPipeline) -> Any:
     """`tiny` as a model of the mini world, called tiny-sd."""
-    from aptp_bench.models.surgery import meta_clone
     from aptp_bench.plugins import ModelPlugin
+    from aptp_bench.pruning.surgery import meta_clone
 
     class TinySD(ModelPlugin):
         """The smallest Stable Diffusion."""
@@ -194,7 +194,7 @@ def router_by() -> Callable[[Callable[[str], int]], Any]:
 @pytest.fixture(scope="session")
 def killed() -> Any:
     """killed(after) -> a progress that raises KeyboardInterrupt after so many items, and counts them as `seen`."""
-    from aptp_bench.progress import SilentProgress
+    from aptp_bench.core.progress import SilentProgress
 
     class Killed(SilentProgress):
         def __init__(self, after: int) -> None:
@@ -306,10 +306,10 @@ def finished(
     """
     import torch
 
-    from aptp_bench import runs
-    from aptp_bench.progress import SilentProgress
-    from aptp_bench.run import run_each
-    from aptp_bench.store import Store
+    from aptp_bench.core.progress import SilentProgress
+    from aptp_bench.core.store import Store
+    from aptp_bench.harness import run_folder
+    from aptp_bench.harness.run import run_each
 
     root, made = _kept_runs
 
@@ -321,7 +321,7 @@ def finished(
                 settings += ["warmup_steps=3", "joint_steps=5", "batch=12", "align_steps=60", "checkpoint_every=10"]
             recipes = tiny_run(method, *settings, **{"budget.ratio": 0.8}).with_reference()
             records = run_each(recipes, Store(root / "runs", SilentProgress()), torch.device("cpu"))
-            made[method] = runs.place(records[-1], root / "runs")
+            made[method] = run_folder.place(records[-1], root / "runs")
         return made[method]
 
     return make

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from aptp_bench import allocator
+from aptp_bench.core import allocator
 
 
 def test_another_c_library_is_left_alone(monkeypatch) -> None:

@@ -10,9 +10,11 @@ from typing import Any, ClassVar
 import pytest
 import torch
 
-from aptp_bench import contract, registry
+from aptp_bench import registry
 from aptp_bench.budget import Budget
-from aptp_bench.contract import (
+from aptp_bench.errors import BudgetError
+from aptp_bench.evaluation import conformance
+from aptp_bench.evaluation.conformance import (
     BUDGETS,
     PROMISES,
     SMALL,
@@ -26,10 +28,9 @@ from aptp_bench.contract import (
     saved_and_loaded,
     teacher_unchanged,
 )
-from aptp_bench.errors import BudgetError
 from aptp_bench.models.mixture import ConstantRouter, Mixture
-from aptp_bench.models.surgery import clone, substitute_
 from aptp_bench.plugins import Job, Method
+from aptp_bench.pruning.surgery import clone, substitute_
 
 Prune = Callable[[Job], Mixture]
 
@@ -52,7 +53,7 @@ SHORT = {"aptp": {"experts": 2, "warmup_steps": 1, "joint_steps": 2, "batch": 16
 @pytest.fixture
 def little(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two stages in place of the four of the contract's teacher."""
-    monkeypatch.setattr(contract, "SMALL", LITTLE)
+    monkeypatch.setattr(conformance, "SMALL", LITTLE)
 
 
 @pytest.mark.parametrize("name", registry.plugins("methods"))
@@ -219,7 +220,7 @@ def test_every_promise_can_be_broken(
     little: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, prune: Prune, promise: Any, why: str
 ) -> None:
     assert promise in PROMISES
-    monkeypatch.setattr(contract, "BUDGETS", BUDGETS[:1])
+    monkeypatch.setattr(conformance, "BUDGETS", BUDGETS[:1])
     with pytest.raises(BrokenPromise, match=why):
         promise(Trial.of(told(prune)(), tmp_path))
 

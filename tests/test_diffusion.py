@@ -8,10 +8,10 @@ import torch
 from diffusers import DDPMScheduler, UNet2DConditionModel
 from torch import Tensor
 
-from aptp_bench import diffusion
-from aptp_bench.diffusion import BlockOutputs, Draw, Noised, Noising, Seen
 from aptp_bench.errors import ConfigError
-from aptp_bench.pairs import Batch
+from aptp_bench.training import diffusion
+from aptp_bench.training.diffusion import BlockOutputs, Draw, Noised, Noising, Seen
+from aptp_bench.training.latents import Batch
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline

@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from aptp_bench.core.progress import SilentProgress
+from aptp_bench.core.store import Store
+from aptp_bench.core.tensors import read_tensors, write_tensors
 from aptp_bench.errors import MetricError, UnknownNameError, WeightsError
-from aptp_bench.evaluate import READ_AT_ONCE, Evidence, backbones, measure
-from aptp_bench.imagesets import Held
+from aptp_bench.evaluation.evaluate import READ_AT_ONCE, Evidence, backbones, measure
+from aptp_bench.generation.image_sets import Held
 from aptp_bench.plugins import BackbonePlugin, Metric, PluginConfig
-from aptp_bench.progress import SilentProgress
 from aptp_bench.records import Measurement
-from aptp_bench.store import Store
-from aptp_bench.tensors import read_tensors, write_tensors
 
 
 class Mean(BackbonePlugin):

@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from aptp_bench import finetune as module
-from aptp_bench.finetune import FinetuneConfig, finetune, shares
-from aptp_bench.models.gates import GateSpace, guarded
+from aptp_bench.core.progress import SilentProgress
 from aptp_bench.models.mixture import Mixture
-from aptp_bench.models.surgery import clone, cut
-from aptp_bench.pairs import Pairs
-from aptp_bench.progress import SilentProgress
+from aptp_bench.pruning.gates import GateSpace, guarded
+from aptp_bench.pruning.surgery import clone, cut
+from aptp_bench.training import finetune as module
+from aptp_bench.training.finetune import FinetuneConfig, finetune, shares
+from aptp_bench.training.latents import Pairs
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline, UNet2DConditionModel

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from aptp_bench.config import SamplingConfig
-from aptp_bench.generate import Sampler, batches, generate, quantised, with_unet
-from aptp_bench.images import image_path, read_images
+from aptp_bench.core.distributed import Ranks
+from aptp_bench.core.progress import SilentProgress
+from aptp_bench.generation.generate import Sampler, batches, generate, quantised, with_unet
+from aptp_bench.generation.images import image_path, read_images
 from aptp_bench.models.mixture import Mixture
-from aptp_bench.models.surgery import clone
-from aptp_bench.progress import SilentProgress
-from aptp_bench.ranks import Ranks
+from aptp_bench.pruning.surgery import clone
 
 CAPTIONS = ["a", "bb", "ccc", "dddd", "eeeee", "ffffff", "ggggggg"]
 

@@ -8,7 +8,16 @@ import torch
 from PIL import Image
 
 from aptp_bench.errors import DataError
-from aptp_bench.images import image_path, read_image, read_images, resize, square, stacked, write_image, write_images
+from aptp_bench.generation.images import (
+    image_path,
+    read_image,
+    read_images,
+    resize,
+    square,
+    stacked,
+    write_image,
+    write_images,
+)
 
 
 def pictures(n: int = 3, height: int = 8, width: int = 8) -> torch.Tensor:

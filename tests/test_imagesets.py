@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from aptp_bench.errors import DataError
-from aptp_bench.images import write_images
-from aptp_bench.imagesets import Files, Held, Rows
+from aptp_bench.generation.image_sets import Files, Held, Rows
+from aptp_bench.generation.images import write_images
 from aptp_bench.registry import get
 
 

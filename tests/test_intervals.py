@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from aptp_bench.intervals import GROUPS, jackknife_interval, left_out, left_out_weights, mean_interval, percentile
+from aptp_bench.core.intervals import GROUPS, jackknife_interval, left_out, left_out_weights, mean_interval, percentile
 
 
 def half(interval: tuple[float, float]) -> float:

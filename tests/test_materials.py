@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from aptp_bench.errors import DataError
-from aptp_bench.materials import Materials
+from aptp_bench.harness.inputs import Materials
 from aptp_bench.plugins import DatasetPlugin
 
 

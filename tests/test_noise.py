@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from aptp_bench.noise import generator, starting_noise
+from aptp_bench.core.noise import generator, starting_noise
 
 
 def test_noise_of_an_index_does_not_depend_on_its_batch_or_order():

@@ -5,8 +5,8 @@ import weakref
 
 import pytest
 
+from aptp_bench.core.lazy import OnDemand
 from aptp_bench.errors import ConfigError
-from aptp_bench.ondemand import OnDemand
 
 
 class Thing:

@@ -7,10 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
+from aptp_bench.backbones.inception import MiniInception
 from aptp_bench.errors import DataError, UnknownNameError
-from aptp_bench.images import write_images
-from aptp_bench.models.inception import MiniInception
-from aptp_bench.outside import captioned, measure_folder, real_dataset, real_folder
+from aptp_bench.evaluation.external_images import captioned, measure_folder, real_dataset, real_folder
+from aptp_bench.generation.images import write_images
 
 CPU = torch.device("cpu")
 

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from aptp_bench.errors import CheckpointError, DataError
-from aptp_bench.pairs import Pairs, encode_pairs, encode_text, prepared
+from aptp_bench.training.latents import Pairs, encode_pairs, encode_text, prepared
 
 if TYPE_CHECKING:
     pass

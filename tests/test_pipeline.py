@@ -16,10 +16,10 @@ from torch import Tensor
 import aptp_bench
 from aptp_bench.config import SamplingConfig
 from aptp_bench.errors import CheckpointError, ConfigError, WeightsError
-from aptp_bench.generate import Sampler, quantised
+from aptp_bench.generation.generate import Sampler, quantised
 from aptp_bench.models import mixture as mixtures
 from aptp_bench.models.mixture import Mixture
-from aptp_bench.pipeline import RoutedPipeline, parts_of
+from aptp_bench.serving.pipeline import RoutedPipeline, parts_of
 
 PROMPTS = ["a dog", "two birds in the sky", "pizza", "a red car", "a cat!", "an apple on a table", "trains", "a man"]
 STEPS = {"num_inference_steps": 3}
@@ -80,9 +80,9 @@ def test_images_come_back_in_the_order_of_the_prompts(pipe, small_sd, mixture):
 
 def mini_mixture(router: Any) -> RoutedPipeline:
     """The embedded model, cut to three widths."""
-    from aptp_bench.models.gates import GateSpace
     from aptp_bench.models.stable_diffusion import MiniSD
-    from aptp_bench.models.surgery import cut
+    from aptp_bench.pruning.gates import GateSpace
+    from aptp_bench.pruning.surgery import cut
 
     teacher = MiniSD().load()
     space, experts = GateSpace.of(teacher.unet), []

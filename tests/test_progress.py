@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from aptp_bench.progress import PlainProgress, RichProgress, SilentProgress, clock, reporter
+from aptp_bench.core.progress import PlainProgress, RichProgress, SilentProgress, clock, reporter
 
 
 @pytest.mark.parametrize("progress", [SilentProgress(), PlainProgress(io.StringIO()), RichProgress()])

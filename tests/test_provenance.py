@@ -10,7 +10,7 @@ import pytest
 import torch
 from datasets import Dataset
 
-from aptp_bench import provenance
+from aptp_bench.core import provenance
 from aptp_bench.errors import ConfigError
 from aptp_bench.registry import get
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from aptp_bench.ranks import ALONE, Ranks
+from aptp_bench.core.distributed import ALONE, Ranks
 
 
 def test_one_process_without_a_launcher(monkeypatch):

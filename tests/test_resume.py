@@ -19,7 +19,7 @@ FORKS = """
 import json, os, re, signal, sys
 sys.path.insert(0, sys.argv[1])
 import conftest, sentence_transformers, torch
-from aptp_bench import run
+from aptp_bench.harness import run
 from aptp_bench.cli import main
 
 conftest.add_plugin("models", "tiny-sd", conftest.tiny_plugin(conftest.tiny_pipeline()))

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import torch
 
+from aptp_bench.core.progress import SilentProgress
 from aptp_bench.errors import CheckpointError, ConfigError
+from aptp_bench.harness.run_folder import RunFolder
 from aptp_bench.models.mixture import ConstantRouter, Router
-from aptp_bench.progress import SilentProgress
-from aptp_bench.routes import CHUNK, Routes, routed, router_of, write_csv
-from aptp_bench.runs import RunFolder
+from aptp_bench.serving.routing import CHUNK, Routes, routed, router_of, write_csv
 
 PROMPTS = ["red cat", 'a "red" dog, big', "blue=cat", "red sky", "ä 日本"]
 
@@ -97,7 +97,7 @@ def test_no_prompt_and_a_router_of_another_record_are_errors(record: Any) -> Non
 
 
 def test_a_runs_own_prompts_go_where_they_went(finished: Any) -> None:
-    from aptp_bench.figures.facts import facts_of
+    from aptp_bench.reporting.figures.facts import facts_of
 
     facts = facts_of(finished("aptp"))
     found = routed(router_of(RunFolder.load(facts.run.folder)), facts.captions(), facts.record, SilentProgress())

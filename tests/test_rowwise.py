@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from aptp_bench.rowwise import RowByRow
+from aptp_bench.serving.batch_invariant import RowByRow
 
 
 def test_a_row_is_the_same_alone_and_in_any_batch() -> None:

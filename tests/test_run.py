@@ -6,15 +6,15 @@ from typing import Any
 import pytest
 import torch
 
+from aptp_bench.core.progress import PlainProgress, SilentProgress
+from aptp_bench.core.store import Store
 from aptp_bench.errors import BudgetError, WeightsError
-from aptp_bench.materials import Materials
-from aptp_bench.models.gates import GateSpace
+from aptp_bench.harness.inputs import Materials
+from aptp_bench.harness.run import plan, run, run_each
 from aptp_bench.models.mixture import Mixture
-from aptp_bench.models.surgery import cut
 from aptp_bench.plugins import Job, Method
-from aptp_bench.progress import PlainProgress, SilentProgress
-from aptp_bench.run import plan, run, run_each
-from aptp_bench.store import Store
+from aptp_bench.pruning.gates import GateSpace
+from aptp_bench.pruning.surgery import cut
 
 CPU = torch.device("cpu")
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from aptp_bench import samples
 from aptp_bench.errors import DataError
-from aptp_bench.images import write_image
+from aptp_bench.generation.images import write_image
+from aptp_bench.harness import contact_sheet
 
 CAPTIONS = [f"caption {i}" for i in range(20)]
 
@@ -32,49 +32,52 @@ def pixels(png: bytes) -> np.ndarray:
 
 def test_a_sheet_is_the_first_images_in_one_row(tmp_path: Path) -> None:
     images = drawn(tmp_path, 10)
-    sheet = samples.sheet(tmp_path, CAPTIONS)
-    assert (pixels(sheet.png) == torch.cat(list(images[: samples.SHOWN]), dim=1).numpy()).all()
-    assert sheet.facts.captions == CAPTIONS[: samples.SHOWN] and sheet.facts.edge == 8
+    sheet = contact_sheet.sheet(tmp_path, CAPTIONS)
+    assert (pixels(sheet.png) == torch.cat(list(images[: contact_sheet.SHOWN]), dim=1).numpy()).all()
+    assert sheet.facts.captions == CAPTIONS[: contact_sheet.SHOWN] and sheet.facts.edge == 8
     assert sheet.facts.sha256 == hashlib.sha256(sheet.png).hexdigest()
 
 
 def test_fewer_prompts_make_a_shorter_sheet(tmp_path: Path) -> None:
     drawn(tmp_path, 3)
-    sheet = samples.sheet(tmp_path, CAPTIONS[:3])
+    sheet = contact_sheet.sheet(tmp_path, CAPTIONS[:3])
     assert pixels(sheet.png).shape == (8, 24, 3) and len(sheet.facts.captions) == 3
 
 
 def test_large_images_are_scaled_down_and_none_is_scaled_up(tmp_path: Path) -> None:
     drawn(tmp_path / "large", 2, 300, 300)
-    sheet = samples.sheet(tmp_path / "large", CAPTIONS[:2])
-    assert pixels(sheet.png).shape == (samples.EDGE, 2 * samples.EDGE, 3) and sheet.facts.edge == samples.EDGE
+    sheet = contact_sheet.sheet(tmp_path / "large", CAPTIONS[:2])
+    assert (
+        pixels(sheet.png).shape == (contact_sheet.EDGE, 2 * contact_sheet.EDGE, 3)
+        and sheet.facts.edge == contact_sheet.EDGE
+    )
     flat = torch.full((300, 300, 3), 77, dtype=torch.uint8)
     write_image(tmp_path / "flat", 0, flat)
-    assert (pixels(samples.sheet(tmp_path / "flat", CAPTIONS[:1]).png) == 77).all()
+    assert (pixels(contact_sheet.sheet(tmp_path / "flat", CAPTIONS[:1]).png) == 77).all()
 
 
 def test_the_same_images_give_the_same_bytes(tmp_path: Path) -> None:
     drawn(tmp_path, 8)
-    assert samples.sheet(tmp_path, CAPTIONS) == samples.sheet(tmp_path, CAPTIONS)
+    assert contact_sheet.sheet(tmp_path, CAPTIONS) == contact_sheet.sheet(tmp_path, CAPTIONS)
 
 
 def test_a_missing_image_is_named(tmp_path: Path) -> None:
     drawn(tmp_path, 2)
     with pytest.raises(DataError, match=r"000002\.png is missing"):
-        samples.sheet(tmp_path, CAPTIONS[:3])
+        contact_sheet.sheet(tmp_path, CAPTIONS[:3])
 
 
 def test_a_sheet_lies_beside_its_records_folder() -> None:
-    assert samples.path_of(Path("results/records/norm.x.json")) == Path("results/samples/norm.x.png")
+    assert contact_sheet.path_of(Path("results/records/norm.x.json")) == Path("results/samples/norm.x.png")
 
 
 def test_only_the_sheet_that_the_record_names_is_read(tmp_path: Path) -> None:
     drawn(tmp_path / "images", 8)
-    sheet, record = samples.sheet(tmp_path / "images", CAPTIONS), tmp_path / "records" / "a.json"
-    assert samples.read(record, sheet.facts) is None  # not there
+    sheet, record = contact_sheet.sheet(tmp_path / "images", CAPTIONS), tmp_path / "records" / "a.json"
+    assert contact_sheet.read(record, sheet.facts) is None  # not there
     (tmp_path / "samples").mkdir()
-    samples.path_of(record).write_bytes(sheet.png)
-    assert samples.read(record, sheet.facts) == sheet.png
-    assert samples.read(record, None) is None
-    samples.path_of(record).write_bytes(sheet.png[:-1])
-    assert samples.read(record, sheet.facts) is None
+    contact_sheet.path_of(record).write_bytes(sheet.png)
+    assert contact_sheet.read(record, sheet.facts) == sheet.png
+    assert contact_sheet.read(record, None) is None
+    contact_sheet.path_of(record).write_bytes(sheet.png[:-1])
+    assert contact_sheet.read(record, sheet.facts) is None

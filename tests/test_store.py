@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from aptp_bench.core.distributed import Ranks
+from aptp_bench.core.progress import SilentProgress
+from aptp_bench.core.store import MANIFEST, SCRATCH, Store, check_writable, digest_of, write_json
 from aptp_bench.errors import StoreError
-from aptp_bench.progress import SilentProgress
-from aptp_bench.ranks import Ranks
-from aptp_bench.store import MANIFEST, SCRATCH, Store, check_writable, digest_of, write_json
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import yaml
 
 from aptp_bench.config import SCALES, Recipe, recipe
 from aptp_bench.errors import BudgetError, ConfigError, UnknownNameError
-from aptp_bench.papers.published import Published, published
-from aptp_bench.suite import Suite, run_all, shared_key, shipped
+from aptp_bench.harness.suite import Suite, run_all, shared_key, shipped
+from aptp_bench.reporting.paper_tables.published import Published, published
 
 ROW: dict[str, Any] = {"label": "all", "method": "dense"}
 DENSE_G = 1384.186  # MACs of SD 2.1's U-Net at 768 pixels, in the paper's count

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from aptp_bench.summary import experts_of, macs_of, network_facts, parameters_of
+from aptp_bench.harness.costs import experts_of, macs_of, network_facts, parameters_of
 
 DENSE = {"macs": {"exact": 100, "aptp": 200, "modules": 50}, "parameters": 1000}
 FACTS = {

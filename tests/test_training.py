@@ -12,10 +12,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from aptp_bench.core.noise import generator
+from aptp_bench.core.progress import SilentProgress
 from aptp_bench.errors import CheckpointError, TrainingError
-from aptp_bench.noise import generator
-from aptp_bench.progress import SilentProgress
-from aptp_bench.training import Part, TrainConfig, frozen, train
+from aptp_bench.training.loop import Part, TrainConfig, frozen, train
 
 CONFIG = TrainConfig(steps=7, batch=12, lr=0.05, warmup=3, weight_decay=0.1, clip=1.0, checkpoint_every=3)
 
@@ -214,7 +214,7 @@ sys.path.insert(0, sys.argv[1])
 import accelerate, test_training
 from pathlib import Path
 from safetensors.torch import save_file
-from aptp_bench.ranks import Ranks
+from aptp_bench.core.distributed import Ranks
 
 with socket.socket() as free:
     free.bind(("127.0.0.1", 0))

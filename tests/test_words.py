@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from aptp_bench.words import frequent_words
+from aptp_bench.harness.keywords import frequent_words
 
 
 def test_words_are_counted_once_a_caption_without_stop_words() -> None:

@@ -24,13 +24,13 @@ def check(
     """Try what every method promises the harness on a small network with random weights: for authors of methods."""
     from dataclasses import asdict
 
-    from aptp_bench import contract
     from aptp_bench.cli.view import show_verdicts
+    from aptp_bench.evaluation import conformance
     from aptp_bench.models.weights import quiet
 
     chosen = _settings(method, settings or [])
     with quiet(), tempfile.TemporaryDirectory() as root:
-        verdicts = list(contract.check(method, Path(root), **chosen))
+        verdicts = list(conformance.check(method, Path(root), **chosen))
     if as_json:
         print_json({"method": method, "promises": [asdict(verdict) for verdict in verdicts]})
     else:

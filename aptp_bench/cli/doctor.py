@@ -54,7 +54,7 @@ def machine() -> Iterator[Check]:
     import torch
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    from aptp_bench import provenance
+    from aptp_bench.core import provenance
 
     version = platform.python_version()
     yield Check("python", sys.version_info >= PYTHON, version, fix="install Python 3.10 or newer")

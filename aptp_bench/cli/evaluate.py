@@ -10,7 +10,7 @@ import typer
 from aptp_bench.cli.options import Device, Json, print_json
 
 if TYPE_CHECKING:
-    from aptp_bench.imagesets import ImageSet
+    from aptp_bench.generation.image_sets import ImageSet
 
 EPILOG = "Example: aptp-bench evaluate images/ --captions captions.txt --reals photos/ --metrics fid,clip_score --json"
 
@@ -33,9 +33,9 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Measure a folder of images with captions, however they were made."""
-    from aptp_bench import provenance
+    from aptp_bench.core import provenance
+    from aptp_bench.evaluation.external_images import measure_folder
     from aptp_bench.models.weights import quiet
-    from aptp_bench.outside import measure_folder
 
     provenance.use_threads()
     names = [name.strip() for name in metrics.split(",") if name.strip()] if metrics else None
@@ -52,7 +52,7 @@ def evaluate(
 def _reals(folder: Path | None, dataset: str | None, scale: str) -> ImageSet | None:
     """The real images asked for. Raises ConfigError if they were asked for twice."""
     from aptp_bench.errors import ConfigError
-    from aptp_bench.outside import real_dataset, real_folder
+    from aptp_bench.evaluation.external_images import real_dataset, real_folder
 
     if folder is not None and dataset is not None:
         raise ConfigError("real images come from --reals or from --dataset, not from both; leave one out")

@@ -11,7 +11,7 @@ import typer
 from aptp_bench.cli.options import Device, Json, print_json
 
 if TYPE_CHECKING:
-    from aptp_bench.serving import Opened
+    from aptp_bench.serving.serve import Opened
 
 DTYPES = ("float32", "float16", "bfloat16", "float64")
 EPILOG = (
@@ -44,9 +44,9 @@ def generate(
     as_json: Json = False,
 ) -> None:
     """Draw prompts with the mixture of a run, each by its expert."""
-    from aptp_bench import provenance
+    from aptp_bench.core import provenance
     from aptp_bench.models.weights import quiet
-    from aptp_bench.serving import check_folder, draw, opened
+    from aptp_bench.serving.serve import check_folder, draw, opened
 
     asked = _texts(prompt or [], prompts, save)
     if asked:
@@ -64,7 +64,7 @@ def generate(
 
 def _texts(given: list[str], file: Path | None, save: Path | None) -> list[str]:
     from aptp_bench.errors import ConfigError
-    from aptp_bench.serving import read_prompts
+    from aptp_bench.serving.serve import read_prompts
 
     asked = [*given, *(read_prompts(file) if file is not None else [])]
     if not asked and (save is None or file is not None):
@@ -85,7 +85,7 @@ def _dtype(name: str) -> Any:
 def _changed(source: Opened, sampling: dict[str, Any], seed: int | None) -> Opened:
     from dataclasses import replace
 
-    from aptp_bench.orders import sampling as check
+    from aptp_bench.serving.requests import sampling as check
 
     given = {name: value for name, value in sampling.items() if value is not None}
     config = source.sampling.model_copy(update=given)

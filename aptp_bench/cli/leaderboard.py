@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from aptp_bench.pages.leaderboard_files import Publication
+    from aptp_bench.reporting.pages.leaderboard_files import Publication
 
 EPILOG = (
     "Writes leaderboard.md, leaderboard.html and figures/pareto-*.svg in the results folder, and the block between "
@@ -35,7 +35,7 @@ def leaderboard(
 ) -> None:
     """Rank what was recorded: one page, one Markdown file, figures and the README's block."""
     from aptp_bench.errors import ConfigError
-    from aptp_bench.pages.leaderboard_files import Publication
+    from aptp_bench.reporting.pages.leaderboard_files import Publication
 
     made = Publication.of(results_dir, readme)
     if not check:

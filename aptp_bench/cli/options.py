@@ -12,7 +12,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …; auto takes a GPU if there is one.")]
 ResultsDir = Annotated[
     Path | None,
-    typer.Option(help="Save the records here too, as aptp-bench submit does; default: only in the folders of the runs."),
+    typer.Option(
+        help="Save the records here too, as aptp-bench submit does; default: only in the folders of the runs."
+    ),
 ]
 
 

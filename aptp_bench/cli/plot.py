@@ -38,9 +38,9 @@ def plot(
     results_dir: Annotated[Path, typer.Option(help="Where the records are.")] = Path("results"),
 ) -> None:
     """Draw a run's figures, those of its report; without a run, quality against cost over all records."""
+    from aptp_bench.core.store import check_writable
     from aptp_bench.errors import FigureError
-    from aptp_bench.figures import style
-    from aptp_bench.store import check_writable
+    from aptp_bench.reporting.figures import style
 
     formats = _formats(kinds)
     folder = out or (Path(FOLDER) if run is None else run / FOLDER)
@@ -68,12 +68,12 @@ def _formats(text: str) -> list[str]:
 
 def _of_run(run: Path, only: Sequence[str]) -> Iterator[tuple[str, Figure]]:
     """The figures of a run by name; what cannot be drawn is said on stderr."""
-    from aptp_bench import provenance
-    from aptp_bench.figures import samples
-    from aptp_bench.figures.facts import facts_of
-    from aptp_bench.figures.of_run import SAMPLES, exhibits, names_of, sample_panels
+    from aptp_bench.core import provenance
+    from aptp_bench.core.progress import reporter
     from aptp_bench.models.weights import quiet
-    from aptp_bench.progress import reporter
+    from aptp_bench.reporting.figures import samples
+    from aptp_bench.reporting.figures.facts import facts_of
+    from aptp_bench.reporting.figures.of_run import SAMPLES, exhibits, names_of, sample_panels
 
     names, facts = names_of(only), facts_of(run)
     provenance.use_threads()
@@ -93,7 +93,7 @@ def _of_records(results_dir: Path, only: Sequence[str]) -> Iterator[tuple[str, F
     """Quality against cost over records: a figure for each contest, metric and cost."""
     from aptp_bench import records
     from aptp_bench.errors import ConfigError
-    from aptp_bench.figures.of_records import paretos
+    from aptp_bench.reporting.figures.of_records import paretos
 
     found, malformed = records.load_all(results_dir)
     for reason in malformed.values():

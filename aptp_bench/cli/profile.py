@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from aptp_bench.profiling.records import SpeedRecord, Timing
     from aptp_bench.profiling.setups import Setup
     from aptp_bench.profiling.speed import Protocol
-    from aptp_bench.profiling.subjects import Asked, Subject
+    from aptp_bench.profiling.targets import Asked, Subject
 
 EPILOG = (
     "Examples: aptp-bench profile --model sd21 --resolution 512  |  aptp-bench profile --model sd21 --method bk_sdm --budget 0.7"
@@ -122,12 +122,12 @@ class _How:
 
 
 def _profiled(what: _What, how: _How) -> tuple[Profiler, SpeedRecord]:
-    from aptp_bench import provenance
+    from aptp_bench.core import provenance
     from aptp_bench.models.weights import quiet
     from aptp_bench.profiling import devices, setups
     from aptp_bench.profiling.profile import Profiler
     from aptp_bench.profiling.speed import Protocol
-    from aptp_bench.profiling.subjects import latent_size
+    from aptp_bench.profiling.targets import latent_size
 
     timed = how.latency != "none"
     ways = setups.parse(how.dtype, how.batch, how.compiled, how.channels_last) if timed else []
@@ -155,7 +155,7 @@ def _asked(method: str | None, settings: list[str], budget: float, macs: str, se
     from aptp_bench.budget import Budget
     from aptp_bench.config import options
     from aptp_bench.errors import ConfigError
-    from aptp_bench.profiling.subjects import Asked
+    from aptp_bench.profiling.targets import Asked
 
     if method is None:
         if settings:
@@ -168,29 +168,29 @@ def _subject(
     what: _What, timed: bool, scratch: Path, device: torch.device
 ) -> tuple[ModelPlugin, Subject, StableDiffusionPipeline | None]:
     """The model, what is profiled, and the teacher where one is needed."""
-    from aptp_bench.profiling import subjects
-    from aptp_bench.progress import reporter
-    from aptp_bench.runs import RunFolder
+    from aptp_bench.core.progress import reporter
+    from aptp_bench.harness.run_folder import RunFolder
+    from aptp_bench.profiling import targets
 
     found = None if what.run is None else RunFolder.load(what.run)
     name = what.model or (found.recipe.model if found else None)
     weights = what.weights or (found.recipe.weights if found else None)
-    kind = subjects.model(name or "mini")
+    kind = targets.model(name or "mini")
     own = None if weights is None and kind.world == "mini" else weights or RANDOM
     teacher = kind.load(own).to(device) if timed or what.asked else None
     if what.asked is not None and teacher is not None:
-        return kind, subjects.pruned(what.asked, teacher, scratch, device, reporter()), teacher
+        return kind, targets.pruned(what.asked, teacher, scratch, device, reporter()), teacher
     if found is not None:
-        return kind, subjects.of_run(found), teacher
+        return kind, targets.of_run(found), teacher
     if what.mixture is not None:
-        return kind, subjects.saved(what.mixture, what.mixture.name), teacher
-    return kind, subjects.dense(teacher.unet if teacher else kind.skeleton()), teacher
+        return kind, targets.saved(what.mixture, what.mixture.name), teacher
+    return kind, targets.dense(teacher.unet if teacher else kind.skeleton()), teacher
 
 
 def _measured(
     profiler: Profiler, ways: list[Setup], teacher: StableDiffusionPipeline | None, protocol: Protocol
 ) -> list[Timing]:
-    from aptp_bench.progress import reporter
+    from aptp_bench.core.progress import reporter
 
     if teacher is None:
         return []
@@ -207,16 +207,16 @@ def _check_plot(path: Path) -> None:
 
 
 def _draw(profiler: Profiler, path: Path) -> None:
-    from aptp_bench.figures import style
     from aptp_bench.profiling import plots
+    from aptp_bench.reporting.figures import style
 
     style.save(plots.macs_by_block(profiler), path)
     typer.echo(f"plot: {path}", err=True)
 
 
 def _save(record: SpeedRecord, results_dir: Path) -> None:
+    from aptp_bench.core.store import check_writable
     from aptp_bench.profiling import records
-    from aptp_bench.store import check_writable
 
     check_writable(results_dir, "--results-dir")
     typer.echo(f"record: {records.save(record, results_dir)}", err=True)

@@ -21,14 +21,14 @@ def report(
     out: Annotated[Path | None, typer.Option(help=f"The page; default: {FILE} in the run's folder.")] = None,
 ) -> None:
     """Put a run on one page that needs nothing else: results, figures, words, images and how to get it again."""
-    from aptp_bench import provenance
+    from aptp_bench.core import provenance
+    from aptp_bench.core.progress import reporter
+    from aptp_bench.core.store import check_writable
     from aptp_bench.errors import ConfigError
-    from aptp_bench.figures.facts import facts_of
     from aptp_bench.models.weights import quiet
-    from aptp_bench.pages import render
-    from aptp_bench.pages.report import report as made
-    from aptp_bench.progress import reporter
-    from aptp_bench.store import check_writable
+    from aptp_bench.reporting.figures.facts import facts_of
+    from aptp_bench.reporting.pages import render
+    from aptp_bench.reporting.pages.report import report as made
 
     facts = facts_of(run)
     place = out or run / FILE

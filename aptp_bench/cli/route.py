@@ -11,7 +11,7 @@ import typer
 from aptp_bench.cli.options import Json, print_json
 
 if TYPE_CHECKING:
-    from aptp_bench.routes import Routes
+    from aptp_bench.serving.routing import Routes
 
 STDIN = Path("-")
 EPILOG = (
@@ -36,11 +36,11 @@ def route(
     as_json: Json = False,
 ) -> None:
     """Say which expert each prompt goes to and what that costs, and which words the prompts of an expert share."""
-    from aptp_bench import provenance
+    from aptp_bench.core import provenance
+    from aptp_bench.core.progress import reporter
+    from aptp_bench.harness.run_folder import RunFolder
     from aptp_bench.models.weights import quiet
-    from aptp_bench.progress import reporter
-    from aptp_bench.routes import routed, router_of
-    from aptp_bench.runs import RunFolder
+    from aptp_bench.serving.routing import routed, router_of
 
     prompts = _prompts(captions)
     _check(out)
@@ -57,7 +57,7 @@ def route(
 
 def _prompts(path: Path) -> list[str]:
     from aptp_bench.errors import ConfigError
-    from aptp_bench.serving import prompts_of, read_prompts
+    from aptp_bench.serving.serve import prompts_of, read_prompts
 
     if path != STDIN:
         return read_prompts(path, "--captions")
@@ -68,8 +68,8 @@ def _prompts(path: Path) -> list[str]:
 
 
 def _check(out: Path | None) -> None:
+    from aptp_bench.core.store import check_writable
     from aptp_bench.errors import ConfigError
-    from aptp_bench.store import check_writable
 
     if out is not None:
         if out.is_dir():
@@ -78,7 +78,7 @@ def _check(out: Path | None) -> None:
 
 
 def _write(routes: Routes, out: Path | None) -> None:
-    from aptp_bench.routes import write_csv
+    from aptp_bench.serving.routing import write_csv
 
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)

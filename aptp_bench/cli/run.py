@@ -12,8 +12,8 @@ from aptp_bench.cli.options import Device, Json, ResultsDir, print_json
 
 if TYPE_CHECKING:
     from aptp_bench.config import Recipe
+    from aptp_bench.core.store import Store
     from aptp_bench.records import Record
-    from aptp_bench.store import Store
 
 EPILOG = (
     "Examples: aptp-bench run --method aptp --dataset coco  |  aptp-bench run --method aptp --dataset coco "
@@ -53,7 +53,7 @@ def run(
 ) -> None:
     """Prune, fine-tune, generate and measure; ends with a table, the record in the run's folder. Run again to go on where it stopped."""
     from aptp_bench import config
-    from aptp_bench.store import check_writable
+    from aptp_bench.core.store import check_writable
 
     flags = {"model": model, "budget.ratio": budget, "budget.convention": macs, "seed": seed, "weights": weights}
     recipe = config.recipe(method, dataset, scale, flags, settings or [])
@@ -68,10 +68,11 @@ def run(
 
 
 def _run(recipes: list[Recipe], store: Store, device: str, results_dir: Path | None, as_json: bool) -> None:
-    from aptp_bench import provenance, runs
-    from aptp_bench.allocator import keep_freed_memory
+    from aptp_bench.core import provenance
+    from aptp_bench.core.allocator import keep_freed_memory
+    from aptp_bench.harness import run_folder
+    from aptp_bench.harness.run import run_each
     from aptp_bench.models.weights import quiet
-    from aptp_bench.run import run_each
 
     provenance.use_threads()
     keep_freed_memory()
@@ -79,8 +80,12 @@ def _run(recipes: list[Recipe], store: Store, device: str, results_dir: Path | N
         made = run_each(recipes, store, provenance.device(device))
     if not store.ranks.first:
         return
-    folders = [runs.place(record, store.root) for record in made]
-    paths = [runs.publish(runs.RunFolder.load(folder), results_dir) for folder in folders] if results_dir else []
+    folders = [run_folder.place(record, store.root) for record in made]
+    paths = (
+        [run_folder.publish(run_folder.RunFolder.load(folder), results_dir) for folder in folders]
+        if results_dir
+        else []
+    )
     if as_json:
         places = {"files": [str(path) for path in paths], "runs": [str(folder) for folder in folders]}
         print_json({"records": [r.model_dump(mode="json") for r in made], **places})
@@ -101,10 +106,10 @@ def _show(made: list[Record], paths: list[Path], folders: list[Path]) -> None:
 
 
 def _show_plan(recipes: list[Recipe], runs_dir: Path, device: str, as_json: bool) -> None:
-    from aptp_bench import provenance
     from aptp_bench.cli.view import show_plan
-    from aptp_bench.materials import Materials
-    from aptp_bench.run import plan
+    from aptp_bench.core import provenance
+    from aptp_bench.harness.inputs import Materials
+    from aptp_bench.harness.run import plan
 
     recipe = recipes[-1]
     materials = Materials.of(recipe, provenance.device(device))
@@ -121,9 +126,9 @@ def _show_plan(recipes: list[Recipe], runs_dir: Path, device: str, as_json: bool
 
 def open_store(runs_dir: Path, dry: bool = False) -> Store:
     """The store under `runs_dir`, which reports where this is the first of the processes."""
-    from aptp_bench.progress import SilentProgress, reporter
-    from aptp_bench.ranks import Ranks
-    from aptp_bench.store import Store
+    from aptp_bench.core.distributed import Ranks
+    from aptp_bench.core.progress import SilentProgress, reporter
+    from aptp_bench.core.store import Store
 
     ranks = Ranks.here()
     return Store(runs_dir, reporter() if ranks.first else SilentProgress(), ranks, dry)

@@ -23,8 +23,8 @@ def submit(
     results_dir: Annotated[Path, typer.Option(help="The leaderboard's results.")] = Path("results"),
 ) -> None:
     """Put finished runs on a leaderboard: their records and their samples go to its results."""
-    from aptp_bench.runs import RunFolder, publish
-    from aptp_bench.store import check_writable
+    from aptp_bench.core.store import check_writable
+    from aptp_bench.harness.run_folder import RunFolder, publish
 
     found = [RunFolder.load(folder) for folder in run]  # all are read, and refused, before the first is written
     check_writable(results_dir / "records", "--results-dir")

@@ -12,9 +12,9 @@ from aptp_bench.cli.options import Device, Json, ResultsDir, print_json
 
 if TYPE_CHECKING:
     from aptp_bench.config import Recipe
+    from aptp_bench.core.store import Store
+    from aptp_bench.harness.suite import Outcome, Run, Suite
     from aptp_bench.records import Record
-    from aptp_bench.store import Store
-    from aptp_bench.suite import Outcome, Run, Suite
 
 EPILOG = (
     "Examples: aptp-bench suite aptp_1b  |  aptp-bench suite aptp_3 --scale paper --only Uni-Arch  |  "
@@ -43,8 +43,8 @@ def suite(
     as_json: Json = False,
 ) -> None:
     """Run the rows of a table, whatever can be run; ends with the table and names what failed."""
-    from aptp_bench.store import check_writable
-    from aptp_bench.suite import Suite
+    from aptp_bench.core.store import check_writable
+    from aptp_bench.harness.suite import Suite
 
     asked = Suite.load(name, scale)
     runs = _chosen(asked, asked.runs(settings or ()), only or [])
@@ -75,12 +75,12 @@ def _chosen(asked: Suite, runs: list[Run], only: list[str]) -> list[Run]:
 
 
 def _run(asked: Suite, runs: list[Run], folders: tuple[Path, Path | None], device: str, as_json: bool) -> None:
-    from aptp_bench import provenance
-    from aptp_bench.allocator import keep_freed_memory
     from aptp_bench.cli.run import open_store
+    from aptp_bench.core import provenance
+    from aptp_bench.core.allocator import keep_freed_memory
     from aptp_bench.errors import SuiteError
+    from aptp_bench.harness.suite import run_all
     from aptp_bench.models.weights import quiet
-    from aptp_bench.suite import run_all
 
     provenance.use_threads()
     keep_freed_memory()
@@ -96,10 +96,11 @@ def _run(asked: Suite, runs: list[Run], folders: tuple[Path, Path | None], devic
 
 def _carrier(store: Store, device: str, results_dir: Path | None) -> Callable[[Recipe], Record]:
     """Carries out a recipe and saves its record; materials are loaded once for all recipes that share them."""
-    from aptp_bench import provenance, runs
-    from aptp_bench.materials import Materials
-    from aptp_bench.run import run
-    from aptp_bench.suite import shared_key
+    from aptp_bench.core import provenance
+    from aptp_bench.harness import run_folder as runs
+    from aptp_bench.harness.inputs import Materials
+    from aptp_bench.harness.run import run
+    from aptp_bench.harness.suite import shared_key
 
     held: dict[str, Materials] = {}
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from aptp_bench.papers.published import Published
     from aptp_bench.records import Record
+    from aptp_bench.reporting.paper_tables.published import Published
 
 EPILOG = (
     "Examples: aptp-bench tables aptp_1b  |  aptp-bench tables --format html --out tables.html  |  "
@@ -30,7 +30,7 @@ def tables(
     names: Annotated[bool, typer.Option("--list", help="List the tables, and stop.")] = False,
 ) -> None:
     """The tables of the papers: what they print, what was measured here, and what is not run yet."""
-    from aptp_bench.papers.published import Published, published
+    from aptp_bench.reporting.paper_tables.published import Published, published
 
     asked = list(published().values()) if id is None else [Published.get(id)]
     if names:
@@ -42,8 +42,8 @@ def tables(
 
 def _made(asked: list[Published], format: str, results_dir: Path) -> str:
     from aptp_bench.errors import ConfigError
-    from aptp_bench.papers.filled import fill
-    from aptp_bench.papers.formats import FORMATS
+    from aptp_bench.reporting.paper_tables.filled import fill
+    from aptp_bench.reporting.paper_tables.formats import FORMATS
 
     if format not in FORMATS:
         raise ConfigError(f"there is no format '{format}'; use --format with one of {', '.join(FORMATS)}")
@@ -64,7 +64,7 @@ def _records(results_dir: Path) -> list[Record]:
 def _show(text: str, out: Path | None) -> None:
     """Print the text as UTF-8 whatever the terminal's encoding, or write it."""
     from aptp_bench.errors import StoreError
-    from aptp_bench.pages.render import write
+    from aptp_bench.reporting.pages.render import write
 
     if out is None:
         typer.echo(text.encode("utf-8"), nl=False)

@@ -13,15 +13,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from aptp_bench.budget import CONVENTIONS
-from aptp_bench.standings.names import ARROWS
-from aptp_bench.worlds import SAID
+from aptp_bench.reporting.ranking.names import ARROWS
+from aptp_bench.reporting.worlds import SAID
 
 if TYPE_CHECKING:
     from aptp_bench.cli.doctor import Check
     from aptp_bench.config import Recipe
-    from aptp_bench.contract import Verdict
+    from aptp_bench.core.store import Stage
+    from aptp_bench.evaluation.conformance import Verdict
     from aptp_bench.records import Measurement, Record
-    from aptp_bench.store import Stage
 
 RANDOM = "random weights: images are noise, quality numbers mean nothing"
 GIGA, MEGA = 1e9, 1e6

@@ -23,8 +23,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from aptp_bench.errors import CheckpointError, PruningError
-from aptp_bench.models.substitutes import SUBSTITUTES, Substitute, name_of
-from aptp_bench.models.surgery import fix_attributes_, substitute_
+from aptp_bench.pruning.substitutes import SUBSTITUTES, Substitute, name_of
+from aptp_bench.pruning.surgery import fix_attributes_, substitute_
 
 CONFIG, PRUNING, WEIGHTS = "config.json", "pruning.json", "model.safetensors"
 AGAIN = "save the network again, or download it again"

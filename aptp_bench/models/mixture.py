@@ -17,9 +17,9 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
 
 from aptp_bench import registry
+from aptp_bench.core.lazy import OnDemand
 from aptp_bench.errors import CheckpointError, ConfigError, PruningError
 from aptp_bench.models.checkpoint import AGAIN, document, load_unet, save_unet, written_aside
-from aptp_bench.ondemand import OnDemand
 
 INDEX, ROUTER, HISTORY = "mixture.json", "router", "history.jsonl"
 

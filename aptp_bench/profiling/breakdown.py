@@ -11,7 +11,7 @@ from torch import nn
 
 from aptp_bench.budget import CONVENTIONS, Convention
 from aptp_bench.errors import CountError
-from aptp_bench.models.macs import ExampleInputs, MacCount, count, parameters
+from aptp_bench.pruning.macs import ExampleInputs, MacCount, count, parameters
 
 _OPENED = {"down_blocks", "up_blocks", "resnets", "attentions", "downsamplers", "upsamplers", "transformer_blocks"}
 _SPELLED_OUT = {"Transformer2DModel", "BasicTransformerBlock"}  # their parts are worth a line, lists or not

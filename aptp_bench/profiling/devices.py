@@ -63,7 +63,7 @@ def matching(product_name: str) -> Device | None:
 @cache
 def processor() -> Device:
     """This machine's processor by its best of a few matrix products and copies, on the threads that torch now uses."""
-    from aptp_bench.provenance import device_name
+    from aptp_bench.core.provenance import device_name
 
     products = {dtype: _products(getattr(torch, dtype)) for dtype in ("float32", "bfloat16", "float16")}
     return Device(

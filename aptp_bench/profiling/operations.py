@@ -68,7 +68,7 @@ def trace(network: nn.Module, call: Callable[[Any], object]) -> Trace:
 
 def trace_unet(unet: Any, inputs: Mapping[str, Tensor]) -> Trace:
     """A U-Net's pass over one sample. inputs: see macs.example_inputs; the network may be anywhere, its weights are not read."""
-    from aptp_bench.models.surgery import meta_clone
+    from aptp_bench.pruning.surgery import meta_clone
 
     return trace(meta_clone(unet), lambda twin: twin(**{k: v.to("meta") for k, v in inputs.items()}))
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from aptp_bench.figures.style import COLOURS, HATCHES, MARKERS, PLAIN
 from aptp_bench.profiling.records import SpeedRecord
+from aptp_bench.reporting.figures.style import COLOURS, HATCHES, MARKERS, PLAIN
 
 if TYPE_CHECKING:
     from aptp_bench.profiling.profile import Profiler

@@ -10,11 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from aptp_bench.budget import CONVENTIONS, Convention
+from aptp_bench.core.provenance import device_name, provenance
 from aptp_bench.errors import CountError
-from aptp_bench.models.cost import Cost
-from aptp_bench.models.gates import GateSpace
-from aptp_bench.models.macs import count, example_inputs, parameters
-from aptp_bench.models.surgery import meta_clone
 from aptp_bench.plugins import ModelPlugin
 from aptp_bench.profiling import devices, speed
 from aptp_bench.profiling.alignment import all_widths, changed_widths, histogram
@@ -24,9 +21,12 @@ from aptp_bench.profiling.records import Network, Predicted, SpeedRecord, Timing
 from aptp_bench.profiling.roofline import BYTES, bound_by_memory, predicted_seconds
 from aptp_bench.profiling.setups import Setup, clocks
 from aptp_bench.profiling.speed import Protocol
-from aptp_bench.profiling.subjects import DENSE, Subject
+from aptp_bench.profiling.targets import DENSE, Subject
 from aptp_bench.profiling.timing import conditions
-from aptp_bench.provenance import device_name, provenance
+from aptp_bench.pruning.cost import Cost
+from aptp_bench.pruning.gates import GateSpace
+from aptp_bench.pruning.macs import count, example_inputs, parameters
+from aptp_bench.pruning.surgery import meta_clone
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline

@@ -17,13 +17,13 @@ from diffusers import StableDiffusionPipeline
 from torch import Tensor, nn
 
 from aptp_bench.config import SamplingConfig
-from aptp_bench.generate import Sampler
-from aptp_bench.intervals import RESAMPLES, percentile
-from aptp_bench.models.macs import example_inputs
+from aptp_bench.core.intervals import RESAMPLES, percentile
+from aptp_bench.generation.generate import Sampler
 from aptp_bench.profiling.memory import peak_allocated
 from aptp_bench.profiling.records import Ratio, Spread
 from aptp_bench.profiling.setups import Setup, attention_kernels
 from aptp_bench.profiling.timing import alternately, pipeline_on, placed, resampled_medians, summary
+from aptp_bench.pruning.macs import example_inputs
 
 if TYPE_CHECKING:
     from aptp_bench.models.mixture import Mixture

@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from aptp_bench.pipeline import RoutedPipeline
 from aptp_bench.profiling.timing import Call, alternately
+from aptp_bench.serving.pipeline import RoutedPipeline
 
 
 def throughput(

@@ -12,7 +12,7 @@ import torch
 from diffusers import StableDiffusionPipeline
 from torch import Tensor, nn
 
-from aptp_bench.provenance import device_name
+from aptp_bench.core.provenance import device_name
 
 Call = Callable[[], object]
 

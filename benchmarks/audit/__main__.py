@@ -28,8 +28,8 @@ def audit(
     measure: Annotated[bool, typer.Option("--measure/--no-measure", help="Measure, or fill the page only.")] = True,
 ) -> None:
     """Measure findings, print their tables, and fill the page."""
-    from aptp_bench import provenance
-    from aptp_bench.progress import reporter
+    from aptp_bench.core import provenance
+    from aptp_bench.core.progress import reporter
 
     if unknown := [name for name in names or () if name not in CHECKS]:
         raise ConfigError(f"there is no check '{unknown[0]}'; choose from {', '.join(CHECKS)}")

@@ -7,9 +7,9 @@ from typing import Any
 from aptp_bench import registry
 from aptp_bench.benchmarks.audit.finding import Check, Place, table
 from aptp_bench.budget import CONVENTIONS
-from aptp_bench.models.macs import count, example_inputs
 from aptp_bench.profiling import records
 from aptp_bench.profiling.records import SpeedRecord
+from aptp_bench.pruning.macs import count, example_inputs
 
 MODEL, CROSS_ATTENTION = "sd21", "attn2"
 GIGA = 1e9

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from aptp_bench import records, registry
 from aptp_bench.benchmarks.audit.finding import Check, Place, quality, table
-from aptp_bench.models.gates import GateSpace, Placement, gated, guarded
-from aptp_bench.models.surgery import cut
-from aptp_bench.noise import generator
+from aptp_bench.core.noise import generator
+from aptp_bench.pruning.gates import GateSpace, Placement, gated, guarded
+from aptp_bench.pruning.surgery import cut
 from aptp_bench.records import Record
-from aptp_bench.standings.entries import Entry
+from aptp_bench.reporting.ranking.entries import Entry
 
 PLACEMENTS: tuple[Placement, ...] = ("consumer", "before_norm")
 SHOWN = ("fid", "clip_score", "cmmd", "pick_score")

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from aptp_bench import config, registry
 from aptp_bench.benchmarks.audit.finding import Place
-from aptp_bench.evaluate import Evidence, measure
-from aptp_bench.generate import Sampler
-from aptp_bench.imagesets import Held
-from aptp_bench.materials import Materials
-from aptp_bench.provenance import device
-from aptp_bench.run import Bench
-from aptp_bench.store import Store
+from aptp_bench.core.provenance import device
+from aptp_bench.core.store import Store
+from aptp_bench.evaluation.evaluate import Evidence, measure
+from aptp_bench.generation.generate import Sampler
+from aptp_bench.generation.image_sets import Held
+from aptp_bench.harness.inputs import Materials
+from aptp_bench.harness.run import Bench
 
 METRICS = ("fid", "clip_score", "cmmd", "inception_score")
 

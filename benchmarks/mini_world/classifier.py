@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from aptp_bench.backbones.inception import MiniInception
 from aptp_bench.benchmarks.mini_world.loop import Recipe, averaged, fit
 from aptp_bench.benchmarks.mini_world.scenes import LABELS, Scenes
-from aptp_bench.models.inception import MiniInception
 
 RECIPE = Recipe(steps=1_200, batch=64, lr=2e-3, ema=0.995, seed=3)
 

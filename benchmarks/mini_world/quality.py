@@ -13,13 +13,13 @@ from PIL import Image
 from torch import Tensor
 
 from aptp_bench import assets
+from aptp_bench.backbones.inception import MiniInception
 from aptp_bench.benchmarks.mini_world import vae
 from aptp_bench.benchmarks.mini_world.classifier import accuracy
 from aptp_bench.benchmarks.mini_world.scenes import SPLITS, Scenes
 from aptp_bench.benchmarks.mini_world.towers import retrieval
 from aptp_bench.data import scenes
 from aptp_bench.metrics.fid import frechet_distance
-from aptp_bench.models.inception import MiniInception
 
 if TYPE_CHECKING:
     from aptp_bench.benchmarks.mini_world.world import World

@@ -13,11 +13,11 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from aptp_bench.backbones.inception import MiniInception
 from aptp_bench.benchmarks.mini_world.classifier import accuracy
 from aptp_bench.benchmarks.mini_world.loop import Recipe, averaged, fit
 from aptp_bench.benchmarks.mini_world.scenes import Scenes
 from aptp_bench.benchmarks.mini_world.towers import tokenised
-from aptp_bench.models.inception import MiniInception
 
 RECIPE = Recipe(steps=4_500, batch=64, lr=1e-3, warmup=300, ema=0.9985, save_every=250, seed=4)
 UNCONDITIONAL = 0.1  # share of the prompts that are emptied in training, for classifier-free guidance

@@ -15,10 +15,10 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor
 
-from aptp_bench.allocator import keep_freed_memory
-from aptp_bench.models.gates import Gated, GateSpace
-from aptp_bench.models.macs import example_inputs
+from aptp_bench.core.allocator import keep_freed_memory
 from aptp_bench.models.stable_diffusion import MINI_GEOMETRY, SD21
+from aptp_bench.pruning.gates import Gated, GateSpace
+from aptp_bench.pruning.macs import example_inputs
 
 ROUNDS = 15
 BATCH = 64  # of the mini recipes

@@ -12,16 +12,16 @@ from diffusers import DDIMScheduler, StableDiffusionPipeline
 from torch import Tensor
 
 from aptp_bench.budget import Budget
+from aptp_bench.core.noise import starting_noise
+from aptp_bench.core.progress import SilentProgress
 from aptp_bench.methods.ld_pruner import LDPrunerConfig
 from aptp_bench.methods.ld_pruner.operators import Operator, operators, stand_in
 from aptp_bench.methods.ld_pruner.scores import avg_dist, std_dist
 from aptp_bench.methods.ld_pruner.scoring import drawn, scored
 from aptp_bench.models.stable_diffusion import MINI_GEOMETRY
-from aptp_bench.models.surgery import swapped
-from aptp_bench.noise import starting_noise
-from aptp_bench.pairs import Pairs, encode_text
 from aptp_bench.plugins import Job
-from aptp_bench.progress import SilentProgress
+from aptp_bench.pruning.surgery import swapped
+from aptp_bench.training.latents import Pairs, encode_text
 
 ROUNDS = 3
 EVERY = 24  # a seventh operator of each kind or so: both loops take the same time an operator

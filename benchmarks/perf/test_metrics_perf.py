@@ -18,7 +18,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from aptp_bench.intervals import GROUPS, left_out_weights
+from aptp_bench.core.intervals import GROUPS, left_out_weights
 from aptp_bench.metrics.cmmd import SCALE, cmmd
 from aptp_bench.metrics.fid import Moments, frechet_distance, moments_distance
 

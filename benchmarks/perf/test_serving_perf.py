@@ -14,13 +14,13 @@ from aptp_bench.methods.aptp.predictor import Architect
 from aptp_bench.methods.aptp.router import CosineRouter
 from aptp_bench.methods.aptp.routing import Routing
 from aptp_bench.methods.aptp.transport import Similarity
-from aptp_bench.models.gates import GateSpace
-from aptp_bench.models.macs import count, example_inputs
 from aptp_bench.models.mixture import Mixture
 from aptp_bench.models.stable_diffusion import MiniSD
-from aptp_bench.models.surgery import cut
-from aptp_bench.pipeline import RoutedPipeline
 from aptp_bench.profiling.throughput import images_per_second, routing, throughput
+from aptp_bench.pruning.gates import GateSpace
+from aptp_bench.pruning.macs import count, example_inputs
+from aptp_bench.pruning.surgery import cut
+from aptp_bench.serving.pipeline import RoutedPipeline
 
 SHARES = (0.4, 0.5, 0.6, 0.65, 0.7, 0.75, 0.85, 0.9)  # of each expert's width gates
 BATCH, PROMPTS, REPEATS = 16, 64, 3

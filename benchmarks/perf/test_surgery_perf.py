@@ -11,12 +11,12 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch.utils.flop_counter import FlopCounterMode
 
-from aptp_bench.models import macs
-from aptp_bench.models.cost import Cost
-from aptp_bench.models.gates import Gated, GateSpace
-from aptp_bench.models.macs import count, example_inputs
 from aptp_bench.models.stable_diffusion import MINI_GEOMETRY
-from aptp_bench.models.surgery import cut, meta_clone
+from aptp_bench.pruning import macs
+from aptp_bench.pruning.cost import Cost
+from aptp_bench.pruning.gates import Gated, GateSpace
+from aptp_bench.pruning.macs import count, example_inputs
+from aptp_bench.pruning.surgery import cut, meta_clone
 
 ROUNDS = 7
 BATCH = 8

@@ -27,13 +27,13 @@ def speed(
     warmup: Annotated[int | None, typer.Option(min=0, help="Untimed calls, instead of the file's.")] = None,
 ) -> None:
     """Every network of a speed table on this device: a record each, a table, and the plot of MACs against time."""
-    from aptp_bench import provenance
     from aptp_bench.cli.speed_view import show_speed
+    from aptp_bench.core import provenance
+    from aptp_bench.core.progress import reporter
+    from aptp_bench.core.store import check_writable
     from aptp_bench.errors import SuiteError
     from aptp_bench.models.weights import quiet
-    from aptp_bench.profiling.campaign import Campaign, Site, carry_out
-    from aptp_bench.progress import reporter
-    from aptp_bench.store import check_writable
+    from aptp_bench.profiling.speed_suite import Campaign, Site, carry_out
 
     path = Path(name) if Path(name).is_file() else Path(str(files("aptp_bench.benchmarks.speed") / f"{name}.yaml"))
     asked = Campaign.load(path)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 from pydantic import Field
 
-from aptp_bench.evaluate import Evidence
-from aptp_bench.models.cost import Cost
-from aptp_bench.models.gates import GateSpace
-from aptp_bench.models.landing import land
-from aptp_bench.models.macs import example_inputs
+from aptp_bench.evaluation.evaluate import Evidence
 from aptp_bench.models.mixture import Mixture
-from aptp_bench.models.surgery import cut
 from aptp_bench.plugins import Job, Method, Metric, PluginConfig
+from aptp_bench.pruning.cost import Cost
+from aptp_bench.pruning.gates import GateSpace
+from aptp_bench.pruning.macs import example_inputs
+from aptp_bench.pruning.surgery import cut
+from aptp_bench.pruning.threshold import land
 from aptp_bench.records import Measurement
 
 

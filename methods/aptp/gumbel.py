@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from aptp_bench.errors import ConfigError
-from aptp_bench.models.gates import GateSpace, guarded
+from aptp_bench.pruning.gates import GateSpace, guarded
 
 Noise = Literal["gumbel", "logistic"]
 EDGE = 1e-6  # nested shares keep this far from 0 and 1, where their logit is infinite

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from aptp_bench.diffusion import Noising
+from aptp_bench.core.lazy import OnDemand
+from aptp_bench.core.noise import generator
 from aptp_bench.methods.aptp.config import APTPConfig
 from aptp_bench.methods.aptp.encoder import PromptEncoder, default
 from aptp_bench.methods.aptp.gumbel import Relaxation, outside_in
@@ -23,17 +24,16 @@ from aptp_bench.methods.aptp.router import Balance, CosineRouter
 from aptp_bench.methods.aptp.routing import Routing
 from aptp_bench.methods.aptp.search import Search
 from aptp_bench.methods.aptp.transport import Similarity
-from aptp_bench.models.aligned import chunks
-from aptp_bench.models.cost import Cost
-from aptp_bench.models.gates import Gated, GateSpace
-from aptp_bench.models.landing import Landed, land, logit_of
-from aptp_bench.models.macs import example_inputs
 from aptp_bench.models.mixture import ConstantRouter, Mixture
-from aptp_bench.models.surgery import cut
-from aptp_bench.noise import generator
-from aptp_bench.ondemand import OnDemand
 from aptp_bench.plugins import Job
-from aptp_bench.training import Loss, TrainConfig, frozen, train
+from aptp_bench.pruning.alignment import chunks
+from aptp_bench.pruning.cost import Cost
+from aptp_bench.pruning.gates import Gated, GateSpace
+from aptp_bench.pruning.macs import example_inputs
+from aptp_bench.pruning.surgery import cut
+from aptp_bench.pruning.threshold import Landed, land, logit_of
+from aptp_bench.training.diffusion import Noising
+from aptp_bench.training.loop import Loss, TrainConfig, frozen, train
 
 Rows = list[dict[str, Any]]
 ATTEMPTS = 5  # alignments in a row, each from where the last one stopped

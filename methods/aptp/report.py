@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from aptp_bench.budget import Budget, Convention
-from aptp_bench.models.cost import Cost
-from aptp_bench.models.landing import Landed
-from aptp_bench.words import frequent_words
+from aptp_bench.harness.keywords import frequent_words
+from aptp_bench.pruning.cost import Cost
+from aptp_bench.pruning.threshold import Landed
 
 
 class _Closed(BaseModel):

@@ -21,8 +21,8 @@ from aptp_bench.methods.aptp.predictor import Architect
 from aptp_bench.methods.aptp.report import Report
 from aptp_bench.methods.aptp.routing import Routing
 from aptp_bench.methods.aptp.transport import Kind, Similarity
-from aptp_bench.models.gates import GateSpace
 from aptp_bench.models.mixture import Router, read_history, write_history
+from aptp_bench.pruning.gates import GateSpace
 
 STATE, TENSORS, REPORT = "router.json", "router.safetensors", "experts.json"
 SPACE = TypeAdapter(GateSpace)

@@ -11,19 +11,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from aptp_bench import diffusion
 from aptp_bench.budget import Budget
-from aptp_bench.diffusion import Draw, Noising
 from aptp_bench.methods.aptp import losses
 from aptp_bench.methods.aptp.config import APTPConfig
 from aptp_bench.methods.aptp.gumbel import Relaxation, straight_through
 from aptp_bench.methods.aptp.predictor import Architect
 from aptp_bench.methods.aptp.routing import Routing
 from aptp_bench.methods.aptp.transport import assign, nearest
-from aptp_bench.models.cost import Cost
-from aptp_bench.models.gates import Gated
-from aptp_bench.pairs import Pairs
-from aptp_bench.training import Part
+from aptp_bench.pruning.cost import Cost
+from aptp_bench.pruning.gates import Gated
+from aptp_bench.training import diffusion
+from aptp_bench.training.diffusion import Draw, Noising
+from aptp_bench.training.latents import Pairs
+from aptp_bench.training.loop import Part
 
 PLAN_ITERATIONS = 200  # of Sinkhorn over all training pairs, where batches make do with 3
 

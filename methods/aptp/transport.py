@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from aptp_bench.models.gates import GateSpace
+from aptp_bench.pruning.gates import GateSpace
 
 Kind = Literal["cosine_gates", "cosine_logits", "inner"]
 

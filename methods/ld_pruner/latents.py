@@ -17,9 +17,9 @@ import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
 from torch import Tensor, nn
 
+from aptp_bench.core.noise import starting_noise
 from aptp_bench.methods.ld_pruner import LDPrunerConfig
-from aptp_bench.noise import starting_noise
-from aptp_bench.pairs import Pairs, encode_text
+from aptp_bench.training.latents import Pairs, encode_text
 
 
 @dataclass(frozen=True)

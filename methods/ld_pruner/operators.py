@@ -20,8 +20,8 @@ from torch import nn
 
 from aptp_bench.budget import Convention
 from aptp_bench.methods.ld_pruner import Candidates, Shortcut
-from aptp_bench.models.macs import ExampleInputs, count
-from aptp_bench.models.substitutes import (
+from aptp_bench.pruning.macs import ExampleInputs, count
+from aptp_bench.pruning.substitutes import (
     Identity,
     NearestUpsample,
     Pointwise,
@@ -31,7 +31,7 @@ from aptp_bench.models.substitutes import (
     Substitute,
     Zeros,
 )
-from aptp_bench.models.surgery import meta_clone, substitute_
+from aptp_bench.pruning.surgery import meta_clone, substitute_
 
 FREE = frozenset({"time_emb_proj", "group_norm", "layer_norm", "activation"})  # kinds with hardly a MAC
 NORM_OF = {"attn1": "norm1", "attn2": "norm2", "ff": "norm3"}  # the LayerNorm that a branch of a transformer reads

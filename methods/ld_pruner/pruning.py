@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from aptp_bench.budget import TOLERANCE, Budget
+from aptp_bench.core.distributed import Ranks
+from aptp_bench.core.store import write_json
 from aptp_bench.errors import BudgetError
 from aptp_bench.methods.ld_pruner import LDPrunerConfig
 from aptp_bench.methods.ld_pruner.operators import Operator, operators, savings, stand_ins
 from aptp_bench.methods.ld_pruner.scoring import Scored, scored
-from aptp_bench.models.macs import example_inputs
 from aptp_bench.models.mixture import Mixture
-from aptp_bench.models.surgery import clone
 from aptp_bench.plugins import Job
-from aptp_bench.ranks import Ranks
-from aptp_bench.store import write_json
+from aptp_bench.pruning.macs import example_inputs
+from aptp_bench.pruning.surgery import clone
 
 REPORT = "report.json"
 

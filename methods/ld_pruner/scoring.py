@@ -18,17 +18,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from aptp_bench.core.distributed import Ranks
+from aptp_bench.core.noise import generator
+from aptp_bench.core.provenance import weights_digest
+from aptp_bench.core.store import digest_of
 from aptp_bench.methods.ld_pruner import LDPrunerConfig
 from aptp_bench.methods.ld_pruner.latents import Trial, answering, overhearing, trials
 from aptp_bench.methods.ld_pruner.operators import Operator, stand_in
 from aptp_bench.methods.ld_pruner.scores import avg_dist, score, std_dist
-from aptp_bench.models.surgery import clone, swapped
-from aptp_bench.noise import generator
 from aptp_bench.plugins import Job
-from aptp_bench.provenance import weights_digest
-from aptp_bench.ranks import Ranks
-from aptp_bench.store import digest_of
-from aptp_bench.training import replace
+from aptp_bench.pruning.surgery import clone, swapped
+from aptp_bench.training.loop import replace
 
 Row = dict[str, Any]  # part, operator, samples, and the distances of the part's prompts: avg, std
 

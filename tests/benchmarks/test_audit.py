@@ -11,9 +11,9 @@ from aptp_bench.benchmarks.audit import loading, noise, placement
 from aptp_bench.benchmarks.audit.checks import CHECKS
 from aptp_bench.benchmarks.audit.finding import Finding, Place, load
 from aptp_bench.benchmarks.audit.page import filled
+from aptp_bench.core.progress import SilentProgress
 from aptp_bench.errors import ConfigError
 from aptp_bench.models.stable_diffusion import MiniSD
-from aptp_bench.progress import SilentProgress
 
 
 @pytest.fixture
@@ -65,8 +65,8 @@ def test_a_gate_before_the_norm_is_blind_and_not_what_is_cut(place: Place) -> No
 
 
 def test_cutting_first_keeps_what_fits_and_no_slice_of_the_rest() -> None:
-    from aptp_bench.models.gates import GateSpace
-    from aptp_bench.models.surgery import cut
+    from aptp_bench.pruning.gates import GateSpace
+    from aptp_bench.pruning.surgery import cut
 
     teacher = MiniSD().load().unet
     space = GateSpace.of(teacher)

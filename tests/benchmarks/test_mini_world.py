@@ -168,8 +168,8 @@ def test_of_two_pictures_the_right_and_clean_one_is_worth_more(few: scenes.Scene
 
 
 def test_the_dense_unet_has_sd21s_topology() -> None:
-    from aptp_bench.models.gates import GateSpace
     from aptp_bench.models.stable_diffusion import SD21
+    from aptp_bench.pruning.gates import GateSpace
 
     def shape(net):
         kinds = [type(block).__name__ for block in (*net.down_blocks, net.mid_block, *net.up_blocks)]

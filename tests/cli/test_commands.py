@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from aptp_bench import registry
-from aptp_bench.images import write_images
+from aptp_bench.generation.images import write_images
+from aptp_bench.harness.run_folder import RunFolder
 from aptp_bench.records import Record, load
-from aptp_bench.runs import RunFolder
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_a_methods_options_have_defaults_and_help(call):
 
 def test_evaluate_measures_a_folder(call, tmp_path, monkeypatch):
     from aptp_bench import assets
-    from aptp_bench.models.inception import MiniInception
+    from aptp_bench.backbones.inception import MiniInception
 
     MiniInception({"subject": 5}, width=16).save(tmp_path / "assets" / "inception")
     monkeypatch.setattr(assets, "ROOT", tmp_path / "assets")

@@ -97,7 +97,7 @@ def test_the_exit_code_is_the_commands():
 
 
 def test_ctrl_c_says_how_to_go_on(call, monkeypatch):
-    from aptp_bench import run
+    from aptp_bench.harness import run
 
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt

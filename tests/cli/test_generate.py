@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from aptp_bench.cli.failures import MEND
-from aptp_bench.images import read_image, read_images
-from aptp_bench.materials import Materials
-from aptp_bench.runs import RunFolder
+from aptp_bench.generation.images import read_image, read_images
+from aptp_bench.harness.inputs import Materials
+from aptp_bench.harness.run_folder import RunFolder
 
 EVIL = "../../escaped"
 

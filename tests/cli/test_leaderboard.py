@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 import yaml
 
-from aptp_bench import records, samples
+from aptp_bench import records
 from aptp_bench.errors import ConfigError
-from aptp_bench.pages.leaderboard_files import CLOSE, OPEN, Publication
+from aptp_bench.harness import contact_sheet
+from aptp_bench.reporting.pages.leaderboard_files import CLOSE, OPEN, Publication
 
 WORKFLOWS = Path(__file__).parents[2] / ".github" / "workflows"
 NUMBER = re.compile(r"\d+")
@@ -45,7 +46,7 @@ def small(tmp_path: Path, make_record: Any, tracked: Path) -> Path:
             facts = {"captions": ["1 red car"], "edge": 8, "sha256": "0" * 64}
             update["samples"] = records.Samples.model_validate(facts)
         path = records.save(record.model_copy(update=update), results)
-        place = samples.path_of(path)
+        place = contact_sheet.path_of(path)
         place.parent.mkdir(exist_ok=True)
         place.write_bytes(b"no image")
     shortened(tracked / "results" / "speed", results)

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from aptp_bench.models.macs import count, example_inputs
 from aptp_bench.models.mixture import Mixture
 from aptp_bench.profiling import records
+from aptp_bench.pruning.macs import count, example_inputs
 
 
 @pytest.fixture

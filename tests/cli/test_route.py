@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from aptp_bench.figures.facts import facts_of
+from aptp_bench.reporting.figures.facts import facts_of
 
 Call = Callable[..., tuple[int, str]]
 

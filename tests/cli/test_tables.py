@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from aptp_bench.papers.formats import FORMATS
-from aptp_bench.papers.published import published
+from aptp_bench.reporting.paper_tables.formats import FORMATS
+from aptp_bench.reporting.paper_tables.published import published
 
 
 def test_a_table_is_printed_with_what_the_committed_records_say(call: Any, tracked: Path) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from aptp_bench.errors import FigureError
-from aptp_bench.figures import assignment, tones
-from aptp_bench.figures.facts import facts_of
+from aptp_bench.reporting.figures import assignment, colormap
+from aptp_bench.reporting.figures.facts import facts_of
 
 BUDGETS = [0.6, 0.8, 1.0]
 
@@ -48,9 +48,9 @@ def test_numbers_can_be_read_on_their_tones() -> None:
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
     for value in np.linspace(0, 1, 21):
-        one, other = sorted((luminance(tones.MAP(value)[:3]), luminance(tones.on_tone(value, tones.WHOLE))))
+        one, other = sorted((luminance(colormap.MAP(value)[:3]), luminance(colormap.on_tone(value, colormap.WHOLE))))
         assert (other + 0.05) / (one + 0.05) > 3.5
-    steps = [luminance(tones.MAP(value)[:3]) for value in np.linspace(0, 1, 21)]
+    steps = [luminance(colormap.MAP(value)[:3]) for value in np.linspace(0, 1, 21)]
     assert steps == sorted(steps, reverse=True)  # darker is larger, which needs no colour vision
 
 

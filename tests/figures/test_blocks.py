@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from aptp_bench import registry
-from aptp_bench.figures import blocks
-from aptp_bench.figures.facts import facts_of
+from aptp_bench.core.progress import SilentProgress
 from aptp_bench.models import checkpoint
-from aptp_bench.models.macs import count, example_inputs
 from aptp_bench.models.mixture import Mixture
-from aptp_bench.progress import SilentProgress
+from aptp_bench.pruning.macs import count, example_inputs
+from aptp_bench.reporting.figures import blocks
+from aptp_bench.reporting.figures.facts import facts_of
 
 
 def test_a_cell_is_the_blocks_macs_over_the_dense_blocks(finished: Any, tiny: Any) -> None:
@@ -77,8 +77,8 @@ def test_a_static_run_is_one_row_and_the_title_says_the_world(finished: Any) -> 
 
 
 def test_a_layer_that_is_gone_keeps_nothing(finished: Any, monkeypatch: pytest.MonkeyPatch, tiny: Any) -> None:
-    from aptp_bench.models.substitutes import SkipResnet
-    from aptp_bench.models.surgery import meta_clone, substitute_
+    from aptp_bench.pruning.substitutes import SkipResnet
+    from aptp_bench.pruning.surgery import meta_clone, substitute_
 
     facts = facts_of(finished("norm"))
     lacking = meta_clone(tiny.unet)

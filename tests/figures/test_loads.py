@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from aptp_bench.errors import FigureError
-from aptp_bench.figures import loads
-from aptp_bench.figures.facts import facts_of
+from aptp_bench.reporting.figures import loads
+from aptp_bench.reporting.figures.facts import facts_of
 
 SERVED = {"training prompts": [300, 100], "evaluation prompts": [1, 3]}
 

@@ -8,12 +8,12 @@ import pytest
 from matplotlib.colors import to_hex
 
 from aptp_bench.errors import ConfigError
-from aptp_bench.figures import style
-from aptp_bench.figures.pareto import REFERENCE, default_title, draw, pareto, styles
-from aptp_bench.figures.sealed import broken, drawn, sealed
-from aptp_bench.standings.entries import entries
-from aptp_bench.standings.tradeoff import Tradeoff
-from aptp_bench.worlds import NAMES
+from aptp_bench.reporting.figures import style
+from aptp_bench.reporting.figures.pareto import REFERENCE, default_title, draw, pareto, styles
+from aptp_bench.reporting.figures.svg_digest import broken, drawn, sealed
+from aptp_bench.reporting.ranking.entries import entries
+from aptp_bench.reporting.ranking.tradeoff import Tradeoff
+from aptp_bench.reporting.worlds import NAMES
 
 
 @pytest.fixture

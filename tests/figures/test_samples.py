@@ -14,10 +14,10 @@ import torch
 from PIL import Image
 
 from aptp_bench.errors import DataError, FigureError
-from aptp_bench.figures import samples
-from aptp_bench.figures.facts import RunFacts, facts_of
-from aptp_bench.figures.style import PLAIN
-from aptp_bench.images import image_path, read_image, write_image
+from aptp_bench.generation.images import image_path, read_image, write_image
+from aptp_bench.reporting.figures import samples
+from aptp_bench.reporting.figures.facts import RunFacts, facts_of
+from aptp_bench.reporting.figures.style import PLAIN
 
 
 def pixels(png: bytes) -> np.ndarray:

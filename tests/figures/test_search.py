@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from aptp_bench.errors import FigureError
-from aptp_bench.figures import search
-from aptp_bench.figures.facts import facts_of
+from aptp_bench.reporting.figures import search
+from aptp_bench.reporting.figures.facts import facts_of
 
 
 def rows(joint: int = 30) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from aptp_bench.figures import style
+from aptp_bench.reporting.figures import style
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from aptp_bench.budget import Budget
-from aptp_bench.models.macs import count, example_inputs
-from aptp_bench.pairs import Pairs
+from aptp_bench.core.progress import SilentProgress
 from aptp_bench.plugins import Job
-from aptp_bench.progress import SilentProgress
+from aptp_bench.pruning.macs import count, example_inputs
+from aptp_bench.training.latents import Pairs
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline, UNet2DConditionModel

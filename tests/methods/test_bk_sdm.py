@@ -9,20 +9,20 @@ import torch
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 from torch import Tensor
 
-from aptp_bench import finetune as finetuning
 from aptp_bench.budget import TOLERANCE, Budget
+from aptp_bench.core.progress import SilentProgress
 from aptp_bench.errors import BudgetError, ConfigError, PruningError
-from aptp_bench.finetune import FinetuneConfig, finetune
 from aptp_bench.methods.bk_sdm import BKSDM, Member, Offer, build, dense, family, fixed, nearest, path, priced
 from aptp_bench.models.checkpoint import load_unet, save_unet
-from aptp_bench.models.gates import GateSpace, guarded
-from aptp_bench.models.macs import count, example_inputs, parameters
 from aptp_bench.models.mixture import Mixture
 from aptp_bench.models.stable_diffusion import MINI_GEOMETRY, SD15, Geometry
-from aptp_bench.models.surgery import cut, meta_clone
-from aptp_bench.pairs import Pairs
 from aptp_bench.plugins import Job
-from aptp_bench.progress import SilentProgress
+from aptp_bench.pruning.gates import GateSpace, guarded
+from aptp_bench.pruning.macs import count, example_inputs, parameters
+from aptp_bench.pruning.surgery import cut, meta_clone
+from aptp_bench.training import finetune as finetuning
+from aptp_bench.training.finetune import FinetuneConfig, finetune
+from aptp_bench.training.latents import Pairs
 
 CPU = torch.device("cpu")
 BASE, SMALL, TINY = Member((1, 1, 1, 1), True), Member((1, 1, 1, 1), False), Member((1, 1, 1), False)

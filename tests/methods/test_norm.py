@@ -10,10 +10,10 @@ import torch
 
 from aptp_bench.errors import BudgetError, ConfigError
 from aptp_bench.methods.norm import Norm
-from aptp_bench.models.coupled import cut, groups, scores, weakest
 from aptp_bench.models.mixture import Mixture
 from aptp_bench.plugins import Job
 from aptp_bench.profiling.alignment import changed_widths
+from aptp_bench.pruning.coupled import cut, groups, scores, weakest
 
 MakeJob = Callable[..., Job]
 

@@ -10,9 +10,9 @@ import torch
 
 from aptp_bench.errors import BudgetError
 from aptp_bench.methods.random import Random
-from aptp_bench.models.gates import GateSpace
 from aptp_bench.plugins import Job
 from aptp_bench.profiling.alignment import changed_widths
+from aptp_bench.pruning.gates import GateSpace
 
 Make = Callable[..., Job]
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from aptp_bench.methods import taylor
+from aptp_bench.methods import diffusion_gradients
 from aptp_bench.methods.structural import Structural
-from aptp_bench.models.coupled import cut, groups, scores, weakest
 from aptp_bench.plugins import Job
 from aptp_bench.profiling.alignment import changed_widths
+from aptp_bench.pruning.coupled import cut, groups, scores, weakest
 
 MakeJob = Callable[..., Job]
 SHORT = {"stride": 250, "pairs": 6, "micro_batch": 4, "threshold": 0.0}
@@ -28,7 +28,7 @@ def test_units_go_by_weight_times_summed_gradient(job: MakeJob, tiny: Any) -> No
     given = job(0.8)
     method = Structural(**SHORT)
     student = method.prune(given).experts[0]
-    slopes = taylor.gradients(given, method.config)
+    slopes = diffusion_gradients.gradients(given, method.config)
     lost = json.loads((given.workdir / "widths.json").read_text())["removed_of"]
     found = groups(tiny.unet)
     worth = scores(tiny.unet, found, lambda name, weight: (weight * slopes[name]).abs())

@@ -13,12 +13,12 @@ import torch
 from diffusers import DDIMScheduler
 from torch import Tensor
 
+from aptp_bench.core.noise import generator
+from aptp_bench.core.progress import SilentProgress
 from aptp_bench.errors import CheckpointError, TrainingError
-from aptp_bench.methods import taylor
+from aptp_bench.methods import diffusion_gradients
 from aptp_bench.methods.structural import Structural
-from aptp_bench.noise import generator
 from aptp_bench.plugins import Job
-from aptp_bench.progress import SilentProgress
 
 MakeJob = Callable[..., Job]
 SHORT = {"stride": 125, "pairs": 6, "micro_batch": 6, "threshold": 0.0, "checkpoint_every": 1}
@@ -63,19 +63,19 @@ def close(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
 @pytest.mark.parametrize("loss", ["noise", "prediction"])
 def test_the_sum_is_that_of_one_graph_over_all_steps(job: MakeJob, loss: str) -> None:
     given = job()
-    summed = taylor.gradients(given, config(loss=loss))
+    summed = diffusion_gradients.gradients(given, config(loss=loss))
     expected, losses = by_hand(given, range(0, 1000, 125), noise=loss == "noise")
     close(summed, expected)
     assert [row[loss] for row in rows(given)] == pytest.approx(losses, rel=1e-4)
 
 
 def test_the_first_step_below_the_threshold_ends_the_sum_and_does_not_count(job: MakeJob, tmp_path: Path) -> None:
-    taylor.gradients(job(workdir=tmp_path / "all"), config())
+    diffusion_gradients.gradients(job(workdir=tmp_path / "all"), config())
     noise = [row["noise"] for row in rows(job(workdir=tmp_path / "all"))]
     end = next(i for i in range(8) if noise[i] < 0.5 * max(noise[: i + 1]))
     assert 0 < end < 7
     given = job(workdir=tmp_path / "some")
-    summed = taylor.gradients(given, config(threshold=0.5))
+    summed = diffusion_gradients.gradients(given, config(threshold=0.5))
     assert [row["kept"] for row in rows(given)] == [True] * end + [False]
     close(summed, by_hand(given, range(0, 125 * end, 125), noise=True)[0])
 
@@ -84,12 +84,12 @@ def test_the_loss_of_a_network_that_predicts_noise_is_taken_as_it_is(job: MakeJo
     pipe = copy.copy(tiny)
     pipe.scheduler = type(tiny.scheduler).from_config({**tiny.scheduler.config, "prediction_type": "epsilon"})
     given = job(teacher=pipe)
-    taylor.gradients(given, config(loss="noise"))
+    diffusion_gradients.gradients(given, config(loss="noise"))
     assert all(row["noise"] == row["prediction"] for row in rows(given))
 
 
 def test_micro_batches_change_nothing_but_rounding(job: MakeJob, tmp_path: Path) -> None:
-    close(*(taylor.gradients(job(workdir=tmp_path / str(n)), config(micro_batch=n)) for n in (4, 6)))
+    close(*(diffusion_gradients.gradients(job(workdir=tmp_path / str(n)), config(micro_batch=n)) for n in (4, 6)))
 
 
 class Killed(Exception):
@@ -112,35 +112,35 @@ def test_a_killed_sum_goes_on_to_the_same_bits(
     job: MakeJob, tmp_path: Path, kill: int, every: int, threshold: float
 ) -> None:
     settings = config(checkpoint_every=every, threshold=threshold)
-    whole = taylor.gradients(job(workdir=tmp_path / "whole"), settings)
+    whole = diffusion_gradients.gradients(job(workdir=tmp_path / "whole"), settings)
     with pytest.raises(Killed):
-        taylor.gradients(job(workdir=tmp_path / "broken", progress=KilledAfter(kill)), settings)
+        diffusion_gradients.gradients(job(workdir=tmp_path / "broken", progress=KilledAfter(kill)), settings)
     done = len(rows(job(workdir=tmp_path / "broken")))
     assert done == kill - kill % every
-    again = taylor.gradients(job(workdir=tmp_path / "broken"), settings)
+    again = diffusion_gradients.gradients(job(workdir=tmp_path / "broken"), settings)
     assert all(torch.equal(tensor, again[name]) for name, tensor in whole.items())
     assert rows(job(workdir=tmp_path / "broken")) == rows(job(workdir=tmp_path / "whole"))
 
 
 def test_a_finished_sum_is_read_and_not_done_again(job: MakeJob) -> None:
-    first = taylor.gradients(job(), config(threshold=0.5))
-    again = taylor.gradients(job(progress=KilledAfter(0)), config(threshold=0.5))
+    first = diffusion_gradients.gradients(job(), config(threshold=0.5))
+    again = diffusion_gradients.gradients(job(progress=KilledAfter(0)), config(threshold=0.5))
     assert all(torch.equal(tensor, again[name]) for name, tensor in first.items())
 
 
 def test_the_sum_of_other_settings_is_refused(job: MakeJob) -> None:
-    taylor.gradients(job(), config())
+    diffusion_gradients.gradients(job(), config())
     with pytest.raises(CheckpointError, match=r"is of other settings .* delete it, run again"):
-        taylor.gradients(job(), config(stride=500))
+        diffusion_gradients.gradients(job(), config(stride=500))
     with pytest.raises(CheckpointError, match="is of other settings"):
-        taylor.gradients(job(seed=1), config())
+        diffusion_gradients.gradients(job(seed=1), config())
 
 
 def test_a_broken_file_is_refused(job: MakeJob) -> None:
-    taylor.gradients(job(), config())
+    diffusion_gradients.gradients(job(), config())
     (job().workdir / "gradients.safetensors").write_bytes(b"not tensors")
     with pytest.raises(CheckpointError, match=r"cannot be read .* delete it and run again"):
-        taylor.gradients(job(), config())
+        diffusion_gradients.gradients(job(), config())
 
 
 def test_a_loss_that_is_not_finite_is_an_error(job: MakeJob, tiny: Any) -> None:
@@ -149,7 +149,7 @@ def test_a_loss_that_is_not_finite_is_an_error(job: MakeJob, tiny: Any) -> None:
     with torch.no_grad():
         pipe.unet.conv_out.bias.fill_(float("nan"))
     with pytest.raises(TrainingError, match="loss at step 0 is nan"):
-        taylor.gradients(job(teacher=pipe), config())
+        diffusion_gradients.gradients(job(teacher=pipe), config())
 
 
 def test_the_teachers_gradients_and_flags_are_left_alone(job: MakeJob, tiny: Any) -> None:
@@ -157,7 +157,7 @@ def test_the_teachers_gradients_and_flags_are_left_alone(job: MakeJob, tiny: Any
     pipe.unet = copy.deepcopy(tiny.unet)
     pipe.unet.conv_in.requires_grad_(True)
     pipe.unet.conv_in.weight.grad = torch.ones_like(pipe.unet.conv_in.weight)
-    taylor.gradients(job(teacher=pipe), config())
+    diffusion_gradients.gradients(job(teacher=pipe), config())
     assert {name for name, p in pipe.unet.named_parameters() if p.requires_grad} == {"conv_in.weight", "conv_in.bias"}
     assert torch.equal(pipe.unet.conv_in.weight.grad, torch.ones_like(pipe.unet.conv_in.weight))
     assert all(torch.equal(p, q) for p, q in zip(pipe.unet.parameters(), tiny.unet.parameters(), strict=True))

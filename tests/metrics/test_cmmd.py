@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from aptp_bench.intervals import left_out_weights
+from aptp_bench.core.intervals import left_out_weights
 from aptp_bench.metrics import cmmd as module
 from aptp_bench.metrics.cmmd import CMMD, cmmd
 

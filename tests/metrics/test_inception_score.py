@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from aptp_bench.intervals import left_out_weights
+from aptp_bench.core.intervals import left_out_weights
 from aptp_bench.metrics.inception_score import InceptionScore, inception_score, shuffled_splits
 
 

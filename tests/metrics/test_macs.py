@@ -7,7 +7,7 @@ from aptp_bench.budget import CONVENTIONS
 from aptp_bench.errors import CountError, MetricError
 from aptp_bench.metrics import macs as module
 from aptp_bench.metrics.macs import MACs, Parameters, traffic
-from aptp_bench.models.macs import count, example_inputs
+from aptp_bench.pruning.macs import count, example_inputs
 
 
 def test_traffic_is_the_share_of_prompts_and_unused_experts_have_none(system) -> None:

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from aptp_bench.budget import Convention
 from aptp_bench.models import weights
-from aptp_bench.models.cost import Cost
-from aptp_bench.models.coupled import Group, Heads, groups
-from aptp_bench.models.gates import GateSpace
-from aptp_bench.models.macs import example_inputs
+from aptp_bench.pruning.cost import Cost
+from aptp_bench.pruning.coupled import Group, Heads, groups
+from aptp_bench.pruning.gates import GateSpace
+from aptp_bench.pruning.macs import example_inputs
 
 TOKENS, TEXT = 7, 128
 Build = Callable[..., UNet2DConditionModel]

@@ -14,15 +14,15 @@ from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
 from aptp_bench.budget import TOLERANCE, Budget
-from aptp_bench.models.aligned import chunks, dealt, stepped
-from aptp_bench.models.cost import Cost
-from aptp_bench.models.coupled import Heads
-from aptp_bench.models.gates import GateSpace, Width
-from aptp_bench.models.landing import Landed, land
-from aptp_bench.models.macs import count, example_inputs
-from aptp_bench.models.surgery import cut
-from aptp_bench.models.widths import fit, ranked, shaped, uniform
 from aptp_bench.profiling.alignment import alignment
+from aptp_bench.pruning.alignment import chunks, dealt, stepped
+from aptp_bench.pruning.budget_fit import fit, ranked, shaped, uniform
+from aptp_bench.pruning.cost import Cost
+from aptp_bench.pruning.coupled import Heads
+from aptp_bench.pruning.gates import GateSpace, Width
+from aptp_bench.pruning.macs import count, example_inputs
+from aptp_bench.pruning.surgery import cut
+from aptp_bench.pruning.threshold import Landed, land
 
 ALIGNS = (8, 16, 64)
 

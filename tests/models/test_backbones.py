@@ -11,9 +11,8 @@ from torch import Tensor
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
 
 from aptp_bench import assets
-from aptp_bench.errors import DataError, WeightsError
-from aptp_bench.models import backbones, inception, weights
-from aptp_bench.models.backbones import (
+from aptp_bench.backbones import inception, networks
+from aptp_bench.backbones.networks import (
     CLIPViTB32,
     CLIPViTL14At336,
     Inception2015,
@@ -23,6 +22,8 @@ from aptp_bench.models.backbones import (
     PickScoreV1,
     projected,
 )
+from aptp_bench.errors import DataError, WeightsError
+from aptp_bench.models import weights
 from aptp_bench.models.stable_diffusion import byte_tokenizer
 from aptp_bench.plugins import BackbonePlugin
 
@@ -181,14 +182,14 @@ def test_the_fid_network_uses_its_mode(monkeypatch: pytest.MonkeyPatch) -> None:
 
         return Net()
 
-    monkeypatch.setattr(backbones.fid_inception.FIDInception, "load", load)
+    monkeypatch.setattr(networks.fid_inception.FIDInception, "load", load)
     (weights.home() / "inception-2015").mkdir(parents=True)
     for mode in ("legacy_pytorch", "clean", "legacy_tensorflow"):
         network = Inception2015(mode=mode)
         network.image_features(pictures(1))
         assert mode in network.resize
     assert not torch.equal(seen[0], seen[1])
-    assert torch.equal(seen[0], backbones.fid_inception.legacy_pytorch(pictures(1)))
+    assert torch.equal(seen[0], networks.fid_inception.legacy_pytorch(pictures(1)))
 
 
 def test_every_entry_point_of_ours_keeps_the_contract() -> None:

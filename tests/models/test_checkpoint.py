@@ -11,11 +11,11 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from aptp_bench.errors import CheckpointError
-from aptp_bench.models import surgery
 from aptp_bench.models.checkpoint import CONFIG, PRUNING, WEIGHTS, Pruning, load_unet, save_unet, written_aside
-from aptp_bench.models.gates import GateSpace, guarded
-from aptp_bench.models.macs import count, example_inputs
-from aptp_bench.models.substitutes import NearestUpsample, Pointwise, PoolDownsample, Zeros
+from aptp_bench.pruning import surgery
+from aptp_bench.pruning.gates import GateSpace, guarded
+from aptp_bench.pruning.macs import count, example_inputs
+from aptp_bench.pruning.substitutes import NearestUpsample, Pointwise, PoolDownsample, Zeros
 
 
 def cut_at_random(unet):

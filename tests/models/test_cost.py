@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from aptp_bench.budget import CONVENTIONS
-from aptp_bench.models.cost import Cost
-from aptp_bench.models.gates import GateSpace, guarded
-from aptp_bench.models.macs import count, example_inputs
-from aptp_bench.models.surgery import cut
+from aptp_bench.pruning.cost import Cost
+from aptp_bench.pruning.gates import GateSpace, guarded
+from aptp_bench.pruning.macs import count, example_inputs
+from aptp_bench.pruning.surgery import cut
 
 NETWORKS = {
     "plain": {},

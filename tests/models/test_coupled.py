@@ -16,12 +16,12 @@ from diffusers.models.attention_processor import Attention, AttnProcessor
 from torch import Tensor, nn
 
 from aptp_bench.errors import PruningError
-from aptp_bench.models import coupled
 from aptp_bench.models.checkpoint import load_unet, save_unet
-from aptp_bench.models.coupled import Group, Heads, cut, groups, scores, weakest
-from aptp_bench.models.macs import parameters
-from aptp_bench.models.surgery import clone
-from aptp_bench.models.widths import taken
+from aptp_bench.pruning import coupled
+from aptp_bench.pruning.budget_fit import taken
+from aptp_bench.pruning.coupled import Group, Heads, cut, groups, scores, weakest
+from aptp_bench.pruning.macs import parameters
+from aptp_bench.pruning.surgery import clone
 
 Found = dict[Heads, tuple[Group, ...]]
 

@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from aptp_bench.backbones.fid_inception import MODES, FIDInception, conversion
 from aptp_bench.errors import WeightsError
-from aptp_bench.models.fid_inception import MODES, FIDInception, conversion
 
 
 @pytest.fixture(scope="module")

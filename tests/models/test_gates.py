@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from aptp_bench.errors import PruningError
-from aptp_bench.models.gates import Gated, GateSpace, gated, guarded
-from aptp_bench.models.surgery import cut
+from aptp_bench.pruning.gates import Gated, GateSpace, gated, guarded
+from aptp_bench.pruning.surgery import cut
 
 
 def half(space: GateSpace, rows: int = 1) -> torch.Tensor:

@@ -8,11 +8,11 @@ from torch import Tensor
 
 from aptp_bench.budget import CONVENTIONS, Budget
 from aptp_bench.errors import BudgetError
-from aptp_bench.models.cost import Cost
-from aptp_bench.models.gates import GateSpace
-from aptp_bench.models.landing import binarised, land, logit_of
-from aptp_bench.models.macs import count, example_inputs
-from aptp_bench.models.surgery import cut
+from aptp_bench.pruning.cost import Cost
+from aptp_bench.pruning.gates import GateSpace
+from aptp_bench.pruning.macs import count, example_inputs
+from aptp_bench.pruning.surgery import cut
+from aptp_bench.pruning.threshold import binarised, land, logit_of
 
 LOADS = torch.tensor([0.5, 0.3, 0.2])
 

@@ -11,11 +11,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from aptp_bench.errors import CountError
-from aptp_bench.models import macs
-from aptp_bench.models.gates import GateSpace, guarded
-from aptp_bench.models.macs import MacCount, count, example_inputs, parameters
-from aptp_bench.models.substitutes import NearestUpsample, PoolDownsample, SkipTransformer, Zeros
-from aptp_bench.models.surgery import clone, cut, substitute_
+from aptp_bench.pruning import macs
+from aptp_bench.pruning.gates import GateSpace, guarded
+from aptp_bench.pruning.macs import MacCount, count, example_inputs, parameters
+from aptp_bench.pruning.substitutes import NearestUpsample, PoolDownsample, SkipTransformer, Zeros
+from aptp_bench.pruning.surgery import clone, cut, substitute_
 
 GOLDEN = {  # convention -> MACs of SD 2.1's U-Net at 96x96 and 64x64 latents
     "exact": (1_074_552_872_960, 402_128_732_160),

@@ -12,9 +12,9 @@ from aptp_bench import registry
 from aptp_bench.errors import CheckpointError, ConfigError, PruningError, UnknownNameError
 from aptp_bench.models import checkpoint
 from aptp_bench.models import mixture as module
-from aptp_bench.models.gates import GateSpace, guarded
 from aptp_bench.models.mixture import INDEX, ConstantRouter, Mixture, Router, saved_router
-from aptp_bench.models.surgery import cut
+from aptp_bench.pruning.gates import GateSpace, guarded
+from aptp_bench.pruning.surgery import cut
 
 
 class ByLength(Router):

@@ -13,8 +13,8 @@ import transformers
 from PIL import Image
 from torch import Tensor
 
+from aptp_bench.backbones.preprocess import Preprocess, bicubic, bicubic_float, bilinear, central, checked
 from aptp_bench.errors import DataError, WeightsError
-from aptp_bench.models.preprocess import Preprocess, bicubic, bicubic_float, bilinear, central, checked
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 

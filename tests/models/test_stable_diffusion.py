@@ -12,8 +12,6 @@ from diffusers import DDIMScheduler
 from aptp_bench import assets
 from aptp_bench.errors import WeightsError
 from aptp_bench.models import stable_diffusion, weights
-from aptp_bench.models.gates import GateSpace
-from aptp_bench.models.macs import count, example_inputs
 from aptp_bench.models.stable_diffusion import (
     MINI_GEOMETRY,
     SD15,
@@ -23,6 +21,8 @@ from aptp_bench.models.stable_diffusion import (
     MiniSD,
     byte_tokenizer,
 )
+from aptp_bench.pruning.gates import GateSpace
+from aptp_bench.pruning.macs import count, example_inputs
 
 pytestmark = pytest.mark.usefixtures("offline")
 

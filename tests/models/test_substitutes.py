@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from aptp_bench.models.substitutes import (
+from aptp_bench.pruning.substitutes import (
     SUBSTITUTES,
     Identity,
     NearestUpsample,
@@ -17,7 +17,7 @@ from aptp_bench.models.substitutes import (
     Zeros,
     name_of,
 )
-from aptp_bench.models.surgery import swapped
+from aptp_bench.pruning.surgery import swapped
 
 BLOCK = "down_blocks.0.attentions.0.transformer_blocks.0"
 PLACES = {

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from aptp_bench.errors import PruningError
-from aptp_bench.models import surgery
-from aptp_bench.models.gates import GateSpace, gated, guarded
-from aptp_bench.models.substitutes import Identity, SkipResnet, SkipTransformer, Zeros
+from aptp_bench.pruning import surgery
+from aptp_bench.pruning.gates import GateSpace, gated, guarded
+from aptp_bench.pruning.substitutes import Identity, SkipResnet, SkipTransformer, Zeros
 
 NETWORKS = {
     "plain": {},

@@ -11,10 +11,10 @@ from diffusers import UNet2DConditionModel
 
 from aptp_bench.budget import Budget, Convention
 from aptp_bench.errors import BudgetError
-from aptp_bench.models import widths
-from aptp_bench.models.coupled import Group
-from aptp_bench.models.macs import count, example_inputs, parameters
-from aptp_bench.models.widths import Fitted, Rounding, fit, ranked, shaped, taken, uniform
+from aptp_bench.pruning import budget_fit
+from aptp_bench.pruning.budget_fit import Fitted, Rounding, fit, ranked, shaped, taken, uniform
+from aptp_bench.pruning.coupled import Group
+from aptp_bench.pruning.macs import count, example_inputs, parameters
 
 Network = tuple[UNet2DConditionModel, tuple[Group, ...]]
 DENSE = 1384.186267264  # G of SD 2.1, aptp
@@ -99,7 +99,7 @@ def test_in_the_exact_convention_the_first_try_is_close(
     unet, among = small
     among = tuple(replace(group, step=min(step, group.size - 1)) for group in among)
     counted = []
-    monkeypatch.setattr(widths, "count", lambda *given: counted.append(given[0]) or count(*given))
+    monkeypatch.setattr(budget_fit, "count", lambda *given: counted.append(given[0]) or count(*given))
     queue = [uniform(group.size, "nearest", group.step) for group in among]
     fitted = fit(unet, among, queue, Budget.of(0.7), example_inputs(unet))
     assert fitted.ratio == pytest.approx(0.7, abs=1e-4) and len(counted) == 2  # the dense network and the result

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from aptp_bench import records, samples
-from aptp_bench.pages.leaderboard_files import Publication
+from aptp_bench import records
+from aptp_bench.harness import contact_sheet
 from aptp_bench.records import Record
+from aptp_bench.reporting.pages.leaderboard_files import Publication
 from tests.pages.conftest import overflow
 
 HOSTILE = "</script><img src=x onerror=alert(1)>|`&"
@@ -31,7 +32,7 @@ def sheet(colour: int) -> tuple[bytes, dict[str, Any]]:
 def keep(record: Record, results: Path, png: bytes | None = None) -> Path:
     path = records.save(record, results)
     if png is not None:
-        place = samples.path_of(path)
+        place = contact_sheet.path_of(path)
         place.parent.mkdir(exist_ok=True)
         place.write_bytes(png)
     return path

@@ -8,7 +8,7 @@ import pytest
 from jinja2 import UndefinedError
 from markupsafe import Markup
 
-from aptp_bench.pages import render
+from aptp_bench.reporting.pages import render
 
 EVIL = '</script><script>alert(1)</script> & "quoted" <!-- \' \u2028'
 

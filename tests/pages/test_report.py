@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from aptp_bench.figures.facts import RunFacts, facts_of
-from aptp_bench.pages import render
-from aptp_bench.pages.report import Report, large, number, report
-from aptp_bench.progress import SilentProgress
+from aptp_bench.core.progress import SilentProgress
+from aptp_bench.reporting.figures.facts import RunFacts, facts_of
+from aptp_bench.reporting.pages import render
+from aptp_bench.reporting.pages.report import Report, large, number, report
 from tests.pages.conftest import overflow
 
 EVIL = '<script>window.stolen = 1</script><img src=x onerror=window.stolen=1> & "quotes"'

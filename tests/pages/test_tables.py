@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from aptp_bench.pages.render import write
-from aptp_bench.papers.filled import fill
-from aptp_bench.papers.formats import FORMATS
-from aptp_bench.papers.published import published
 from aptp_bench.records import load_all
+from aptp_bench.reporting.pages.render import write
+from aptp_bench.reporting.paper_tables.filled import fill
+from aptp_bench.reporting.paper_tables.formats import FORMATS
+from aptp_bench.reporting.paper_tables.published import published
 from tests.pages.conftest import overflow
 
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from aptp_bench.pages import wording
-from aptp_bench.standings.boards import boards
+from aptp_bench.reporting.pages import wording
+from aptp_bench.reporting.ranking.boards import boards
 
 
 @pytest.mark.parametrize(

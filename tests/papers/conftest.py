@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from aptp_bench.config import Recipe
+from aptp_bench.harness.suite import Suite
 from aptp_bench.records import Measurement, Record, load, load_all
-from aptp_bench.suite import Suite
 
 ROOT = Path(__file__).parents[2]
 

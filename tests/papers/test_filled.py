@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from aptp_bench.papers.filled import Filled, Found, fill
-from aptp_bench.papers.published import published
-from aptp_bench.papers.readings import Readings, readings
+from aptp_bench.harness.suite import Suite
 from aptp_bench.records import Expert, Record, World
-from aptp_bench.standings.entries import Entry, question
-from aptp_bench.suite import Suite
+from aptp_bench.reporting.paper_tables.filled import Filled, Found, fill
+from aptp_bench.reporting.paper_tables.published import published
+from aptp_bench.reporting.paper_tables.readings import Readings, readings
+from aptp_bench.reporting.ranking.entries import Entry, question
 
 Made = Callable[..., Record]
 
@@ -71,7 +71,9 @@ def test_numbers_of_another_unit_are_not_subtracted(made: Made, monkeypatch: pyt
     records = [made("aptp_1b", "SP", "paper", fid=50.0)]
     for unit, subtracted in ((None, True), ("x1000", False)):
         reading = Readings.model_validate({"value": "results.fid", "unit": unit})
-        monkeypatch.setattr("aptp_bench.papers.filled.readings", lambda table, reading=reading: {"fid": reading})
+        monkeypatch.setattr(
+            "aptp_bench.reporting.paper_tables.filled.readings", lambda table, reading=reading: {"fid": reading}
+        )
         each = found(filled("aptp_1b", records), "SP (Fang et al., 2023)", "fid", "paper")
         assert each.summary is not None and bool(each.difference) == subtracted
 

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from aptp_bench.papers.filled import Filled, fill
-from aptp_bench.papers.formats import FORMATS
-from aptp_bench.papers.layout import laid_out, shown
-from aptp_bench.papers.published import Published, published
+from aptp_bench.harness.suite import Suite
 from aptp_bench.records import Record
-from aptp_bench.suite import Suite
+from aptp_bench.reporting.paper_tables.filled import Filled, fill
+from aptp_bench.reporting.paper_tables.formats import FORMATS
+from aptp_bench.reporting.paper_tables.layout import laid_out, shown
+from aptp_bench.reporting.paper_tables.published import Published, published
 
 TABLES = list(published())
 NASTY = r"a|b <script>alert(1)</script> & 50 % _x_ $y$ \input{/etc/passwd} ~^#{} [z](http://a) `c` * α ü ·"

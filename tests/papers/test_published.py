@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from aptp_bench.errors import ConfigError
-from aptp_bench.papers.published import Published, PublishedColumn, published
+from aptp_bench.reporting.paper_tables.published import Published, PublishedColumn, published
 
 FILE = json.loads(files("aptp_bench.reference").joinpath("paper_tables.json").read_text(encoding="utf-8"))
 IDS = "aptp_1a aptp_1b aptp_2 aptp_3 aptp_4 aptp_5a aptp_5b aptp_6a aptp_6b aptp_7 ld_pruner_1 ld_pruner_2 ld_pruner_3"

@@ -5,9 +5,9 @@ import pytest
 from aptp_bench.budget import CONVENTIONS
 from aptp_bench.errors import CountError
 from aptp_bench.methods.bk_sdm import build, dense, family, fixed
-from aptp_bench.models.macs import count, example_inputs, parameters
 from aptp_bench.models.stable_diffusion import SD15, SD21, SD21Base
 from aptp_bench.profiling.breakdown import as_others_count, breakdown
+from aptp_bench.pruning.macs import count, example_inputs, parameters
 
 KINDS = ("convolutions and linear layers", "attention products")
 
@@ -55,7 +55,7 @@ def test_attentions_and_feed_forwards_are_leaves_of_a_transformer(small_sd) -> N
 def test_a_network_that_no_convention_counts_is_an_error(small_sd) -> None:
     from torch import nn
 
-    from aptp_bench.models.surgery import meta_clone
+    from aptp_bench.pruning.surgery import meta_clone
 
     unet = meta_clone(small_sd.unet)
     unet.conv_out = nn.Conv1d(4, 4, 1, device="meta")

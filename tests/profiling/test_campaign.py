@@ -7,11 +7,11 @@ import pytest
 import torch
 import yaml
 
+from aptp_bench.core.progress import SilentProgress
 from aptp_bench.errors import ConfigError
 from aptp_bench.profiling import records
-from aptp_bench.profiling.campaign import Campaign, Site, carry_out
 from aptp_bench.profiling.profile import Profiler
-from aptp_bench.progress import SilentProgress
+from aptp_bench.profiling.speed_suite import Campaign, Site, carry_out
 
 ROOT = Path(__file__).parents[2]
 TINY = {

@@ -5,10 +5,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from aptp_bench.models.macs import count, example_inputs, parameters
 from aptp_bench.models.stable_diffusion import SD21
 from aptp_bench.profiling.memory import peak_live
 from aptp_bench.profiling.operations import KINDS, trace, trace_unet
+from aptp_bench.pruning.macs import count, example_inputs, parameters
 
 
 def test_the_trace_of_sd21_is_the_exact_count_by_kind() -> None:

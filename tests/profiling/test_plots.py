@@ -3,13 +3,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from aptp_bench.figures import style
 from aptp_bench.models.stable_diffusion import MiniSD
 from aptp_bench.profiling import plots
 from aptp_bench.profiling.profile import Profiler
 from aptp_bench.profiling.records import Ratio, Spread, Timing
 from aptp_bench.profiling.setups import Setup
-from aptp_bench.profiling.subjects import Subject, dense
+from aptp_bench.profiling.targets import Subject, dense
+from aptp_bench.reporting.figures import style
 
 CPU = torch.device("cpu")
 

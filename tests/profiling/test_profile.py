@@ -9,7 +9,7 @@ from aptp_bench.models.stable_diffusion import SD21, MiniSD
 from aptp_bench.profiling.profile import Profiler
 from aptp_bench.profiling.setups import Setup
 from aptp_bench.profiling.speed import Protocol
-from aptp_bench.profiling.subjects import Subject, dense
+from aptp_bench.profiling.targets import Subject, dense
 
 CPU = torch.device("cpu")
 
@@ -20,7 +20,7 @@ class SmallSD(MiniSD):
     unet = None
 
     def skeleton(self):
-        from aptp_bench.models.surgery import meta_clone
+        from aptp_bench.pruning.surgery import meta_clone
 
         return meta_clone(self.unet)
 

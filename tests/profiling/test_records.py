@@ -8,7 +8,7 @@ from aptp_bench.models.stable_diffusion import MiniSD
 from aptp_bench.profiling import records
 from aptp_bench.profiling.profile import Profiler
 from aptp_bench.profiling.records import SpeedRecord
-from aptp_bench.profiling.subjects import dense
+from aptp_bench.profiling.targets import dense
 
 
 @pytest.fixture(scope="module")

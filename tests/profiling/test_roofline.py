@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from aptp_bench.models.macs import example_inputs
 from aptp_bench.models.stable_diffusion import SD21
 from aptp_bench.profiling.devices import Device, named
 from aptp_bench.profiling.operations import Operation, Trace, trace_unet
 from aptp_bench.profiling.roofline import bound_by_memory, predicted_seconds
+from aptp_bench.pruning.macs import example_inputs
 
 DEVICE = Device(
     title="made up",

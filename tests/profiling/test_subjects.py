@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from aptp_bench.budget import Budget
+from aptp_bench.core.progress import SilentProgress
 from aptp_bench.errors import BudgetError, ConfigError, UnknownNameError
-from aptp_bench.models.macs import count, example_inputs
 from aptp_bench.models.mixture import Mixture
 from aptp_bench.models.stable_diffusion import SD21, MiniSD
-from aptp_bench.profiling import subjects
-from aptp_bench.profiling.subjects import Asked, dense, latent_size, model, noise_pairs, pruned, saved
-from aptp_bench.progress import SilentProgress
+from aptp_bench.profiling import targets
+from aptp_bench.profiling.targets import Asked, dense, latent_size, model, noise_pairs, pruned, saved
+from aptp_bench.pruning.macs import count, example_inputs
 
 CPU = torch.device("cpu")
 SHORT = {"experts": 2, "batch": 8, "warmup_steps": 1, "joint_steps": 1, "align_steps": 0}
@@ -50,9 +50,9 @@ def test_bad_budgets_options_and_names_are_refused(tmp_path, small_sd) -> None:
 
 def test_noise_has_the_teachers_sizes_and_depends_on_the_seed_alone(small_sd) -> None:
     pairs = noise_pairs(small_sd, 3)
-    assert pairs.latents.shape == (subjects.PAIRS, 4, 8, 8)
-    assert pairs.text.shape == (subjects.PAIRS, 32, 128)
-    assert len(set(pairs.captions)) > subjects.PAIRS // 2
+    assert pairs.latents.shape == (targets.PAIRS, 4, 8, 8)
+    assert pairs.text.shape == (targets.PAIRS, 32, 128)
+    assert len(set(pairs.captions)) > targets.PAIRS // 2
     assert torch.equal(pairs.text, noise_pairs(small_sd, 3).text)
     assert not torch.equal(pairs.text, noise_pairs(small_sd, 4).text)
 

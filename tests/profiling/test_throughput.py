@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from aptp_bench.models.mixture import Mixture
-from aptp_bench.pipeline import RoutedPipeline
 from aptp_bench.profiling.throughput import images_per_second, routing, throughput
+from aptp_bench.serving.pipeline import RoutedPipeline
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from aptp_bench.errors import ConfigError
-from aptp_bench.standings.boards import ALONE, Board, boards, main_board
-from aptp_bench.standings.contests import contests, measured_alike
-from aptp_bench.standings.entries import entries
-from aptp_bench.standings.ranking import ranking
+from aptp_bench.reporting.ranking.boards import ALONE, Board, boards, main_board
+from aptp_bench.reporting.ranking.entries import entries
+from aptp_bench.reporting.ranking.groups import contests, measured_alike
+from aptp_bench.reporting.ranking.ranking import ranking
 
 
 def some(make_record: Any) -> list[Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from aptp_bench.records import Record
-from aptp_bench.standings.entries import entries, evaluation, metric_names, protocol, subject
+from aptp_bench.reporting.ranking.entries import entries, evaluation, metric_names, protocol, subject
 
 FIRST = Path(__file__).parents[1] / "fixtures" / "record-v1.json"
 

@@ -6,7 +6,7 @@ import pytest
 
 import aptp_bench
 from aptp_bench import records
-from aptp_bench.standings.frame import load_records
+from aptp_bench.reporting.ranking.frame import load_records
 
 
 def test_a_row_a_record_and_what_belongs_together_says_so(make_record, tmp_path):

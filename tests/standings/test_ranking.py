@@ -7,9 +7,9 @@ import pytest
 
 from aptp_bench.errors import ConfigError
 from aptp_bench.plugins import Metric
-from aptp_bench.standings.entries import Entry, entries
-from aptp_bench.standings.ranking import check_comparable, is_ahead, places, ranking, rule, why_not
-from aptp_bench.standings.spread import SeedSpread, Summary
+from aptp_bench.reporting.ranking.entries import Entry, entries
+from aptp_bench.reporting.ranking.ranking import check_comparable, is_ahead, places, ranking, rule, why_not
+from aptp_bench.reporting.ranking.spread import SeedSpread, Summary
 
 
 def summed(value: float, low: float | None = None, high: float | None = None, better: Any = "lower") -> Summary:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from aptp_bench.records import Measurement
-from aptp_bench.standings.spread import SeedSpread, student, summary
+from aptp_bench.reporting.ranking.spread import SeedSpread, student, summary
 
 T = {1: 12.706, 2: 4.303, 3: 3.182, 5: 2.571, 10: 2.228, 30: 2.042, 120: 1.980}  # 97.5 %, from any table
 NONE = SeedSpread(0.0, 0)

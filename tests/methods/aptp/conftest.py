@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aptp_bench.models.gates import GateSpace
+from aptp_bench.pruning.gates import GateSpace
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline

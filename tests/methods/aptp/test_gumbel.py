@@ -7,7 +7,7 @@ import torch
 
 from aptp_bench.errors import ConfigError
 from aptp_bench.methods.aptp.gumbel import Relaxation, draw, nested, outside_in, straight_through
-from aptp_bench.models.gates import GateSpace
+from aptp_bench.pruning.gates import GateSpace
 
 N = 200_000
 

@@ -11,10 +11,10 @@ import torch
 from aptp_bench.errors import BudgetError
 from aptp_bench.methods.aptp import APTP
 from aptp_bench.models.mixture import Mixture
-from aptp_bench.models.surgery import clone
-from aptp_bench.pairs import Pairs
 from aptp_bench.plugins import Job
 from aptp_bench.profiling.alignment import changed_widths
+from aptp_bench.pruning.surgery import clone
+from aptp_bench.training.latents import Pairs
 
 Jobs = Callable[..., Job]
 

@@ -7,10 +7,10 @@ import torch
 
 from aptp_bench.budget import Budget
 from aptp_bench.methods.aptp.report import Report, report, spread
-from aptp_bench.models.cost import Cost
-from aptp_bench.models.gates import GateSpace
-from aptp_bench.models.landing import land
-from aptp_bench.models.macs import example_inputs
+from aptp_bench.pruning.cost import Cost
+from aptp_bench.pruning.gates import GateSpace
+from aptp_bench.pruning.macs import example_inputs
+from aptp_bench.pruning.threshold import land
 
 
 @pytest.mark.parametrize(("loads", "effective", "largest"), [([5, 5, 5, 5], 4.0, 0.25), ([7, 0, 0, 0], 1.0, 1.0)])

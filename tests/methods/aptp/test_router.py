@@ -17,8 +17,8 @@ from aptp_bench.methods.aptp.predictor import Architect
 from aptp_bench.methods.aptp.router import Balance, CosineRouter
 from aptp_bench.methods.aptp.routing import Routing
 from aptp_bench.methods.aptp.transport import Similarity, cosine, sinkhorn
-from aptp_bench.models.gates import GateSpace
-from aptp_bench.pairs import Pairs
+from aptp_bench.pruning.gates import GateSpace
+from aptp_bench.training.latents import Pairs
 
 Make = Callable[..., CosineRouter]
 

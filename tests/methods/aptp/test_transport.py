@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from aptp_bench.methods.aptp.report import spread
 from aptp_bench.methods.aptp.transport import Similarity, assign, cosine, nearest, sinkhorn
-from aptp_bench.models.gates import GateSpace
+from aptp_bench.pruning.gates import GateSpace
 
 
 def similarity(codes: int = 5, prompts: int = 40, seed: int = 0) -> Tensor:

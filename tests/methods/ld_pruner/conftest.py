@@ -9,7 +9,7 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 
-from aptp_bench.pairs import Pairs, encode_text
+from aptp_bench.training.latents import Pairs, encode_text
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline

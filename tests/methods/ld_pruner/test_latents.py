@@ -6,13 +6,13 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
 
-from aptp_bench.generate import with_unet
+from aptp_bench.core.noise import starting_noise
+from aptp_bench.generation.generate import with_unet
 from aptp_bench.methods.ld_pruner import LDPrunerConfig
 from aptp_bench.methods.ld_pruner.latents import answering, blocks, overhearing, trials
 from aptp_bench.methods.ld_pruner.operators import operators, stand_in
-from aptp_bench.models.surgery import clone, swapped
-from aptp_bench.noise import starting_noise
-from aptp_bench.pairs import Pairs
+from aptp_bench.pruning.surgery import clone, swapped
+from aptp_bench.training.latents import Pairs
 
 PROMPTS = [7, 0, 12]
 

@@ -10,9 +10,9 @@ from diffusers import UNet2DConditionModel
 from torch import Tensor
 
 from aptp_bench.methods.ld_pruner.operators import FREE, Operator, operators, savings, stand_in, stand_ins
-from aptp_bench.models.macs import count, example_inputs
-from aptp_bench.models.substitutes import Pointwise, SkipResnet
-from aptp_bench.models.surgery import clone, swapped
+from aptp_bench.pruning.macs import count, example_inputs
+from aptp_bench.pruning.substitutes import Pointwise, SkipResnet
+from aptp_bench.pruning.surgery import clone, swapped
 
 Build = Callable[..., UNet2DConditionModel]
 COSTLY = {

@@ -11,16 +11,16 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
 
-from aptp_bench.generate import with_unet
+from aptp_bench.core.distributed import Ranks
+from aptp_bench.core.noise import starting_noise
+from aptp_bench.core.progress import SilentProgress
+from aptp_bench.generation.generate import with_unet
 from aptp_bench.methods.ld_pruner import LDPrunerConfig
 from aptp_bench.methods.ld_pruner.operators import Operator, operators, stand_in
 from aptp_bench.methods.ld_pruner.scoring import Scored, drawn, scored
-from aptp_bench.models.surgery import clone, substitute_
-from aptp_bench.noise import starting_noise
-from aptp_bench.pairs import Pairs
 from aptp_bench.plugins import Job
-from aptp_bench.progress import SilentProgress
-from aptp_bench.ranks import Ranks
+from aptp_bench.pruning.surgery import clone, substitute_
+from aptp_bench.training.latents import Pairs
 
 Jobs = Callable[..., Job]
 

@@ -1,0 +1,1 @@
+"""The networks that metrics read images and captions with."""

@@ -1,0 +1,275 @@
+"""The networks behind the metrics: each reads an image set once, whatever the number of metrics that ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from aptp_bench import assets
+from aptp_bench.backbones import fid_inception, inception
+from aptp_bench.backbones.preprocess import Preprocess, bicubic, checked
+from aptp_bench.errors import DataError, WeightsError
+from aptp_bench.models import weights
+from aptp_bench.plugins import BackbonePlugin, PluginConfig
+
+CLIP_FILES = ("*.json", "*.txt", "model*.safetensors")
+MINI_EDGE = 32  # pixels; what the mini world's Inception was trained on
+
+
+class BackboneConfig(PluginConfig):
+    """Where the weights are and how images are fed."""
+
+    weights: str | None = Field(None, description="a local folder or a hub id; none: the default weights")
+    batch: int = Field(64, ge=1, description="images or captions a forward pass")
+    device: str = Field("auto", description="auto | cpu | cuda | …; auto takes CUDA where there is one")
+
+
+class Backbone(BackbonePlugin):
+    """A network that is loaded at its first use and kept; `source` is where its weights lie."""
+
+    Config = BackboneConfig
+    config: BackboneConfig
+    embedded: ClassVar[str | None] = None  # folder of the mini world's assets
+    hub_ids: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def unavailable(cls) -> str | None:
+        """Why the default weights cannot be had, with the command that mends it; None if they can."""
+        if weights.downloads_allowed() and cls.hub_ids:
+            return None
+        try:
+            cls().source  # noqa: B018  # finding it is the test
+        except WeightsError as err:
+            return str(err)
+        return None
+
+    @cached_property
+    def source(self) -> Path:
+        """The folder (or file) of the weights. Raises WeightsError if there is none."""
+        if self.embedded is not None and self.config.weights is None:
+            return assets.path(self.embedded)
+        return weights.find(self.name, self.config.weights, self.hub_ids, CLIP_FILES, self.fix())
+
+    @classmethod
+    def fix(cls) -> str | None:
+        """What to do where the weights are missing, if it is not the usual download."""
+        return None
+
+    @property
+    def resize(self) -> str:
+        """How images are brought to the network's size, in words: part of what makes two numbers comparable."""
+        raise NotImplementedError
+
+    @cached_property
+    def device(self) -> torch.device:
+        """Where the network runs."""
+        name = self.config.device
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else torch.device(name)
+
+    @cached_property
+    def _sha256(self) -> str:
+        return weights.digest(self.source)
+
+    def digest(self) -> str:
+        """sha256 of the weights' files."""
+        return self._sha256
+
+    def _batches(self, items: Any, read: Callable[[Any], dict[str, Tensor]]) -> dict[str, Tensor]:
+        if len(items) == 0:
+            raise DataError(f"{self.name} was given nothing to read; generate at least one image")
+        parts = []
+        for start in range(0, len(items), self.config.batch):
+            with torch.inference_mode():
+                found = read(items[start : start + self.config.batch])
+            parts.append({key: value.float().cpu() for key, value in found.items()})
+        return {key: torch.cat([part[key] for part in parts]).clone() for key in parts[0]}
+
+
+class CLIPBackbone(Backbone):
+    """A CLIP network saved by transformers: projected embeddings of unit length for images and texts."""
+
+    crop_first: ClassVar[bool] = False
+    processor_ids: ClassVar[tuple[str, ...]] = ()  # where tokenizer and preprocessing are, if not beside the weights
+
+    @classmethod
+    def fix(cls) -> str | None:
+        """One line that fetches the network and saves it as safetensors, for not every repository holds them."""
+        target, processor = weights.home() / cls.name, (cls.processor_ids or cls.hub_ids)[:1]
+        if not processor:
+            return None
+        script = (
+            "from transformers import CLIPModel as M, CLIPProcessor as P; "
+            f"M.from_pretrained('{cls.hub_ids[0]}').save_pretrained('{target}'); "
+            f"P.from_pretrained('{processor[0]}').save_pretrained('{target}')"
+        )
+        return f'fetch and convert them: python -c "{script}"'
+
+    @cached_property
+    def network(self) -> Any:
+        """transformers' CLIPModel in float32. Raises WeightsError."""
+        from transformers import CLIPModel
+
+        return weights.load(CLIPModel, self.source).to(self.device)
+
+    @cached_property
+    def processor_source(self) -> Path:
+        """The folder of tokenizer and preprocessing: beside the weights, or the one the authors name."""
+        if not self.processor_ids or (self.source / "tokenizer_config.json").is_file():
+            return self.source
+        return weights.find(f"{self.name}-processor", None, self.processor_ids, ("*.json", "*.txt"), self.fix())
+
+    @cached_property
+    def preprocess(self) -> Preprocess:
+        """uint8 images -> what the network reads."""
+        return Preprocess.read(self.processor_source, self.crop_first)
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """transformers' CLIPTokenizer. Raises WeightsError."""
+        from transformers import CLIPTokenizer
+
+        try:
+            with weights.quiet():
+                return CLIPTokenizer.from_pretrained(self.processor_source, local_files_only=True)
+        except Exception as err:  # transformers raises many kinds; all mean the same here
+            line = weights.first_line(err)
+            raise WeightsError(
+                f"{self.processor_source} holds no readable tokenizer ({line}); fetch or save it again"
+            ) from err
+
+    @property
+    def resize(self) -> str:
+        """The preprocessing in words."""
+        return str(self.preprocess)
+
+    @property
+    def logit_scale(self) -> float:
+        """exp of the learned temperature: what cosines are multiplied by."""
+        return float(self.network.logit_scale.exp())
+
+    def image_features(self, images: Tensor) -> dict[str, Tensor]:
+        """images: uint8 [n, H, W, 3] -> {"embedding": [n, d]}, rows of unit length."""
+
+        def read(part: Tensor) -> dict[str, Tensor]:
+            found = self.network.get_image_features(pixel_values=self.preprocess(part).to(self.device))
+            return {"embedding": F.normalize(projected(found), dim=-1)}
+
+        return self._batches(checked(images), read)
+
+    def text_features(self, captions: Sequence[str]) -> Tensor:
+        """Captions, cut to the network's text length -> [n, d], rows of unit length."""
+
+        def read(part: Sequence[str]) -> dict[str, Tensor]:
+            tokens = self.tokenizer(
+                list(part), padding=True, truncation=True, max_length=self.text_length, return_tensors="pt"
+            )
+            found = self.network.get_text_features(**tokens.to(self.device))
+            return {"embedding": F.normalize(projected(found), dim=-1)}
+
+        return self._batches(captions, read)["embedding"]
+
+    @property
+    def text_length(self) -> int:
+        """Tokens the text encoder reads, beginning and end included."""
+        return min(self.tokenizer.model_max_length, self.network.config.text_config.max_position_embeddings)
+
+
+def projected(found: Any) -> Tensor:
+    """The embedding [n, d] that get_*_features found: a tensor in transformers 4, `pooler_output` in transformers 5."""
+    return found if isinstance(found, Tensor) else found.pooler_output
+
+
+class MiniCLIP(CLIPBackbone):
+    """The mini world's CLIP, trained on its captioned scenes."""
+
+    name, role, world, embedded = "mini-clip", ("clip_score", "cmmd"), "mini", "clip"
+
+
+class MiniPick(CLIPBackbone):
+    """The mini world's preference model: its CLIP, tuned on pairs of better and worse drawings."""
+
+    name, role, world, embedded = "mini-pick", ("preference",), "mini", "pick"
+
+
+class CLIPViTB32(CLIPBackbone):
+    """OpenAI's CLIP ViT-B/32, the one behind the paper's CLIP score."""
+
+    name, role, world = "clip-vit-b-32", ("clip_score",), "paper"
+    hub_ids = ("openai/clip-vit-base-patch32",)
+
+
+class CLIPViTL14At336(CLIPBackbone):
+    """OpenAI's CLIP ViT-L/14 at 336 pixels, the one CMMD is defined with."""
+
+    name, role, world = "clip-vit-l-14-336", ("cmmd",), "paper"
+    hub_ids, crop_first = ("openai/clip-vit-large-patch14-336",), True
+
+
+class PickScoreV1(CLIPBackbone):
+    """PickScore v1: CLIP ViT-H/14 tuned on human choices (Kirstain et al. 2023, arXiv:2305.01569)."""
+
+    name, role, world = "pickscore-v1", ("preference",), "paper"
+    hub_ids, processor_ids = ("yuvalkirstain/PickScore_v1",), ("laion/CLIP-ViT-H-14-laion2B-s32B-b79K",)
+
+
+class MiniInception(Backbone):
+    """The mini world's classifier of scenes, in the place of Inception-v3."""
+
+    name, role, world, embedded = "mini-inception", ("inception",), "mini", "inception"
+    resize = f"to {MINI_EDGE}, Pillow bicubic with antialias, 8 bits (as they are if that size)"
+
+    @cached_property
+    def network(self) -> nn.Module:
+        """The classifier in float32. Raises WeightsError."""
+        return weights.frozen(inception.MiniInception.load(self.source)).to(self.device)
+
+    def image_features(self, images: Tensor) -> dict[str, Tensor]:
+        """images: uint8 [n, H, W, 3] -> {"pool": [n, 192], "logits": [n, subjects]}."""
+
+        def read(part: Tensor) -> dict[str, Tensor]:
+            planes = bicubic(part, MINI_EDGE, MINI_EDGE).permute(0, 3, 1, 2).float()
+            return self.network((planes / 127.5 - 1).to(self.device))
+
+        return self._batches(checked(images), read)
+
+
+class Inception2015(Backbone):
+    """Inception-v3 of 2015-12-05, the network FID and Inception Score are defined with."""
+
+    name, role, world = "inception-2015", ("inception",), "paper"
+
+    class Config(BackboneConfig):
+        """The default mode is the one of the paper's own script."""
+
+        mode: Literal["legacy_pytorch", "clean", "legacy_tensorflow"] = Field(
+            "legacy_pytorch", description="resize and range, as clean-fid names them"
+        )
+
+    config: Config
+
+    @classmethod
+    def fix(cls) -> str | None:
+        """The commands that fetch and convert the official file."""
+        return fid_inception.conversion(weights.home() / cls.name / "model.safetensors")
+
+    @property
+    def resize(self) -> str:
+        """The mode, and what it does."""
+        return f"{self.config.mode} to {fid_inception.SIZE}"
+
+    @cached_property
+    def network(self) -> nn.Module:
+        """The network in float32. Raises WeightsError."""
+        return fid_inception.FIDInception.load(self.source).to(self.device)
+
+    def image_features(self, images: Tensor) -> dict[str, Tensor]:
+        """images: uint8 [n, H, W, 3] -> {"pool": [n, 2048], "logits": [n, 1008]} (logits without bias)."""
+        prepare = fid_inception.MODES[self.config.mode]
+        return self._batches(checked(images), lambda part: self.network(prepare(part).to(self.device)))

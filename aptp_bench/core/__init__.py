@@ -1,0 +1,1 @@
+"""What every room stands on: progress, stages on disk, files, processes, provenance, noise, intervals."""

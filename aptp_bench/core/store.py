@@ -1,0 +1,203 @@
+"""Stages on disk: named by what went in, written aside, renamed into place when whole, read ever after.
+
+A stage's folder is `<root>/<name>-<digest>`; while it is made it is `<root>/<name>-<digest>.partial`, which outlives a
+kill, so that the same command goes on from its last checkpoint. A finished one has a manifest with each file's sha256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from aptp_bench.core.distributed import ALONE, Ranks
+from aptp_bench.errors import StoreError
+from aptp_bench.plugins import Progress
+
+MANIFEST = "manifest.json"
+ATTEMPT = "attempt.json"
+SCRATCH = "work"  # checkpoints live here; of a finished stage only its logs are kept
+LOGS = (".json", ".jsonl")
+UNFINISHED = (".tmp", ".partial")  # suffixes of a file that is being written
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage: its folder, the digest of all that went into it, and the seconds it took (None: not done yet)."""
+
+    name: str
+    folder: Path
+    digest: str
+    seconds: float | None
+
+    @property
+    def done(self) -> bool:
+        """Whether the folder is finished and whole."""
+        return self.seconds is not None
+
+
+class Store:
+    """The stages under one root. `dry`: say what is done and do nothing."""
+
+    def __init__(self, root: Path, progress: Progress, ranks: Ranks = ALONE, dry: bool = False) -> None:
+        self.root, self.progress, self.ranks, self.dry = root, progress, ranks, dry
+        self.stages: dict[str, Stage] = {}  # by name, as they came up in this process
+
+    def stage(
+        self,
+        name: str,
+        fn: Callable[[Path], None],
+        *,
+        key: dict[str, Any],
+        after: Sequence[Stage] = (),
+        shared: bool = False,
+    ) -> Stage:
+        """The stage `name` of `key`: read if finished, else made by `fn(folder)`, which finds what a killed run left.
+
+        key: all that decides the result, as JSON. after: the stages it reads. shared: every process takes part in `fn`,
+        else the first alone. A failure leaves no finished folder. Raises StoreError if a finished one's files changed.
+        """
+        digest = digest_of({"name": name, "key": key, "after": [stage.digest for stage in after]})
+        folder = self.root / f"{name}-{digest[:12]}"
+        if not self.dry:
+            with self._alone_on(folder):
+                try:
+                    if not (folder / MANIFEST).is_file():
+                        self._make(folder, fn, {"name": name, "digest": digest, "key": key}, shared)
+                finally:
+                    self.ranks.wait()  # after a failure too, or the other processes would wait for ever
+        self.stages[name] = Stage(name, folder, digest, seconds_of(folder))
+        return self.stages[name]
+
+    def _make(self, folder: Path, fn: Callable[[Path], None], facts: dict[str, Any], shared: bool) -> None:
+        if folder.exists():
+            raise StoreError(f"{folder} has lost its {MANIFEST}; delete the folder and run again: rm -r {folder}")
+        partial = folder.with_name(folder.name + ".partial")
+        spent = _begin(partial) if self.ranks.first else 0.0
+        started = time.time()
+        self.ranks.wait()
+        try:
+            if self.ranks.first or shared:
+                fn(partial)
+        finally:
+            self.ranks.wait()
+        if self.ranks.first:
+            _tidy(partial)
+            seconds = round(spent + time.time() - started, 3)
+            write_json(partial / MANIFEST, {**facts, "seconds": seconds, "files": _hashes(partial)})
+            partial.replace(folder)
+
+    @contextmanager
+    def _alone_on(self, folder: Path) -> Iterator[None]:
+        """The first process holds the folder's lock; the kernel lets go of it when the process dies."""
+        if not self.ranks.first:
+            self.ranks.wait()  # until the first process holds the lock
+            yield
+            return
+        locks = self.root / ".locks"
+        locks.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(locks / f"{folder.name}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            self.progress.say(f"another process is making {folder.name}; waiting for it")
+            lock.acquire()
+        try:
+            self.ranks.wait()
+            yield
+        finally:
+            lock.release()
+
+
+def seconds_of(folder: Path) -> float | None:
+    """The seconds a finished stage took, None if it is not finished. Raises StoreError if a file changed since."""
+    if not (folder / MANIFEST).is_file():
+        return None
+    mend = f"delete the folder and run again: rm -r {folder}"
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        seconds, files = float(manifest["seconds"]), dict(manifest["files"])
+    except (ValueError, KeyError, TypeError) as err:
+        raise StoreError(f"{folder / MANIFEST} cannot be read; {mend}") from err
+    found = _hashes(folder)
+    for file in sorted(files.keys() | found.keys()):
+        if files.get(file) != found.get(file):
+            what = "was added" if file not in files else "is missing" if file not in found else "changed"
+            raise StoreError(f"{folder / file} {what} after the stage was finished; {mend}")
+    return seconds
+
+
+def digest_of(document: Any) -> str:
+    """sha256 of a JSON document in its canonical form."""
+    return hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def check_writable(folder: Path, option: str) -> None:
+    """Try whether `folder` can be written, or made; nothing is left behind. Raises StoreError naming the option."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as err:
+        reason = err.strerror or str(err)
+        raise StoreError(f"cannot write in {folder} ({reason}); choose another folder with {option}") from err
+
+
+def write_json(file: Path, document: Any) -> None:
+    """Write a JSON document so that a reader sees the old file or the whole new one."""
+    aside = file.with_name(f"{file.name}.{os.getpid()}{UNFINISHED[0]}")
+    aside.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    aside.replace(file)
+
+
+def _begin(partial: Path) -> float:
+    """Open a partial folder; the seconds that killed attempts spent there, up to the last file each wrote."""
+    partial.mkdir(parents=True, exist_ok=True)
+    spent = 0.0
+    try:
+        last = json.loads((partial / ATTEMPT).read_text(encoding="utf-8"))
+        newest = max(file.stat().st_mtime for file in partial.rglob("*"))
+        spent = float(last["spent"]) + max(0.0, newest - float(last["started"]))
+    except (OSError, ValueError, KeyError):
+        pass  # a first attempt
+    write_json(partial / ATTEMPT, {"started": time.time(), "spent": spent})
+    return spent
+
+
+def _tidy(partial: Path) -> None:
+    (partial / ATTEMPT).unlink(missing_ok=True)
+    for file in [f for f in partial.rglob("*") if f.is_file()]:
+        scratch = SCRATCH in file.relative_to(partial).parts[:-1] and file.suffix not in LOGS
+        if scratch or _hidden(file, partial) or file.name.endswith(UNFINISHED):
+            file.unlink()
+    for folder in sorted((f for f in partial.rglob("*") if f.is_dir()), reverse=True):
+        if not any(folder.iterdir()):
+            shutil.rmtree(folder)
+
+
+def _hidden(file: Path, root: Path) -> bool:
+    """Whether a name on the way from `root` begins with a dot: half-written folders, a file browser's notes."""
+    return any(part.startswith(".") for part in file.relative_to(root).parts)
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    files = sorted(f for f in folder.rglob("*") if f.is_file() and not _hidden(f, folder) and f.name != MANIFEST)
+    return {file.relative_to(folder).as_posix(): _sha256(file) for file in files}
+
+
+def _sha256(file: Path) -> str:
+    whole = hashlib.sha256()
+    with file.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            whole.update(block)
+    return whole.hexdigest()

@@ -1,0 +1,1 @@
+"""Metrics over evidence, images from elsewhere, and what every method must keep to."""

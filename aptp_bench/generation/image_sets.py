@@ -1,0 +1,87 @@
+"""Image sets that are read block by block: a folder of generated PNGs, the images of a dataset, any list of files."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from aptp_bench.generation.images import image_path, read_image, resize, square, stacked
+
+if TYPE_CHECKING:
+    import datasets
+
+
+class ImageSet(ABC):
+    """Images in a fixed order. `digest` names what they are: equal digests, equal images."""
+
+    digest: str
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """How many there are."""
+
+    @abstractmethod
+    def read(self, indices: range) -> Tensor:
+        """Some of them: uint8 [n, H, W, 3]. Raises DataError naming an image that is missing or broken."""
+
+
+@dataclass(frozen=True)
+class Files(ImageSet):
+    """Image files of one size, brought to `edge` pixels (as they are if None) by antialiased bicubic."""
+
+    paths: Sequence[Path]
+    digest: str
+    edge: int | None = None
+
+    @classmethod
+    def numbered(cls, folder: Path, count: int, digest: str, edge: int | None = None) -> Files:
+        """Images 0 … count - 1 of a folder that `generate` wrote."""
+        return cls([image_path(folder, index) for index in range(count)], digest, edge)
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self.paths)
+
+    def read(self, indices: range) -> Tensor:
+        """uint8 [n, edge, edge, 3]. Raises DataError."""
+        images = stacked([read_image(self.paths[index]) for index in indices], str(self.paths[0].parent))
+        return images if self.edge is None else resize(images, self.edge)
+
+
+@dataclass(frozen=True)
+class Rows(ImageSet):
+    """The images of a dataset: the central square of each, brought to `edge` pixels."""
+
+    dataset: datasets.Dataset
+    digest: str
+    edge: int
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self.dataset)
+
+    def read(self, indices: range) -> Tensor:
+        """uint8 [n, edge, edge, 3]."""
+        return square([row.convert("RGB") for row in self.dataset[indices.start : indices.stop]["image"]], self.edge)
+
+
+@dataclass(frozen=True)
+class Held(ImageSet):
+    """Images in memory: uint8 [n, H, W, 3]."""
+
+    images: Tensor
+    digest: str
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self.images)
+
+    def read(self, indices: range) -> Tensor:
+        """A slice of them."""
+        return self.images[torch.arange(indices.start, indices.stop)]

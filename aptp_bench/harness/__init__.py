@@ -1,0 +1,1 @@
+"""A run, a suite of runs, and the folders they leave."""

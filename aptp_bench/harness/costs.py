@@ -1,0 +1,77 @@
+"""From experts and traffic to the numbers of a record: MACs in every convention, parameters, prompts an expert."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from diffusers import UNet2DConditionModel
+from torch import Tensor
+
+from aptp_bench.budget import CONVENTIONS
+from aptp_bench.harness.inputs import Materials
+from aptp_bench.harness.keywords import frequent_words
+from aptp_bench.pruning.macs import count, example_inputs, parameters
+from aptp_bench.records import Expert
+
+if TYPE_CHECKING:
+    from aptp_bench.models.mixture import Mixture
+
+
+def network_facts(unet: UNet2DConditionModel, latent_size: int, tokens: int) -> dict[str, Any]:
+    """{"macs": {convention: MACs of one call on one sample}, "parameters": number}; weights are not read."""
+    inputs = example_inputs(unet, latent_size, tokens)
+    return {"macs": {name: count(unet, inputs, name).total for name in CONVENTIONS}, "parameters": parameters(unet)}
+
+
+def expert_facts(mixture: Mixture, given: Materials) -> dict[str, Any]:
+    """{"dense": facts, "experts": [facts with "train_prompts"], "remark"}: what pruning decided and nothing changes."""
+    size = given.teacher.unet.config.sample_size
+    served = torch.bincount(mixture.route(list(given.train["caption"])), minlength=len(mixture)).tolist()
+    experts = [
+        network_facts(mixture.experts[i], size, given.tokens) | {"train_prompts": served[i]}
+        for i in range(len(mixture))
+    ]
+    dense = network_facts(given.teacher.unet, size, given.tokens)
+    return {"dense": dense, "experts": experts, "remark": mixture.remark}
+
+
+def experts_of(facts: dict[str, Any], assignment: Tensor, captions: Sequence[str]) -> list[Expert]:
+    """One entry an expert. captions: of the evaluation; assignment: the expert of each, int64 [n]."""
+    served = served_by(assignment, captions, len(facts["experts"]))
+    return [
+        Expert(**expert, eval_prompts=len(own), words=frequent_words(own))
+        for expert, own in zip(facts["experts"], served, strict=True)
+    ]
+
+
+def served_by(assignment: Tensor, captions: Sequence[str], experts: int) -> list[list[str]]:
+    """The captions that each expert serves, in their order. assignment: int64 [n]."""
+    served: list[list[str]] = [[] for _ in range(experts)]
+    for expert, caption in zip(assignment.tolist(), captions, strict=True):
+        served[expert].append(caption)
+    return served
+
+
+def macs_of(experts: list[Expert], dense: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """Convention -> MACs of the dense network, of the mixture (mean over evaluation prompts), and both ratios."""
+    table: dict[str, dict[str, float]] = {}
+    for name in CONVENTIONS:
+        whole = dense["macs"][name]
+        costs = [expert.macs[name] for expert in experts]
+        pruned = _mean(costs, [expert.eval_prompts for expert in experts])
+        trained = _mean(costs, [expert.train_prompts for expert in experts])
+        table[name] = {"dense": whole, "pruned": pruned, "ratio": pruned / whole, "train_ratio": trained / whole}
+    return table
+
+
+def parameters_of(experts: list[Expert], dense: dict[str, Any]) -> dict[str, int]:
+    """Parameters of the dense network, of all experts together, and of the expert that a mean prompt meets."""
+    sizes = [expert.parameters for expert in experts]
+    mean = _mean(sizes, [expert.eval_prompts for expert in experts])
+    return {"dense": dense["parameters"], "stored": sum(sizes), "per_image": round(mean)}
+
+
+def _mean(values: list[int], weights: list[int]) -> float:
+    return sum(value * weight for value, weight in zip(values, weights, strict=True)) / sum(weights)

@@ -1,0 +1,85 @@
+"""What every run on the same data and model shares: the teacher, the data splits, and digests of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from aptp_bench import registry
+from aptp_bench.config import Recipe
+from aptp_bench.core.provenance import data_digest, weights_digest
+from aptp_bench.errors import DataError
+from aptp_bench.generation.image_sets import Rows
+from aptp_bench.plugins import DatasetPlugin, ModelPlugin
+
+if TYPE_CHECKING:
+    import datasets
+    from diffusers import StableDiffusionPipeline
+
+TRAIN, VAL = "train", "val"
+
+
+@dataclass(frozen=True)
+class Materials:
+    """Loaded once, written into by nobody. `digests` has an entry for the model and for each data set."""
+
+    model: ModelPlugin
+    teacher: StableDiffusionPipeline
+    train: datasets.Dataset
+    val: datasets.Dataset
+    prompts: datasets.Dataset | None
+    device: torch.device
+    digests: dict[str, str]
+
+    @classmethod
+    def of(cls, recipe: Recipe, device: torch.device) -> Materials:
+        """Load what `recipe` names, the data first, for it is quickly refused. Raises DataError, WeightsError."""
+        source = registry.get("datasets", recipe.dataset)(**recipe.dataset_config)
+        train, val = (
+            _rows(source, split, size) for split, size in ((TRAIN, recipe.sizes.train), (VAL, recipe.sizes.val))
+        )
+        prompts = _prompts(recipe)
+        model = registry.get("models", recipe.model)()
+        teacher = model.load(recipe.weights).to(device)
+        digests = {"model": weights_digest(teacher), TRAIN: data_digest(train), VAL: data_digest(val)}
+        if prompts is not None:
+            digests["prompts"] = data_digest(prompts)
+        return cls(model, teacher, train, val, prompts, device, digests)
+
+    @property
+    def tokens(self) -> int:
+        """Length of the text the U-Net reads."""
+        return int(self.teacher.tokenizer.model_max_length)
+
+    def captions(self, on: str) -> list[str]:
+        """The evaluation captions `on` "dataset" or "partiprompts"; none where that set is left out."""
+        rows = self.val if on == "dataset" else self.prompts
+        return [] if rows is None else list(rows["caption"])
+
+    def reals(self, on: str, edge: int) -> Rows | None:
+        """The real images behind the captions, central squares of `edge` pixels; None for prompts that have none."""
+        if on != "dataset" or "image" not in self.val.column_names:
+            return None
+        return Rows(self.val, f"{self.digests[VAL]}-{edge}", edge)
+
+
+def _prompts(recipe: Recipe) -> datasets.Dataset | None:
+    if recipe.prompts is None or recipe.sizes.partiprompts == 0:
+        return None
+    source = registry.get("datasets", recipe.prompts)()
+    return _rows(source, source.splits[-1], recipe.sizes.partiprompts)
+
+
+def _rows(source: DatasetPlugin, split: str, size: int) -> datasets.Dataset:
+    if split not in source.splits:
+        has: Sequence[str] = source.splits
+        raise DataError(
+            f"dataset '{source.name}' has no {split} split (it has {', '.join(has)}); choose another with --dataset"
+        )
+    rows = source.load(split, size)
+    if len(rows) == 0:
+        raise DataError(f"dataset '{source.name}' has no rows in its {split} split; check its files")
+    return rows

@@ -1,0 +1,270 @@
+"""One run: prune, fine-tune, generate, measure. Every method goes through it in the same way, the reference too."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from aptp_bench import registry
+from aptp_bench.budget import TOLERANCE
+from aptp_bench.config import Recipe
+from aptp_bench.core.distributed import ALONE
+from aptp_bench.core.provenance import captions_digest, device_name, provenance
+from aptp_bench.core.store import SCRATCH, Stage, Store, write_json
+from aptp_bench.core.tensors import read_tensors, write_tensors
+from aptp_bench.errors import MetricError
+from aptp_bench.evaluation.evaluate import Deployed, Evidence, Features, backbones, measure
+from aptp_bench.generation.generate import Sampler, generate
+from aptp_bench.generation.image_sets import Files
+from aptp_bench.harness import contact_sheet, run_folder
+from aptp_bench.harness.costs import expert_facts, experts_of, macs_of, parameters_of
+from aptp_bench.harness.inputs import TRAIN, VAL, Materials
+from aptp_bench.models.mixture import Mixture
+from aptp_bench.plugins import BackbonePlugin, Job, Method, Metric
+from aptp_bench.records import Measurement, Record
+from aptp_bench.training.finetune import FinetuneConfig, finetune
+from aptp_bench.training.latents import Pairs, encode_pairs
+
+SCHEMA = 1  # part of every key: raise it when a stage's files or meaning change
+MIXTURE, IMAGES = "mixture", "images"
+ASSIGNMENT, EXPERTS, MEASUREMENT = "assignment.json", "experts.json", "measurement.json"
+GENERATE = {"dataset": "generate", "partiprompts": "generate-prompts"}
+
+
+def run(recipe: Recipe, materials: Materials, store: Store) -> Record:
+    """Prune, fine-tune, generate, measure. A stage done before is read, not redone."""
+    return carry_out(Bench.of(recipe, materials, store))
+
+
+def carry_out(bench: Bench) -> Record:
+    """The one pass."""
+    bench.store.progress.say(bench.recipe.name)
+    pruned, tuned, images = bench.make()
+    results, skipped = bench.measure(tuned, images)
+    sheet = contact_sheet.sheet(images["dataset"].folder / IMAGES, bench.materials.captions("dataset"))
+    record = bench.record(pruned, images, results, skipped).model_copy(update={"samples": sheet.facts})
+    if bench.store.ranks.first:
+        run_folder.write(record, bench.stages, bench.store.root, sheet)
+    return record
+
+
+def run_each(recipes: Sequence[Recipe], store: Store, device: torch.device) -> list[Record]:
+    """The records of recipes that have their model and data in common, such as a run's and its reference's."""
+    materials = Materials.of(recipes[0], device)
+    benches = [Bench.of(recipe, materials, store) for recipe in recipes]
+    return [carry_out(bench) for bench in benches]  # all are resolved, and refused, before the first begins
+
+
+def plan(recipe: Recipe, materials: Materials, store: Store) -> list[Stage]:
+    """The stages of a run, done or not, without doing any. `store` is dry."""
+    bench = Bench.of(recipe, materials, store)
+    _, tuned, images = bench.make()
+    bench.measure(tuned, images)
+    return list(bench.stages.values())
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A recipe with its names made objects, and the stages it has come to."""
+
+    recipe: Recipe
+    materials: Materials
+    store: Store
+    method: Method
+    metrics: Sequence[Metric]
+    networks: dict[str, BackbonePlugin]
+    lacking: dict[str, str]  # role -> why its network cannot be had
+    stages: dict[str, Stage] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, recipe: Recipe, materials: Materials, store: Store) -> Bench:
+        """Resolve every name. Raises UnknownNameError, ConfigError."""
+        method = registry.get("methods", recipe.method)(**recipe.method_config)
+        method.check(recipe.scale)
+        metrics = [registry.get("metrics", name)() for name in recipe.metrics]
+        return cls(recipe, materials, store, method, metrics, *backbones(recipe.backbones, materials.device))
+
+    def make(self) -> tuple[Stage, Stage, dict[str, Stage]]:
+        """The stages before measuring: pruned, tuned, images by the prompts they come from."""
+        pairs = self.pairs() if self.method.uses_data else None
+        pruned = self.prune(pairs)
+        tuned = self.finetune(pruned, pairs) if self.method.tunes and pairs is not None else pruned
+        images = {on: self.generate(tuned, on) for on in GENERATE if self.materials.captions(on)}
+        return pruned, tuned, images
+
+    def pairs(self) -> Stage:
+        """Latents and text embeddings of the training pairs."""
+        recipe, given, progress = self.recipe, self.materials, self.store.progress
+        pixels = recipe.resolution.train
+        key = {"model": given.digests["model"], "data": given.digests[TRAIN], "resolution": pixels}
+
+        def encode(folder: Path) -> None:
+            encode_pairs(given.teacher, given.train, progress, recipe.encode_batch, given.device, pixels, folder)
+
+        return self._stage("pairs", encode, key)
+
+    def prune(self, pairs: Stage | None) -> Stage:
+        """The method's mixture, and what each expert costs."""
+        recipe, given, store = self.recipe, self.materials, self.store
+        key: dict[str, Any] = {"method": recipe.method, "config": recipe.method_config, "seed": recipe.seed}
+        key |= {"code": _code("methods", recipe.method), "budget": recipe.budget.model_dump()}
+        key |= {"model": given.digests["model"], "data": given.digests[TRAIN]}
+
+        def make(folder: Path) -> None:
+            workdir = folder / SCRATCH
+            workdir.mkdir(exist_ok=True)
+            train = NO_PAIRS if pairs is None else Pairs.load(pairs.folder)
+            about = (recipe.budget, recipe.seed, given.device, workdir, store.progress, recipe.scale)
+            mixture = self.method.prune(Job(given.teacher, train, *about))
+            if store.ranks.first:
+                mixture.save(folder / MIXTURE)
+                write_json(folder / EXPERTS, expert_facts(mixture, given))
+
+        return self._stage("prune", make, key, [pairs] if pairs else [], shared=True)
+
+    def finetune(self, pruned: Stage, pairs: Stage) -> Stage:
+        """The same mixture after the shared distillation."""
+        recipe, given = self.recipe, self.materials
+        config = FinetuneConfig(**recipe.finetune)
+        decisive = config.model_dump(mode="json", exclude={"checkpoint_every", "accumulate"})
+
+        def make(folder: Path) -> None:
+            tuned = finetune(
+                Mixture.load(pruned.folder / MIXTURE, lazy=True), given.teacher, Pairs.load(pairs.folder), config,
+                seed=recipe.seed, folder=folder / SCRATCH, device=given.device, progress=self.store.progress,
+            )  # fmt: skip
+            if self.store.ranks.first:
+                tuned.save(folder / MIXTURE)
+
+        return self._stage("finetune", make, {"config": decisive, "seed": recipe.seed}, [pruned, pairs], shared=True)
+
+    def generate(self, tuned: Stage, on: str) -> Stage:
+        """One image a caption, and the expert of each."""
+        recipe, given, store = self.recipe, self.materials, self.store
+        captions = given.captions(on)
+        sampling = recipe.sampling.model_dump(mode="json", exclude={"batch"})
+        key = {"captions": captions_digest(captions), "sampling": sampling, "seed": recipe.seed}
+        key |= {"model": given.digests["model"]}
+
+        def make(folder: Path) -> None:
+            mixture = Mixture.load(tuned.folder / MIXTURE, given.device, lazy=True)
+            sampler = Sampler(given.teacher, recipe.sampling, recipe.seed, given.device)
+            label = f"generate for {recipe.dataset if on == 'dataset' else recipe.prompts}"
+            assignment = generate(mixture, sampler, captions, folder / IMAGES, store.progress, store.ranks, label)
+            if store.ranks.first:
+                write_json(folder / ASSIGNMENT, assignment.tolist())
+
+        return self._stage(GENERATE[on], make, key, [tuned], shared=True)
+
+    def measure(self, tuned: Stage, images: dict[str, Stage]) -> tuple[dict[str, Measurement], dict[str, str]]:
+        """Every metric's measurement, a stage each, and why the others could not be made."""
+        evidences = {on: self._evidence(tuned, stage, on) for on, stage in images.items()}
+
+        def measured(metric: Metric, evidence: Evidence) -> Measurement:
+            def make(folder: Path) -> None:
+                write_json(folder / MEASUREMENT, metric(evidence).model_dump(mode="json"))
+
+            stage = self._stage(f"measure-{metric.name}", make, self._metric_key(metric), [tuned, images[metric.on]])
+            if not stage.done:
+                raise MetricError("nothing is measured in a dry run; run without --dry-run")
+            return Measurement.model_validate_json((stage.folder / MEASUREMENT).read_text(encoding="utf-8"))
+
+        return measure(self.metrics, evidences, self.lacking, measured, self.store.progress)
+
+    def record(
+        self, pruned: Stage, images: dict[str, Stage], results: dict[str, Measurement], skipped: dict[str, str]
+    ) -> Record:
+        """The document of this run."""
+        given, recipe = self.materials, self.recipe
+        facts = json.loads((pruned.folder / EXPERTS).read_text(encoding="utf-8"))
+        experts = experts_of(facts, assignment(images["dataset"]), given.captions("dataset"))
+        macs = macs_of(experts, facts["dense"])
+        missed = recipe.budget.missed_by(macs[recipe.budget.convention]["train_ratio"])
+        if abs(missed) > TOLERANCE:
+            why = f" ({facts['remark']})" if facts.get("remark") else ""
+            self.store.progress.say(f"{recipe.name}: the budget is missed by {missed:+.2%} of the dense MACs{why}")
+        used = {metric.backbone for metric in self.metrics if metric.backbone and metric.name in results}
+        networks = [self.networks[role] for role in sorted(used)]
+        digests = given.digests | {f"backbone:{network.name}": network.digest() for network in networks}
+        seconds = {stage.name: stage.seconds or 0.0 for stage in self.stages.values()}
+        return Record(
+            world=recipe.scale,
+            what=recipe.model_dump(mode="json"),
+            macs=macs,
+            parameters=parameters_of(experts, facts["dense"]),
+            experts=experts,
+            remark=facts.get("remark", ""),  # stages of earlier releases have none
+            results=results,
+            skipped=skipped,
+            how=provenance(recipe.command, given.device, seconds, digests),
+        )
+
+    def _evidence(self, tuned: Stage, images: Stage, on: str) -> Evidence:
+        recipe, given = self.recipe, self.materials
+        captions = given.captions(on)
+        edge = recipe.resolution.measure
+        return Evidence(
+            captions=captions,
+            image_set=Files.numbered(images.folder / IMAGES, len(captions), f"{images.digest}-{edge}", edge),
+            real_set=given.reals(on, edge),
+            backbones=self.networks,
+            deployed=Deployed(tuned.folder / MIXTURE, images.folder / ASSIGNMENT, given, recipe),
+            cache=self._cached,
+            progress=self.store.progress,
+        )
+
+    def _cached(self, name: str, key: dict[str, Any], compute: Callable[[], Features]) -> Features:
+        """Features through the store; only the first process measures, so no other is waited for."""
+        store = Store(self.store.root, self.store.progress, ALONE)
+        stage = store.stage(name, lambda folder: write_tensors(folder, compute()), key=key | {"schema": SCHEMA})
+        return read_tensors(stage.folder)
+
+    def _metric_key(self, metric: Metric) -> dict[str, Any]:
+        """All that decides a measurement beside the images and the mixture."""
+        recipe, given = self.recipe, self.materials
+        key: dict[str, Any] = {"metric": metric.name, "code": _code("metrics", metric.name)}
+        key |= {"config": metric.config.model_dump(mode="json")}
+        if "reals" in metric.needs:
+            key["reals"] = given.digests[VAL]
+        if "images" in metric.needs or metric.backbone:
+            key["edge"] = recipe.resolution.measure
+        if metric.backbone in self.networks:
+            key["backbone"] = [self.networks[metric.backbone].name, self.networks[metric.backbone].digest()]
+        if "mixture" in metric.needs:
+            key |= {"device": device_name(given.device), "threads": torch.get_num_threads()}
+            key |= {"latency": recipe.latency.model_dump(), "convention": recipe.budget.convention}
+        return key
+
+    def _stage(
+        self,
+        name: str,
+        fn: Callable[[Path], None],
+        key: dict[str, Any],
+        after: Sequence[Stage] = (),
+        shared: bool = False,
+    ) -> Stage:
+        self.stages[name] = self.store.stage(name, fn, key={"schema": SCHEMA, **key}, after=after, shared=shared)
+        return self.stages[name]
+
+
+NO_PAIRS = Pairs([], torch.empty(0, 0, 0, 0), torch.empty(0, 0, 0))
+
+
+def assignment(images: Stage) -> torch.Tensor:
+    """Expert of each evaluation prompt, int64 [n], as the generate stage wrote it."""
+    return torch.tensor(json.loads((images.folder / ASSIGNMENT).read_text(encoding="utf-8")), dtype=torch.long)
+
+
+def _code(group: str, name: str) -> str:
+    """Which release of which package provides a plugin: a new release is measured anew."""
+    provider = registry.plugins(group)[name].provider
+    try:
+        return f"{provider} {metadata.version(provider)}"
+    except metadata.PackageNotFoundError:
+        return provider

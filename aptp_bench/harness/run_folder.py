@@ -1,0 +1,140 @@
+"""A run named by one folder: `<runs-dir>/<record's name>/run.json` says which stages it came from.
+
+Stages are named relative to the runs folder, so that the whole tree can be moved.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from aptp_bench.config import Recipe
+from aptp_bench.core.store import MANIFEST, Stage, write_json
+from aptp_bench.errors import ConfigError
+from aptp_bench.harness import contact_sheet
+from aptp_bench.harness.contact_sheet import Sheet
+from aptp_bench.records import Frozen, Record, file_name, save
+
+FILE, SAMPLES = "run.json", "samples.png"
+MIXTURE, IMAGES = "mixture", "images"
+
+
+class _Document(Frozen):
+    version: Literal[1] = 1
+    stages: dict[str, str]  # name -> its folder's name in the runs folder
+    record: Record
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A finished run: its folder, its record, and the folders of its stages by name (prune, finetune, generate, …)."""
+
+    folder: Path
+    record: Record
+    stages: Mapping[str, Path]
+
+    @classmethod
+    def load(cls, folder: Path) -> RunFolder:
+        """The run that `write` left in `folder`. Raises ConfigError if there is none."""
+        folder = Path(folder)
+        try:
+            document = _Document.model_validate_json((folder / FILE).read_text(encoding="utf-8"))
+        except OSError as err:
+            what = f"name a folder that aptp-bench run left, such as {_example(folder)}"
+            raise ConfigError(f"{folder} is no run: it has no {FILE}; {what}") from err
+        except ValueError as err:  # pydantic's too
+            first = str(err).splitlines()[0]
+            raise ConfigError(f"{folder / FILE} cannot be read ({first}); delete it and run again") from err
+        runs_dir = folder.absolute().parent
+        stages = {name: _inside(runs_dir, stage, folder) for name, stage in document.stages.items()}
+        return cls(folder, document.record, stages)
+
+    @property
+    def recipe(self) -> Recipe:
+        """All settings, resolved. Raises ConfigError if they are another release's."""
+        try:
+            return Recipe(**self.record.what)
+        except ValidationError as err:
+            where = ".".join(str(part) for part in err.errors()[0]["loc"])
+            raise ConfigError(
+                f"{self.folder / FILE} has settings of another release ('{where}'); {_again(self.record)}"
+            ) from err
+
+    @property
+    def mixture(self) -> Path:
+        """The mixture that was measured: the fine-tuned one, or the pruned one where the method is not tuned."""
+        return self.stage("finetune" if "finetune" in self.stages else "prune") / MIXTURE
+
+    @property
+    def images(self) -> Path:
+        """The images of the evaluation captions."""
+        return self.stage("generate") / IMAGES
+
+    def stage(self, name: str) -> Path:
+        """The folder of a finished stage. Raises ConfigError if the run has no such stage or if it is gone."""
+        if name not in self.stages:
+            raise ConfigError(f"{self.folder} has no stage '{name}'; it has {', '.join(self.stages)}")
+        if not (self.stages[name] / MANIFEST).is_file():
+            raise ConfigError(f"the stage {self.stages[name]} of {self.folder} is gone; {_again(self.record)}")
+        return self.stages[name]
+
+
+def place(record: Record, runs_dir: Path) -> Path:
+    """Where a record's run lies under `runs_dir`."""
+    return runs_dir / Path(file_name(record)).stem
+
+
+def write(record: Record, stages: Mapping[str, Stage], runs_dir: Path, sheet: Sheet) -> Path:
+    """Leave run.json and the samples under `runs_dir`, where the stages lie; a run done again leaves them as they are.
+
+    Returns the run's folder.
+    """
+    folder = place(record, runs_dir)
+    document = _Document(stages={name: stage.folder.name for name, stage in stages.items()}, record=record)
+    content = document.model_dump(mode="json")
+    if not _holds(folder / FILE, content):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / SAMPLES).write_bytes(sheet.png)
+        write_json(folder / FILE, content)
+    return folder
+
+
+def publish(run: RunFolder, results: Path) -> Path:
+    """Save a run's record and its samples in `results`; where the record lies. Raises ConfigError if the samples are gone."""
+    sheet = run.folder / SAMPLES
+    if not sheet.is_file():
+        raise ConfigError(f"{sheet} is gone; {_again(run.record)}")
+    path = save(run.record, results)
+    copy = contact_sheet.path_of(path)
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(sheet, copy)
+    return path
+
+
+def _inside(runs_dir: Path, name: str, folder: Path) -> Path:
+    if Path(name).name != name:
+        raise ConfigError(f"{folder / FILE} names a stage outside of {runs_dir}: '{name}'; delete it and run again")
+    return runs_dir / name
+
+
+def _holds(path: Path, content: dict[str, Any]) -> bool:
+    try:
+        return bool(json.loads(path.read_text(encoding="utf-8")) == content)
+    except (OSError, ValueError):
+        return False
+
+
+def _example(folder: Path) -> str:
+    """A run nearby, if there is one."""
+    near = sorted(path.parent for root in (folder, folder.absolute().parent) for path in root.glob(f"*/{FILE}"))
+    return str(near[0]) if near else "runs/aptp-coco-0.78exact-seed0-mini"
+
+
+def _again(record: Record) -> str:
+    return f"run again: {record.how.command}"

@@ -1,0 +1,1 @@
+"""Gates, surgery, coupled widths, budgets and what networks cost: the tools that pruning methods are made of."""

@@ -1,0 +1,1 @@
+"""Records side by side: ranking, figures, pages, the papers' tables."""

@@ -1,0 +1,162 @@
+"""What there is to draw of a run: read off its folder when asked for, once; no network is loaded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from aptp_bench import registry
+from aptp_bench.config import Recipe
+from aptp_bench.core.provenance import captions_digest
+from aptp_bench.core.store import MANIFEST
+from aptp_bench.errors import ConfigError, DataError, FigureError
+from aptp_bench.harness import run_folder
+from aptp_bench.harness.costs import served_by
+from aptp_bench.harness.keywords import frequent_words
+from aptp_bench.harness.run import ASSIGNMENT, GENERATE, IMAGES
+from aptp_bench.harness.run_folder import RunFolder
+from aptp_bench.models.mixture import Router, saved_router
+from aptp_bench.plugins import DatasetPlugin
+from aptp_bench.records import Record
+from aptp_bench.reporting.worlds import NAMES
+
+On = Literal["dataset", "partiprompts"]
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """A run, and what its figures need."""
+
+    run: RunFolder
+
+    @property
+    def record(self) -> Record:
+        """The run's record."""
+        return self.run.record
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """All settings. Raises ConfigError if they are another release's."""
+        return self.run.recipe
+
+    @property
+    def convention(self) -> str:
+        """How the MACs of the budget are counted."""
+        return str(self.record.what["budget"]["convention"])
+
+    @property
+    def budget(self) -> float:
+        """The share of the dense MACs that was asked for."""
+        return float(self.record.what["budget"]["ratio"])
+
+    @property
+    def budgets(self) -> list[float]:
+        """Of every expert its MACs as a share of the dense network's, in the convention of the budget."""
+        return self.ratios(self.convention)
+
+    @property
+    def world(self) -> str:
+        """Which world the numbers are of, in a few words."""
+        name = NAMES[self.record.world]
+        return f"{name}, random weights" if self.record.what.get("weights") == "random" else name
+
+    def check_several(self) -> None:
+        """Raise FigureError for a run of one expert, of which there is nothing to compare."""
+        if len(self.record.experts) < 2:
+            method = self.record.what["method"]
+            raise FigureError(f"{method} has one expert, which serves every prompt; run a method that has several")
+
+    def ratios(self, convention: str) -> list[float]:
+        """Of every expert its MACs as a share of the dense network's."""
+        return self.record.expert_ratios(convention)
+
+    def title(self, text: str) -> str:
+        """A figure's title: what it shows, of which run and of which world."""
+        what = self.record.what
+        return f"{text}\n{what['method']} on {what['dataset']}, seed {what['seed']}, {self.world}"
+
+    @cached_property
+    def router(self) -> Router:
+        """The run's router. Raises CheckpointError, WeightsError."""
+        return saved_router(self.run.mixture)
+
+    def captions(self, on: On = "dataset") -> list[str]:
+        """The evaluation captions, which the run's data set must still have. Raises ConfigError, DataError."""
+        return self._captions[on]
+
+    def assignment(self, on: On = "dataset") -> list[int]:
+        """The expert that drew each evaluation caption. Raises ConfigError, DataError."""
+        path = self.run.stage(GENERATE[on]) / ASSIGNMENT
+        try:
+            found: list[int] = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as err:
+            raise DataError(f"{path} cannot be read; delete {path.parent} and run again") from err
+        return found
+
+    def images(self, on: On = "dataset") -> Path:
+        """The folder of the images of the evaluation captions. Raises ConfigError."""
+        return self.run.stage(GENERATE[on]) / IMAGES
+
+    @cached_property
+    def words(self) -> list[list[str]]:
+        """The frequent words of every expert's evaluation captions: the record's, or counted anew for an old record."""
+        known = [list(expert.words) for expert in self.record.experts]
+        if any(known):
+            return known
+        served = served_by(_tensor(self.assignment()), self.captions(), len(self.record.experts))
+        return [frequent_words(own) for own in served]
+
+    @cached_property
+    def reference(self) -> RunFolder | None:
+        """The finished run of the reference row beside this one; None if this is it.
+
+        Raises ConfigError with the command that makes it if it is not there.
+        """
+        wanted = self.recipe.of_reference()
+        if wanted is None:
+            return None
+        folder = run_folder.place(_recorded(self.record, wanted), self.run.folder.absolute().parent)
+        if not (folder / run_folder.FILE).is_file():
+            what = f"there is no {wanted.method} run beside {self.run.folder.name}"
+            raise ConfigError(f"{what}; make it: {wanted.command}")
+        return RunFolder.load(folder)
+
+    @cached_property
+    def _captions(self) -> Mapping[On, list[str]]:
+        recipe, found = self.recipe, dict[On, list[str]]()
+        data: DatasetPlugin = registry.get("datasets", recipe.dataset)(**recipe.dataset_config)
+        found["dataset"] = self._checked(data, recipe.sizes.val, "dataset")
+        if recipe.prompts is not None and GENERATE["partiprompts"] in self.run.stages:
+            prompts: DatasetPlugin = registry.get("datasets", recipe.prompts)()
+            found["partiprompts"] = self._checked(prompts, recipe.sizes.partiprompts, "partiprompts")
+        return found
+
+    def _checked(self, source: DatasetPlugin, size: int, on: On) -> list[str]:
+        """The captions of a data set, which must be those whose images the stage holds."""
+        captions = list(source.load("val" if on == "dataset" else source.splits[-1], size)["caption"])
+        manifest: dict[str, Any] = json.loads((self.run.stage(GENERATE[on]) / MANIFEST).read_text(encoding="utf-8"))
+        if manifest["key"]["captions"] != captions_digest(captions):
+            raise DataError(
+                f"the captions of {source.name} are not those that {self.run.folder} drew; put that data back"
+            )
+        return captions
+
+
+def facts_of(folder: Path) -> RunFacts:
+    """The facts of the run in `folder`. Raises ConfigError if there is none."""
+    return RunFacts(RunFolder.load(folder))
+
+
+def _recorded(record: Record, recipe: Recipe) -> Record:
+    """A record as the recipe's run would leave it, as far as its name goes."""
+    return record.model_copy(update={"what": recipe.model_dump(mode="json"), "world": recipe.scale})
+
+
+def _tensor(assignment: Sequence[int]) -> Any:
+    import torch
+
+    return torch.tensor(assignment, dtype=torch.long)

@@ -1,0 +1,197 @@
+"""The leaderboard's page: tables that read without a script; with one, sorting, filters, a plot and every run's details."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aptp_bench.reporting.figures.pareto import styles
+from aptp_bench.reporting.pages import render, wording
+from aptp_bench.reporting.pages.run_facts import Source, run_facts, slug
+from aptp_bench.reporting.ranking.boards import Board, Column, Row
+from aptp_bench.reporting.ranking.entries import Entry
+from aptp_bench.reporting.ranking.groups import Contest, budget, measured_alike
+from aptp_bench.reporting.ranking.names import ARROWS, headed, title
+from aptp_bench.reporting.ranking.tradeoff import conditions, rounded
+from aptp_bench.reporting.worlds import NAMES, SAID
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a page is made from: boards, each record's file by id(record), and the digests of all files read."""
+
+    boards: Sequence[Board]
+    sources: Mapping[int, Source]
+    digests: Mapping[str, str]
+
+
+def page(made: Made, figures: Mapping[str, str]) -> str:
+    """The whole page. figures: path from the page -> what it shows, for readers without a script."""
+    found = contests(made.boards)
+    looks = styles([entry for contest in found for entry in contest.entries])
+    facts = {
+        "contests": [_plot(contest, made) for contest in found],
+        "looks": {method: list(look) for method, look in looks.items()},
+    }
+    return render.render(
+        "leaderboard.html",
+        worlds={world: SAID[world] for world in dict.fromkeys(c.world for c in found)},
+        boards=[_board(board, place, found, made) for place, board in enumerate(made.boards)],
+        runs=[run_facts(entry, contest, made.sources) for contest in found for entry in contest.entries],
+        choices=_choices(made.boards),
+        figures=figures,
+        digests=made.digests,
+        facts=render.data(facts),
+    )
+
+
+def contests(boards: Sequence[Board]) -> list[Contest]:
+    """The contests of boards, each once, in order."""
+    return list({id(board.contest): board.contest for board in boards}.values())
+
+
+def quality_columns(boards: Sequence[Board], contest: Contest) -> list[Column]:
+    """The metrics of a contest that are read off images and have a better direction, in order."""
+    found = {c.metric: c for b in boards if b.contest is contest for c in b.columns}
+    return [column for column in found.values() if column.quality and column.better != "neither"]
+
+
+def timed_columns(boards: Sequence[Board], contest: Contest) -> list[Column]:
+    """The metrics of a contest that a device decides, such as a time."""
+    found = {c.metric: c for b in boards if b.contest is contest for c in b.columns}
+    return [c for c in found.values() if not c.quality and not c.counted and "device" in c.conditions]
+
+
+def _choices(boards: Sequence[Board]) -> dict[str, dict[str, str]]:
+    """Filter -> its values and their words."""
+    return {
+        "world": {b.contest.world: NAMES[b.contest.world] for b in boards},
+        "dataset": {str(b.contest.what("dataset")): str(b.contest.what("dataset")) for b in boards},
+        "budget": {b.name: wording.budget(b.ratio, b.convention) for b in boards},
+    }
+
+
+def _board(board: Board, place: int, found: Sequence[Contest], made: Made) -> dict[str, Any]:
+    """One table. Columns and cells in the same order."""
+    contest = board.contest
+    return {
+        "id": f"board-{place}",
+        "contest": next(i for i, each in enumerate(found) if each is contest),
+        "world": contest.world,
+        "world_words": SAID[contest.world],
+        "dataset": contest.what("dataset"),
+        "budget": board.name,
+        "heading": wording.heading(board),
+        "order": board.first_ranked and title(board.first_ranked.metric),
+        "columns": [_column(column) for column in board.columns],
+        "groups": {
+            kind: [_row(row, board, made) for row in board.of(kind)] for kind in ("reference", "main", "variant")
+        },
+        "state": wording.state(board),
+    }
+
+
+def _column(column: Column) -> dict[str, Any]:
+    first = "descending" if column.better == "higher" else "ascending"
+    arrow = ARROWS[column.better]
+    words = {"title": title(column.metric), "unit": column.unit, "arrow": arrow, "unranked": column.unranked}
+    return {"metric": column.metric, "first": first, "better": column.better, **words}
+
+
+def _row(row: Row, board: Board, made: Made) -> dict[str, Any]:
+    entry, lead = row.entry, board.first_ranked
+    place = row.places.get(lead.metric) if lead is not None else None
+    return {
+        "run": slug(made.sources[id(entry.first)]),
+        "method": entry.method,
+        "changed": entry.changed,
+        "label": entry.label,
+        "rank": _rank(place.best, place.worst, len(board.of("main"))) if place is not None and place.rank else None,
+        "place": board.of("main").index(row) if row.kind == "main" else None,
+        "seeds": wording.seeds(entry.seeds),
+        "macs": wording.macs(row, board),
+        "cells": [_cell(row, column, board) for column in board.columns],
+    }
+
+
+def _cell(row: Row, column: Column, board: Board) -> dict[str, Any] | None:
+    """A value with its interval, rank and whisker (percent of the column's range); None: not measured."""
+    place = row.places.get(column.metric)
+    if place is None:
+        return None
+    summary, ranked = place.summary, len([r for r in board.of("main") if column.metric in r.places])
+    return {
+        "value": f"{rounded(summary.value):.6g}",
+        "shown": wording.number(summary.value, column.decimals),
+        "interval": wording.interval(row, column),
+        "rank": _rank(place.best, place.worst, ranked) if place.rank else None,
+        "whisker": _whisker(row, column, board) if summary.half_width else None,
+        "note": row.notes.get(column.metric, ""),
+        "seeds": summary.seeds if summary.seeds != len(row.entry.seeds) else None,
+    }
+
+
+def _rank(best: int | None, worst: int | None, among: int) -> dict[str, Any]:
+    """A badge. top: among the first, and told apart from at least one."""
+    text = str(best) if best == worst else f"{best}–{worst}"
+    words = f"rank {best}" if best == worst else f"rank {best} to {worst}: not told apart"
+    return {"text": text, "words": f"{words}, of {among}", "top": best == 1 and (worst or 0) < among}
+
+
+def _whisker(row: Row, column: Column, board: Board) -> dict[str, str]:
+    """Where interval and value lie in the range of all intervals of the column, in percent."""
+    own = row.places[column.metric].summary
+    known = [r.places[column.metric].summary for r in board.rows if column.metric in r.places]
+    ends = [end for s in known for end in (*(s.interval or ()), s.value)]
+    low, width = min(ends), (max(ends) - min(ends)) or 1.0
+    first, last = own.interval or (own.value, own.value)
+    spots = {"from": first, "to": last, "at": own.value}
+    return {name: f"{100 * (spot - low) / width:.1f}%" for name, spot in spots.items()}
+
+
+def _plot(contest: Contest, made: Made) -> dict[str, Any]:
+    """What the page's plot draws of a contest: its axes, and a point an entry with every value it has on them."""
+    qualities, times = quality_columns(made.boards, contest), timed_columns(made.boards, contest)
+    costs = [{"key": "exact", "label": "exact MACs, share of dense", "note": "MACs of an image's U-Net call"}]
+    costs += [
+        {
+            "key": c.metric,
+            "label": f"{title(c.metric)} ({c.unit})",
+            "note": f"{title(c.metric)}: {conditions(dict(c.conditions))}",
+        }
+        for c in times
+    ]
+    boards = [board for board in made.boards if board.contest is contest]
+    return {
+        "title": f"{contest.what('dataset')}, {wording.model(contest)}",
+        "world": SAID[contest.world],
+        "metrics": [
+            {"key": c.metric, "label": headed(c.metric, c.unit, c.better), "better": c.better} for c in qualities
+        ],
+        "costs": costs,
+        "points": [_point(entry, contest, boards, made) for entry in contest.entries],
+    }
+
+
+def _point(entry: Entry, contest: Contest, boards: Sequence[Board], made: Made) -> dict[str, Any]:
+    ratio, convention = budget(entry)
+    names = [c.metric for c in (*quality_columns(boards, contest), *timed_columns(boards, contest))]
+    values = {name: _triple(entry, name, contest) for name in names if entry in measured_alike(contest.entries, name)}
+    return {
+        "run": slug(made.sources[id(entry.first)]),
+        "label": entry.label,
+        "method": entry.method,
+        "budget": f"{ratio:g}{convention}",
+        "ratio": f"{ratio:g}",
+        "kind": "variant" if entry.changed else "reference" if ratio == 1 else "main",
+        "values": {"exact": [rounded(entry.macs("exact")), None, None], **values},
+    }
+
+
+def _triple(entry: Entry, metric: str, contest: Contest) -> list[float | None]:
+    """Value, and the ends of its interval."""
+    found = contest.summary(entry, metric)
+    assert found is not None  # it is among those that were measured
+    low, high = found.interval or (None, None)
+    return [None if x is None else rounded(x) for x in (found.value, low, high)]

@@ -1,0 +1,217 @@
+"""The leaderboard's files: what the records give, to be written or to be held against what is there.
+
+`leaderboard.md`, `leaderboard.html` and a README's block are compared to the byte. Figures are drawn by a matplotlib whose
+version decides their bytes; they carry digests of their data and of themselves, and those are compared.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import zip_longest
+from pathlib import Path
+
+from aptp_bench import records
+from aptp_bench.budget import CONVENTIONS
+from aptp_bench.errors import ConfigError
+from aptp_bench.harness import contact_sheet
+from aptp_bench.profiling import records as speed
+from aptp_bench.records import Record
+from aptp_bench.reporting.figures import svg_digest
+from aptp_bench.reporting.figures.pareto import draw
+from aptp_bench.reporting.pages import leaderboard, markdown, render
+from aptp_bench.reporting.pages.run_facts import Source
+from aptp_bench.reporting.ranking.boards import Board, boards, main_board
+from aptp_bench.reporting.ranking.groups import Contest
+from aptp_bench.reporting.ranking.names import title
+from aptp_bench.reporting.ranking.tradeoff import Tradeoff
+
+OPEN, CLOSE = "<!-- leaderboard -->", "<!-- /leaderboard -->"
+MARKDOWN, PAGE, FIGURES, PREFIX = "leaderboard.md", "leaderboard.html", "figures", "pareto-"
+PLOTTED = 2  # quality metrics with figures; the page plots all
+
+
+@dataclass(frozen=True)
+class Publication:
+    """All that the records of a results folder give. malformed: files that are no records, with the reason."""
+
+    results: Path
+    readme: Path | None
+    found: Mapping[Path, Record]
+    malformed: Mapping[Path, str]
+
+    @classmethod
+    def of(cls, results: Path, readme: Path | None = None) -> Publication:
+        """readme: whose block is meant; default: the README.md beside the folder if it has the markers.
+
+        Raises ConfigError if there is no record, or if a README that was named has no markers.
+        """
+        found, malformed = records.load_all(results)
+        if not found and not malformed:
+            what = f"{results / records.FOLDER} has no records"
+            raise ConfigError(f"{what}; make one: aptp-bench run --method aptp --dataset coco")
+        return cls(results, _readme(results, readme), found, {**malformed, **_malformed_speed(results)})
+
+    @cached_property
+    def boards(self) -> list[Board]:
+        """Every board."""
+        return boards(self.found.values())
+
+    @cached_property
+    def figures(self) -> dict[str, Tradeoff]:
+        """File's name -> what it shows: the first quality metrics of every ranked contest against MACs and time."""
+        shown: dict[str, Tradeoff] = {}
+        for contest in leaderboard.contests(self.boards):
+            if not contest.unranked and len(contest.mains) > 1:
+                stem = _stem(contest, shown)
+                shown |= {f"{stem}-{_fit(t.metric)}-{_fit(t.cost)}.svg": t for t in self._tradeoffs(contest)}
+        return shown
+
+    def _tradeoffs(self, contest: Contest) -> Iterator[Tradeoff]:
+        """The first quality metrics against MACs and against the first time; without those that nothing has."""
+        times = [column.metric for column in leaderboard.timed_columns(self.boards, contest)[:1]]
+        for column in leaderboard.quality_columns(self.boards, contest)[:PLOTTED]:
+            for cost in ("exact", *times):
+                with suppress(ConfigError):
+                    yield Tradeoff.of(contest.mains, column.metric, cost, pool=contest)
+
+    @cached_property
+    def pages(self) -> dict[Path, str]:
+        """File -> its whole text. The README's other text is as it is."""
+        here = {f"{FIGURES}/{name}": _words(shown) for name, shown in self.figures.items()}
+        pages = {
+            self.results / MARKDOWN: markdown.page(self.boards, here),
+            self.results / PAGE: leaderboard.page(leaderboard.Made(self.boards, self._sources, self._digests), here),
+        }
+        return pages if self.readme is None else {**pages, self.readme: self._in_readme(self.readme)}
+
+    def differences(self) -> list[str]:
+        """What is not as the records give it, a line a file; nothing is written."""
+        wrong = [line for path, text in self.pages.items() if (line := _difference(path, text))]
+        for name, shown in self.figures.items():
+            path = self.results / FIGURES / name
+            why = svg_digest.broken(_text(path), shown.facts()) if path.is_file() else "is missing"
+            wrong += [f"{path} {why}"] if why else []
+        return wrong + [f"{path} is of no record" for path in self._stale()]
+
+    def write(self) -> list[Path]:
+        """Write what differs, each file whole or not at all, and remove figures of no record; the files that changed.
+
+        A figure that shows the right numbers stays as it is, whatever matplotlib drew it.
+        """
+        changed = self._stale()
+        for path in changed:
+            path.unlink()
+        for path, text in self.pages.items():
+            if _difference(path, text):
+                changed.append(render.write(text, path))
+        for name, shown in self.figures.items():
+            path = self.results / FIGURES / name
+            if not path.is_file() or svg_digest.broken(_text(path), shown.facts()):
+                changed.append(render.write(svg_digest.drawn(draw(shown), shown.facts()), path))
+        return changed
+
+    @cached_property
+    def _sources(self) -> dict[int, Source]:
+        return {
+            id(record): Source(f"{records.FOLDER}/{path.name}", _sha256(path), contact_sheet.read(path, record.samples))
+            for path, record in self.found.items()
+        }
+
+    @cached_property
+    def _digests(self) -> dict[str, str]:
+        """Path in the results folder -> SHA-256, of every file that the page is made from."""
+        speeds = [path for path in sorted((self.results / speed.FOLDER).glob("*.json")) if path not in self.malformed]
+        sheets = sorted((self.results / contact_sheet.FOLDER).glob("*.png"))
+        return {p.relative_to(self.results).as_posix(): _sha256(p) for p in [*self.found, *speeds, *sheets]}
+
+    def _stale(self) -> list[Path]:
+        """Our figures that the records do not give."""
+        return [p for p in sorted((self.results / FIGURES).glob(f"{PREFIX}*.svg")) if p.name not in self.figures]
+
+    def _in_readme(self, readme: Path) -> str:
+        folder = Path(os.path.relpath(self.results, readme.parent)).as_posix()
+        board = main_board(self.boards)
+        chosen = {name: shown for name, shown in self.figures.items() if board and _is_first(name, shown, board)}
+        paths = {f"{folder}/{FIGURES}/{name}": _words(shown) for name, shown in chosen.items()}
+        before, _, rest = _text(readme).partition(OPEN)
+        _, _, after = rest.partition(CLOSE)
+        return f"{before}{OPEN}\n\n{markdown.block(board, folder, paths)}\n\n{CLOSE}{after}"
+
+
+def _readme(results: Path, asked: Path | None) -> Path | None:
+    beside = results.parent if results.name not in ("", "..") else Path(os.path.abspath(results)).parent
+    readme = asked or beside / "README.md"
+    text = _text(readme) if readme.is_file() else ""
+    if OPEN in text and CLOSE in text.partition(OPEN)[2]:
+        return readme
+    if asked is None:
+        return None
+    raise ConfigError(
+        f"{asked} has no block for the leaderboard; add the lines {OPEN} and {CLOSE} where it should stand"
+    )
+
+
+def _malformed_speed(results: Path) -> dict[Path, str]:
+    wrong: dict[Path, str] = {}
+    for path in sorted((results / speed.FOLDER).glob("*.json")):
+        try:
+            speed.load(path)
+        except ConfigError as err:
+            wrong[path] = str(err)
+    return wrong
+
+
+def _stem(contest: Contest, taken: Mapping[str, Tradeoff]) -> str:
+    """pareto-world-dataset-model, fit for a file's name; numbered where contests share it."""
+    stem = PREFIX + "-".join(
+        _fit(str(word)) for word in (contest.world, contest.what("dataset"), contest.what("model"))
+    )
+    return stem if not any(name.startswith(f"{stem}-") for name in taken) else f"{stem}-{len(taken)}"
+
+
+def _fit(word: str) -> str:
+    """A word that is one part of a file's name, whatever a record says."""
+    return "".join(c if c.isalnum() or c in "._" else "_" for c in word)
+
+
+def _is_first(name: str, shown: Tradeoff, board: Board) -> bool:
+    """Whether a figure is of the board's contest and of the metric that its order is by."""
+    lead = board.first_ranked
+    return lead is not None and shown.metric == lead.metric and shown.points[0].entry in board.contest.entries
+
+
+def _words(shown: Tradeoff) -> str:
+    record = shown.points[0].entry.first
+    against = f"{shown.cost} MACs" if shown.cost in CONVENTIONS else title(shown.cost)
+    return f"{title(shown.metric)} against {against}, {record.what['dataset']}, {record.world}"
+
+
+def _difference(path: Path, text: str) -> str:
+    """Where a file is not the text, in words; empty if it is, to the byte."""
+    if not path.is_file():
+        return f"{path} is missing"
+    raw = path.read_bytes()
+    if raw == text.encode():
+        return ""
+    lines = zip_longest(raw.split(b"\n"), text.encode().split(b"\n"))
+    first = next((number for number, (one, other) in enumerate(lines, start=1) if one != other), 1)
+    return f"line {first} of {path} is not what the records give"
+
+
+def _text(path: Path) -> str:
+    """A text file with its own line ends. Raises ConfigError if it is none."""
+    try:
+        return path.read_bytes().decode()
+    except UnicodeDecodeError as err:
+        raise ConfigError(f"{path} is not UTF-8 text; delete it or save it as UTF-8") from err
+
+
+def _sha256(path: Path) -> str:
+    """Of a file's content with line ends as in the repository, so that a checkout on another system has the same."""
+    raw = path.read_bytes()
+    return hashlib.sha256(raw if path.suffix == ".png" else raw.replace(b"\r\n", b"\n")).hexdigest()

@@ -1,0 +1,45 @@
+"""Templates to pages: one file each, with its style and its script inside, that asks no network for anything."""
+
+from __future__ import annotations
+
+import base64
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+
+def render(template: str, **facts: Any) -> str:
+    """The page `templates/<template>` makes of facts. Text in them is escaped; what is Markup is not."""
+    return _templates().get_template(template).render(**facts).strip() + "\n"
+
+
+def write(page: str, path: Path) -> Path:
+    """Write a page, whole or not at all; where it lies."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.tmp")
+    aside.write_text(page, encoding="utf-8", newline="\n")
+    aside.replace(path)
+    return path
+
+
+def picture(png: bytes) -> str:
+    """A PNG as the source of an <img>."""
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+
+
+def data(document: Any) -> Markup:
+    """A document as JSON that can stand inside a <script> element whatever its texts say."""
+    text = json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
+
+
+@cache
+def _templates() -> Environment:
+    loader = PackageLoader("aptp_bench.reporting.pages", "templates")
+    made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    made.globals["source"] = lambda name: Markup(loader.get_source(made, name)[0])
+    return made

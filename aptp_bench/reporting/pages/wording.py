@@ -1,0 +1,151 @@
+"""How a leaderboard puts things, in HTML and in Markdown alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from aptp_bench.records import Record
+from aptp_bench.reporting.ranking.boards import Board, Column, Row
+from aptp_bench.reporting.ranking.groups import RANDOM, Contest
+from aptp_bench.reporting.ranking.names import headed, title
+from aptp_bench.reporting.ranking.tradeoff import conditions
+from aptp_bench.reporting.worlds import SAID
+
+SHARES = {"total": "in all, which the experts of a mixture share", "each": "for every expert"}
+GIGA = 1e9
+
+
+def heading(board: Board) -> str:
+    """What a board is about: dataset, budget, model."""
+    return f"{board.contest.what('dataset')}, {budget(board.ratio, board.convention)}, {model(board.contest)}"
+
+
+def model(contest: Contest) -> str:
+    """The model, and its weights where they are not its own."""
+    weights = contest.what("weights")
+    return ", ".join([str(contest.what("model")), *([f"{weights} weights"] if weights == RANDOM else [])])
+
+
+def budget(ratio: float, convention: str) -> str:
+    """0.78 of the exact MACs."""
+    return "no budget" if ratio == 1 else f"{ratio:g} of the {convention} MACs"
+
+
+def number(value: float, decimals: int) -> str:
+    """A value with a column's decimals."""
+    return f"{value:,.{decimals}f}"
+
+
+def interval(row: Row, column: Column) -> str:
+    """2.30–3.03; empty where there is none, or where a count has no width."""
+    place = row.places.get(column.metric)
+    if place is None or not place.summary.half_width or place.summary.interval is None:
+        return ""
+    low, high = place.summary.interval
+    dash = " to " if low < 0 else "–"
+    return f"{number(low, column.decimals)}{dash}{number(high, column.decimals)}"
+
+
+def head(column: Column) -> str:
+    """A column's head."""
+    return headed(column.metric, column.unit, column.better)
+
+
+def seeds(numbers: Sequence[int]) -> str:
+    """0–2, or 0, 2, 5."""
+    run = len(numbers) > 2 and list(numbers) == list(range(numbers[0], numbers[-1] + 1))
+    return f"{numbers[0]}–{numbers[-1]}" if run else ", ".join(map(str, numbers))
+
+
+def state(board: Board) -> list[tuple[str, str]]:
+    """What stands under a board: all that its numbers have in common, and how they are to be read."""
+    record, mains = board.contest.first, board.of("main") or list(board.rows)
+    facts = [("World", SAID[record.world]), ("Evaluation", _evaluation(record)), ("Networks", _backbones(record))]
+    facts += [("Budget", _budget(board)), ("Fine-tuning", _finetuning(mains)), ("Seeds", _seeds(board))]
+    facts += [(title(c.metric), conditions(dict(c.conditions))) for c in board.columns if "device" in c.conditions]
+    facts += [("Intervals", _intervals(board)), *_ranks(board)]
+    return [(capital(name), text) for name, text in facts if text]
+
+
+def capital(words: str) -> str:
+    """With a capital to begin with; the others as they are."""
+    return words[:1].upper() + words[1:]
+
+
+def _evaluation(record: Record) -> str:
+    what = record.what
+    sizes, sampling = what.get("sizes", {}), what.get("sampling", {})
+    parts = [f"{sizes['val']} held-out captions of {what['dataset']}"] if "val" in sizes else []
+    parts += [f"{sizes['partiprompts']} prompts of {what['prompts']}"] if what.get("prompts") and sizes else []
+    shown = {"scheduler": "{}", "steps": "{} steps", "guidance": "guidance {:g}"}
+    parts += [", ".join(text.format(sampling[key]) for key, text in shown.items() if key in sampling)]
+    pixels = what.get("resolution", {}).get("measure")
+    return "; ".join(part for part in [*parts, f"measured at {pixels} px" if pixels else ""] if part)
+
+
+def _backbones(record: Record) -> str:
+    return ", ".join(f"{role.replace('_', ' ')}: {name}" for role, name in record.what.get("backbones", {}).items())
+
+
+def _budget(board: Board) -> str:
+    if board.ratio == 1:
+        return "none"
+    return f"{board.ratio:g} of the dense network's {board.convention} MACs, as a mean over the training prompts"
+
+
+def _finetuning(rows: Sequence[Row]) -> str:
+    """Steps, and whether the experts of a mixture share them."""
+    tuned = [record.what.get("finetune", {}) for row in rows for record in row.entry.records]
+    known = sorted({(t["steps"], t.get("share", "total")) for t in tuned if t.get("steps") is not None})
+    return " or ".join(f"{steps:,} steps {SHARES[share]}" for steps, share in known)
+
+
+def _seeds(board: Board) -> str:
+    found = sorted({seed for row in board.rows for seed in row.entry.seeds})
+    if len(found) == 1:
+        return f"one ({found[0]}): intervals do not say what another training would do"
+    return f"{seeds(found)}; a value is the mean over the seeds an entry has"
+
+
+def _intervals(board: Board) -> str:
+    """Which doubt the intervals of which metric speak of."""
+    groups: dict[str, list[str]] = {}
+    for column in board.columns:
+        found = {row.places[column.metric].summary.basis for row in board.rows if column.metric in row.places}
+        for basis in sorted(found):
+            groups.setdefault(basis, []).append(title(column.metric))
+    parts = [f"{_doubt(basis)} {', '.join(names)}" for basis, names in groups.items()]
+    return f"95 %, {'; '.join(parts)}" if parts else ""
+
+
+def _doubt(basis: str) -> str:
+    """What a summary's basis means for an interval, before the metrics it holds for."""
+    if basis == "none":
+        return "none is known for"
+    left = [word for word in basis.split(" and ") if word != "a count"]
+    return f"over {' and '.join(left)} for" if left else "counted, so none, for"
+
+
+def _ranks(board: Board) -> list[tuple[str, str]]:
+    if board.contest.unranked:
+        return [("Ranks", f"none: {board.contest.unranked}")]
+    reasons: dict[str, list[str]] = {}
+    for column in board.columns:
+        if column.unranked:
+            reasons.setdefault(column.unranked, []).append(title(column.metric))
+    if len(reasons) == 1 and all(column.unranked for column in board.columns):
+        return [("Ranks", f"none: {next(iter(reasons))}")]
+    lines = [("Not ranked", f"{', '.join(names)}: {why}") for why, names in reasons.items()]
+    gaps = [f"{title(c.metric)} gaps up to {100 * c.tie:.2g} % count as ties" for c in board.columns if c.tie]
+    text = "; ".join(["entries whose intervals overlap share a rank, 2–4 say, from best to worst", *gaps])
+    return [("Ranks", f"{text}; references and variants have none"), *lines]
+
+
+def macs(row: Row, board: Board) -> dict[str, Any]:
+    """What a row costs: its exact share of dense on evaluation prompts, the share the budget is about, and 10⁹ MACs."""
+    records = row.entry.records
+    shares = [record.macs[board.convention]["train_ratio"] for record in records]
+    giga = [record.macs["exact"]["pruned"] / GIGA for record in records]
+    mean = {"train": sum(shares) / len(shares), "giga": sum(giga) / len(giga)}
+    return {"share": row.entry.macs("exact"), "convention": board.convention, **mean}

@@ -1,0 +1,215 @@
+"""A published table with what was measured here: which records are runs of its rows, and what they say.
+
+A record is a run of a row where everything that decides its numbers is what the row asks for, its seed aside. Mini
+numbers stand beside published ones and are never subtracted from them.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean
+
+from aptp_bench.harness.suite import DEFAULT_SCALE, Row, Suite
+from aptp_bench.records import Measurement, Record, World
+from aptp_bench.reporting.paper_tables.published import Printed, Published, PublishedColumn, PublishedRow
+from aptp_bench.reporting.paper_tables.readings import NO_WORDS, Reading, readings
+from aptp_bench.reporting.ranking.entries import Entry, entries, question
+from aptp_bench.reporting.ranking.spread import SeedSpread, Summary, summary
+
+WORLDS: tuple[World, ...] = ("paper", "mini")
+NOT_RUN, NOT_MEASURED, NO_EXPERT = "not run", "not measured", "no such expert"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Ours minus the published number, and as a share of the published one (None: that is 0)."""
+
+    absolute: float
+    relative: float | None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one world has for a cell: a number, words, or why there is neither.
+
+    unit, beside: of the number; command: what would run it; reason: why nothing can.
+    """
+
+    summary: Summary | None = None
+    unit: str = ""
+    text: str = ""
+    command: str = ""
+    reason: str = ""
+    beside: str = ""
+    difference: Difference | None = None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of the paper and ours; `ours` lacks the worlds in which nothing here measures it."""
+
+    column: PublishedColumn
+    published: Printed
+    ours: Mapping[World, Found]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of the paper, or one of ours (`ours`), which has no published number. setting: what the paper says of it."""
+
+    label: str
+    setting: str
+    cells: tuple[Cell, ...]
+    ours: bool = False
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A table of a paper beside what was measured here."""
+
+    table: Published
+    about: str
+    lines: tuple[Line, ...]
+    commands: Mapping[World, str]  # what runs all of it; lacks worlds in which nothing of it can be run
+
+
+@dataclass(frozen=True)
+class Slot:
+    """What one row of a suite has to say in one world: its records if it was run. expert: the one of its experts, by cost."""
+
+    row: Row
+    entry: Entry | None
+    command: str
+    expert: int | None = None
+
+    def read(self, reading: Reading) -> list[Measurement | str]:
+        """What its records say, one a seed."""
+        records = self.entry.records if self.entry else ()
+        found = [reading.of(record, self.expert) for record in records]
+        return [each for each in found if each is not None]
+
+
+Slots = Mapping[tuple[str, str | None], Slot]
+
+
+def fill(table: Published, records: Iterable[Record]) -> Filled:
+    """The table with every record that is a run of one of its rows. Raises what resolving its suite raises."""
+    answers = _answers(entries(records))
+    suites = {world: Suite.load(table.id, world) for world in WORLDS}
+    slots = {world: _slots(table, suite, answers) for world, suite in suites.items()}
+    keys = [row.key for row in table.rows]
+    ours = [line for line in dict.fromkeys(line for line, _ in slots[DEFAULT_SCALE]) if line not in keys]
+    columns = {column.key: _column(table, column, slots, [*keys, *ours]) for column in table.columns}
+    lines = [_line(table, columns, place, row.label, row) for place, row in enumerate(table.rows)]
+    lines += [_line(table, columns, place, label) for place, label in enumerate(ours, start=len(keys))]
+    commands = {
+        world: command(table, suite) for world, suite in suites.items() if any(not r.reason for r in suite.rows)
+    }
+    return Filled(table, suites[DEFAULT_SCALE].about, tuple(lines), commands)
+
+
+def command(table: Published, suite: Suite, row: Row | None = None) -> str:
+    """What runs a row of the table, or all of them."""
+    scale = [] if suite.scale == DEFAULT_SCALE else ["--scale", str(suite.scale)]
+    return shlex.join(["aptp-bench", "suite", table.id, *scale, *(["--only", row.label] if row else [])])
+
+
+def _line(
+    table: Published,
+    found: Mapping[str, Sequence[Mapping[World, Found]]],
+    place: int,
+    label: str,
+    row: PublishedRow | None = None,
+) -> Line:
+    cells = [Cell(c, row.values[c.key] if row else None, found[c.key][place]) for c in table.columns]
+    return Line(label, row.setting if row else "", tuple(cells), ours=row is None)
+
+
+def _answers(found: Sequence[Entry]) -> dict[str, Entry]:
+    """Entries by the question that they answer; where weights or data changed since, the one with most seeds, or the last."""
+    best: dict[str, Entry] = {}
+    for entry in found:
+        key = question(entry.first.what)
+        if key not in best or len(entry.records) >= len(best[key].records):
+            best[key] = entry
+    return best
+
+
+def _slots(table: Published, suite: Suite, answers: Mapping[str, Entry]) -> Slots:
+    """(line, column or None for all of the line's) -> the suite's row that fills it."""
+    asked = {run.label: question(run.recipe.model_dump(mode="json")) for run in suite.runs()}
+    slots: dict[tuple[str, str | None], Slot] = {}
+    for row in suite.rows:
+        slot = Slot(row, answers.get(asked.get(row.label, "")), command(table, suite, row))
+        if row.experts:
+            slots |= {(line.key, None): replace(slot, expert=place) for place, line in enumerate(table.rows)}
+        else:
+            slots[row.published or row.label, row.column] = slot
+    return slots
+
+
+def _column(
+    table: Published, column: PublishedColumn, slots: Mapping[World, Slots], lines: Sequence[str]
+) -> list[dict[World, Found]]:
+    """What each world has for a column, a mapping a line; worlds in which it is not measured are left out."""
+    found: list[dict[World, Found]] = [{} for _ in lines]
+    if (own := readings(table.id).get(column.key)) is None:
+        return found
+    for world in WORLDS:
+        reading: Reading = getattr(own, world)
+        here = [slots[world].get((line, column.key), slots[world].get((line, None))) for line in lines]
+        unit = (column.unit if reading.unit is None else reading.unit) or ""
+        for place, each in enumerate(_read(here, reading)):
+            printed = table.rows[place].values[column.key] if place < len(table.rows) else None
+            gap = _difference(each, printed) if _comparable(world, reading, column) else None
+            found[place][world] = replace(each, unit=unit if each.summary else "", difference=gap)
+    return found
+
+
+def _read(slots: Sequence[Slot | None], reading: Reading) -> list[Found]:
+    """What one world says of a column, line by line; what seeds do is pooled over the lines."""
+    said = [slot.read(reading) if slot else [] for slot in slots]
+    numbers = [[each for each in found if isinstance(each, Measurement)] for found in said]
+    spread = SeedSpread.of([[each.value for each in found] for found in numbers])
+    return [_found(slot, words, spread, reading) for slot, words in zip(slots, said, strict=True)]
+
+
+def _found(slot: Slot | None, said: Sequence[Measurement | str], spread: SeedSpread, reading: Reading) -> Found:
+    if slot is None or slot.row.reason:
+        return Found(reason=slot.row.reason if slot else "no row of the suite fills it")
+    if slot.entry is None:
+        return Found(text=NOT_RUN, command=slot.command)
+    numbers = [each for each in said if isinstance(each, Measurement)]
+    if not numbers:
+        kept = next((each for each in said if each != NO_WORDS), said[0] if said else None)
+        return Found(text=str(kept) if said else NOT_MEASURED if slot.expert is None else NO_EXPERT)
+    known = SeedSpread(0.0, 0) if reading.counted else spread  # what a seed does to one count, it does not to another
+    return Found(summary(numbers, known), beside=_second(slot, reading.beside) if reading.beside else "")
+
+
+def _second(slot: Slot, reading: Reading) -> str:
+    """The number by which another is read, with its unit; mean over seeds."""
+    values = [each.value for each in slot.read(reading) if isinstance(each, Measurement)]
+    return f"{shown(fmean(values))} {reading.unit or ''}".strip() if values else ""
+
+
+def _comparable(world: World, reading: Reading, column: PublishedColumn) -> bool:
+    """Whether the published number may be subtracted: never from a mini one, and only where both say the same thing."""
+    return world == "paper" and not reading.apart and reading.unit in (None, column.unit)
+
+
+def _difference(found: Found, printed: Printed) -> Difference | None:
+    if found.summary is None or not isinstance(printed, int | float):
+        return None
+    gap = found.summary.value - printed
+    return Difference(gap, gap / abs(printed) if printed else None)
+
+
+def shown(value: float, digits: int = 4) -> str:
+    """A number with as many significant digits, zeros at the end included; from a thousand on with one decimal or none."""
+    size = abs(value)
+    if size >= 1000:
+        return f"{value:,.0f}" if size >= 10_000 else f"{value:.1f}"
+    return f"{value:#.{digits}g}".rstrip(".")

@@ -1,0 +1,122 @@
+"""Contests: entries of one world, dataset, model and evaluation. What differs is the method, its settings, its budget.
+
+Only within a contest may numbers be compared at all; a board (boards.py) ranks those of one budget.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from aptp_bench.records import Measurement, Record
+from aptp_bench.reporting.ranking.entries import Entry, evaluation, protocol
+from aptp_bench.reporting.ranking.ranking import rule
+from aptp_bench.reporting.ranking.spread import SeedSpread, Summary, summary
+
+WORLDS = ("paper", "mini", "smoke")  # in the order in which they are shown
+RANDOM = "random"
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Entries that were asked the same, in their order."""
+
+    entries: tuple[Entry, ...]
+
+    @property
+    def first(self) -> Record:
+        """The record that speaks for all where they agree: world, dataset, model, sampler, captions."""
+        return self.entries[0].first
+
+    @property
+    def world(self) -> str:
+        """mini, smoke or paper."""
+        return self.first.world
+
+    def what(self, key: str) -> Any:
+        """A setting that all share."""
+        return self.first.what.get(key)
+
+    @property
+    def unranked(self) -> str:
+        """Why nothing here is ranked; empty where ranks mean something."""
+        if self.world == "smoke":
+            return "smoke runs test that everything works; a ranking of them would mean nothing"
+        if self.what("weights") == RANDOM:
+            return "random weights: images are noise, and a ranking of noise would mean nothing"
+        return ""
+
+    @property
+    def references(self) -> list[Entry]:
+        """The networks as they are, whatever convention their budget of 1 is named in."""
+        return [entry for entry in self.entries if budget(entry)[0] == 1 and not entry.changed]
+
+    @property
+    def mains(self) -> list[Entry]:
+        """Entries with the recipe's settings, of every budget, references included."""
+        return [entry for entry in self.entries if not entry.changed]
+
+    def summary(self, entry: Entry, metric: str) -> Summary | None:
+        """A metric of an entry, its spread over seeds pooled with all entries that were measured alike; None: not measured."""
+        found = alike(entry, metric)
+        if not found:
+            return None
+        return summary(found, self.spread(entry, metric), rule(metric).counted)
+
+    def spread(self, entry: Entry, metric: str) -> SeedSpread:
+        """How far a metric spreads over seeds among all that was measured as this entry was."""
+        return self._spreads[metric, signature(entry, metric)]
+
+    @cached_property
+    def _spreads(self) -> dict[tuple[str, str], SeedSpread]:
+        groups: dict[tuple[str, str], list[list[float]]] = {}
+        for entry in self.entries:
+            for metric in dict.fromkeys(name for record in entry.records for name in record.results):
+                values = [found.value for found in alike(entry, metric)]
+                groups.setdefault((metric, signature(entry, metric)), []).append(values)
+        return {key: SeedSpread.of(values) for key, values in groups.items()}
+
+
+def contests(among: Iterable[Entry]) -> list[Contest]:
+    """Entries by what was asked of them: paper scale first, then the fullest, then by dataset, model and evaluation."""
+    groups: dict[tuple[Any, ...], list[Entry]] = {}
+    for entry in among:
+        groups.setdefault(contest_key(entry), []).append(entry)
+    return [Contest(tuple(groups[key])) for key in sorted(groups, key=lambda key: (key[0], -len(groups[key]), key[1:]))]
+
+
+def contest_key(entry: Entry) -> tuple[Any, ...]:
+    """World, dataset, model, weights and evaluation, as a key that sorts."""
+    record = entry.first
+    named = [str(record.what.get(key) or "") for key in ("dataset", "model", "weights")]
+    return (WORLDS.index(record.world), *named, json.dumps(evaluation(record), sort_keys=True))
+
+
+def budget(entry: Entry) -> tuple[float, str]:
+    """The budget's ratio and the convention it is counted in."""
+    asked = entry.first.what["budget"]
+    return float(asked["ratio"]), str(asked["convention"])
+
+
+def signature(entry: Entry, metric: str) -> str:
+    """How an entry's metric was measured, as text; empty where it was not. Seeds measured otherwise do not count."""
+    found = next((record for record in entry.records if metric in record.results), None)
+    return "" if found is None else json.dumps(protocol(found, metric), sort_keys=True)
+
+
+def alike(entry: Entry, metric: str) -> list[Measurement]:
+    """The measurements of a metric that were made as the entry's first one was."""
+    found = [record for record in entry.records if metric in record.results]
+    return [r.results[metric] for r in found if protocol(r, metric) == protocol(found[0], metric)]
+
+
+def measured_alike(among: Sequence[Entry], metric: str) -> list[Entry]:
+    """The largest group of entries whose measurements of a metric were made alike, the first among equals."""
+    groups: dict[str, list[Entry]] = {}
+    for entry in among:
+        if made := signature(entry, metric):
+            groups.setdefault(made, []).append(entry)
+    return max(groups.values(), key=len) if groups else []

@@ -1,0 +1,116 @@
+"""Who is ahead, as far as it can be told. What cannot be told apart shares a rank.
+
+An entry is ahead of another where their intervals do not overlap and the gap is one that counts for the metric. Its
+rank is a range: from 1 + the entries ahead of it to all but those behind it. Two entries that cannot be told apart
+always have a rank in common, and the ranges do not depend on how close third entries lie.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aptp_bench import registry
+from aptp_bench.errors import ConfigError
+from aptp_bench.reporting.ranking.entries import Entry, protocol
+from aptp_bench.reporting.ranking.spread import SeedSpread, Summary, summary
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an entry stands in one metric: `best` and `worst` are the ends of its rank. Both None: not ranked."""
+
+    summary: Summary
+    best: int | None = None
+    worst: int | None = None
+
+    @property
+    def rank(self) -> str:
+        """1, or 2–4; empty where the metric has no better direction."""
+        if self.best is None:
+            return ""
+        return str(self.best) if self.best == self.worst else f"{self.best}–{self.worst}"
+
+
+def ranking(among: Sequence[Entry], metric: str, spread: SeedSpread | None = None) -> list[Place | None]:
+    """The place of every entry in one metric, None for those that were not measured.
+
+    spread: between seeds, where more entries than these were measured alike. Raises ConfigError if the entries' numbers
+    cannot be compared: other worlds, budgets' conventions, metric settings.
+    """
+    check_comparable(among, metric)
+    found = [entry.of(metric) for entry in among]
+    spread = spread or SeedSpread.of([[m.value for m in each] for each in found])
+    known = rule(metric)
+    summaries = [summary(each, spread, known.counted) if each else None for each in found]
+    return places(summaries, known.tie)
+
+
+def places(summaries: Sequence[Summary | None], gap: float = 0.0) -> list[Place | None]:
+    """Ranks of summaries of one metric. gap: relative difference up to which two values count as equal."""
+    known = [each for each in summaries if each is not None]
+
+    def place(own: Summary) -> Place:
+        if own.better == "neither":
+            return Place(own)
+        ahead = sum(is_ahead(other, own, gap) for other in known)
+        behind = sum(is_ahead(own, other, gap) for other in known)
+        return Place(own, 1 + ahead, len(known) - behind)
+
+    return [None if own is None else place(own) for own in summaries]
+
+
+def is_ahead(one: Summary, other: Summary, gap: float = 0.0) -> bool:
+    """Whether `one` is better than `other` beyond doubt: intervals apart, gap above `gap`. Without intervals: never."""
+    if one.interval is None or other.interval is None:
+        return False
+    apart = one.interval[1] < other.interval[0] if one.better == "lower" else one.interval[0] > other.interval[1]
+    return apart and abs(one.value - other.value) > gap * min(abs(one.value), abs(other.value))
+
+
+def check_comparable(among: Sequence[Entry], metric: str) -> None:
+    """Raise ConfigError unless the entries' measurements of a metric may stand in one ranking."""
+    if (why := why_not(among, metric)) is not None:
+        raise ConfigError(f"{why}; rank them apart")
+
+
+def why_not(among: Sequence[Entry], metric: str) -> str | None:
+    """What keeps the entries' measurements of a metric from standing in one ranking; None if nothing does."""
+    seen: dict[str, tuple[str, Entry]] = {}
+    for entry in among:
+        for record in entry.records:
+            if metric in record.results:
+                facts = {**protocol(record, metric), "budgets counted in": record.what["budget"]["convention"]}
+                if (found := _difference(seen, facts, entry, metric)) is not None:
+                    return found
+    return None
+
+
+def _difference(seen: dict[str, tuple[str, Entry]], facts: dict[str, object], entry: Entry, metric: str) -> str | None:
+    """The first fact in which an entry differs from those seen before, whose facts it joins."""
+    missing = ("null", next(iter(seen.values()))[1]) if seen else None
+    for key in sorted(facts.keys() | seen.keys()):
+        said = json.dumps(facts.get(key), sort_keys=True)
+        known, whose = seen.setdefault(key, missing or (said, entry))
+        if known != said:
+            what = f"{metric} of {whose.label} and of {entry.label} cannot be ranked together"
+            return f"{what}: {key.replace('_', ' ')} is {known} and {said}"
+    return None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a metric's class says of comparing its values; for metrics that are not installed, nothing."""
+
+    tie: float = 0.0
+    counted: bool = False
+
+
+def rule(metric: str) -> Rule:
+    """How values of a metric are compared."""
+    found = registry.plugins("metrics").get(metric)
+    if found is None:
+        return Rule()
+    kind = found.load()
+    return Rule(kind.tie, kind.counted)

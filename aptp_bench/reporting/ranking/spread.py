@@ -1,0 +1,95 @@
+"""How far a number spreads: over prompts, which each record says itself, and over seeds, pooled among entries.
+
+A record's interval says what other prompts would do to the value. Another seed trains another network and draws other
+noise; few seeds an entry say little of that, so their deviations are pooled over the entries that are compared.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, variance
+
+from aptp_bench.core.intervals import NORMAL, Interval
+from aptp_bench.records import Better, Measurement
+
+
+@dataclass(frozen=True)
+class SeedSpread:
+    """Standard deviation of a metric between seeds, pooled; degrees of freedom behind it, 0 where no entry has two seeds."""
+
+    deviation: float
+    freedom: int
+
+    @classmethod
+    def of(cls, groups: Sequence[Sequence[float]]) -> SeedSpread:
+        """groups: an entry's values, one a seed."""
+        repeated = [values for values in groups if len(values) > 1]
+        freedom = sum(len(values) - 1 for values in repeated)
+        if not freedom:
+            return cls(0.0, 0)
+        return cls(math.sqrt(sum((len(v) - 1) * variance(v) for v in repeated) / freedom), freedom)
+
+    def half_width(self, seeds: int) -> float:
+        """Of the 95 % interval of a mean over `seeds` seeds."""
+        return student(self.freedom) * self.deviation / math.sqrt(seeds) if self.freedom else 0.0
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A metric of an entry: the mean over its seeds and a 95 % interval; basis: what the interval speaks of."""
+
+    value: float
+    interval: Interval | None
+    basis: str
+    seeds: int
+    n: int
+    unit: str
+    better: Better
+
+    @property
+    def half_width(self) -> float | None:
+        """Half the interval's length."""
+        return None if self.interval is None else (self.interval[1] - self.interval[0]) / 2
+
+
+def summary(found: Sequence[Measurement], spread: SeedSpread, counted: bool = False) -> Summary:
+    """Mean over seeds; an interval of what other prompts and other seeds would do, as far as either is known.
+
+    Prompts are the same for every seed, so their part does not shrink with seeds. found: at least one measurement;
+    counted: nobody doubts the values, and what another seed does to one method's count says nothing of another's.
+    """
+    value, first = fmean(m.value for m in found), found[0]
+    if counted:
+        return Summary(value, (value, value), "a count", len(found), first.n, first.unit, first.better)
+    below, above = _prompts(found)
+    seeds = spread.half_width(len(found))
+    known = (("seeds", spread.freedom), ("prompts or runs", first.interval))
+    basis = " and ".join(word for word, holds in known if holds)
+    interval = (value - math.hypot(below, seeds), value + math.hypot(above, seeds)) if basis else None
+    return Summary(value, interval, basis or "none", len(found), first.n, first.unit, first.better)
+
+
+def student(freedom: int) -> float:
+    """The 97.5 % quantile of Student's t (Cornish-Fisher terms up to 1/f^4; within 0.6 % from 3 degrees of freedom on)."""
+    if freedom in (1, 2):
+        return {1: 12.7062, 2: 4.3027}[freedom]
+    z, f = NORMAL - 0.000036, float(freedom)
+    terms = (
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
+    )
+    return z + sum(term / f**power for power, term in enumerate(terms, start=1))
+
+
+def _prompts(found: Sequence[Measurement]) -> tuple[float, float]:
+    """How far the interval reaches below and above the value, mean over seeds; 0 where there is none."""
+    known = [m for m in found if m.interval is not None]
+    if not known:
+        return 0.0, 0.0
+    below = fmean(m.value - m.interval[0] for m in known if m.interval)
+    above = fmean(m.interval[1] - m.value for m in known if m.interval)
+    return max(0.0, below), max(0.0, above)

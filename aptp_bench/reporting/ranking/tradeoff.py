@@ -1,0 +1,129 @@
+"""Quality against cost: the points of a Pareto plot, their frontier, and what its axes say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aptp_bench.budget import CONVENTIONS
+from aptp_bench.core.intervals import Interval
+from aptp_bench.errors import ConfigError
+from aptp_bench.records import Better
+from aptp_bench.reporting.ranking.entries import Entry
+from aptp_bench.reporting.ranking.groups import Contest, alike, contest_key, measured_alike
+from aptp_bench.reporting.ranking.names import ARROWS, title
+
+DIGITS = 6  # significant digits of what is written down: the last ones are the machine's
+
+
+@dataclass(frozen=True)
+class Point:
+    """An entry: x is its cost (a share of the dense MACs, or a metric's value), y its quality; 95 % intervals."""
+
+    entry: Entry
+    x: float
+    y: float
+    x_interval: Interval | None = None
+    y_interval: Interval | None = None
+
+
+@dataclass(frozen=True)
+class Tradeoff:
+    """What a Pareto plot shows. better: of y; less cost is always better. conditions: of a measured cost, in words."""
+
+    points: tuple[Point, ...]
+    metric: str
+    cost: str
+    unit: str
+    cost_unit: str
+    better: Better
+    conditions: str
+
+    @classmethod
+    def of(cls, entries: Sequence[Entry], metric: str, cost: str = "exact", pool: Contest | None = None) -> Tradeoff:
+        """cost: a MAC convention, or a metric such as a time. pool: whose seeds tell the spread; default: the entries.
+
+        Entries without one of the two are left out, and so are those that were measured otherwise than most, on another
+        device say. Raises ConfigError if entries are of several worlds, datasets, models or evaluations, or none is left.
+        """
+        if len({contest_key(entry) for entry in entries}) > 1:
+            raise ConfigError("entries of several worlds, datasets or evaluations share no plot; plot them apart")
+        contest = pool or Contest(tuple(entries))
+        shown = measured_alike(entries, metric)
+        shown = shown if cost in CONVENTIONS else measured_alike(shown, cost)
+        if not shown:
+            raise ConfigError(f"no record has {metric} and {cost}; run one: aptp-bench run --method … --dataset …")
+        first = alike(shown[0], metric)[0]
+        priced = None if cost in CONVENTIONS else alike(shown[0], cost)[0]
+        return cls(
+            points=tuple(_point(contest, entry, metric, cost) for entry in shown),
+            metric=metric,
+            cost=cost,
+            unit=first.unit,
+            cost_unit=f"share of dense, {cost}" if priced is None else priced.unit,
+            better=first.better,
+            conditions="" if priced is None else conditions(priced.detail),
+        )
+
+    @property
+    def frontier(self) -> list[Point]:
+        """The points that no other beats in both, cheapest first, by their values alone."""
+        sign = -1.0 if self.better == "higher" else 1.0
+        kept: list[Point] = []
+        for point in sorted(self.points, key=lambda p: (p.x, sign * p.y)):
+            if not kept or sign * point.y < sign * kept[-1].y:
+                kept.append(point)
+        return kept
+
+    @property
+    def x_label(self) -> str:
+        """The cost with its unit, and which way is better."""
+        name = f"MACs of an image's U-Net call ({self.cost_unit})"
+        if self.cost not in CONVENTIONS:
+            name = f"{title(self.cost)} ({self.cost_unit}; {self.conditions})"
+        return f"{name}\n← less is better"
+
+    @property
+    def y_label(self) -> str:
+        """The quality with its unit, and which way is better."""
+        unit = f" ({self.unit})" if self.unit else ""
+        way = "" if self.better == "neither" else f", {self.better} is better {ARROWS[self.better]}"
+        return f"{title(self.metric)}{unit}{way}"
+
+    def facts(self) -> dict[str, Any]:
+        """All that is drawn, as plain data, rounded to DIGITS: the same facts give the same picture."""
+        what = self.points[0].entry.first
+        head = {"world": what.world, "dataset": what.what["dataset"], "model": what.what["model"]}
+        axes = {"x": self.x_label, "y": self.y_label, "better": self.better}
+        points = [
+            {"label": p.entry.label, "method": p.entry.method, "x": rounded(p.x), "y": rounded(p.y)}
+            | {"x_interval": _rounded(p.x_interval), "y_interval": _rounded(p.y_interval), "seeds": p.entry.seeds}
+            | {"budget": p.entry.first.what["budget"]}
+            for p in self.points
+        ]
+        return {**head, **axes, "points": points}
+
+
+def conditions(detail: dict[str, Any]) -> str:
+    """Where and how a cost was measured, in words."""
+    words = [str(detail[key]) for key in ("device", "dtype") if key in detail]
+    counted = [f"{detail[key]} {key}" for key in ("threads", "steps") if detail.get(key) is not None]
+    return ", ".join([*words, *counted])
+
+
+def rounded(value: float) -> float:
+    """To DIGITS significant digits."""
+    return float(f"{value:.{DIGITS}g}")
+
+
+def _rounded(interval: Interval | None) -> list[float] | None:
+    return None if interval is None else [rounded(end) for end in interval]
+
+
+def _point(contest: Contest, entry: Entry, metric: str, cost: str) -> Point:
+    quality = contest.summary(entry, metric)
+    priced = None if cost in CONVENTIONS else contest.summary(entry, cost)
+    assert quality is not None  # entries without it were left out
+    x = entry.macs(cost) if priced is None else priced.value
+    return Point(entry, x, quality.value, None if priced is None else priced.interval, quality.interval)

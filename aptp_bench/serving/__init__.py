@@ -1,0 +1,1 @@
+"""A mixture at work: routing, batching, sampling."""

@@ -1,0 +1,253 @@
+"""Serving: a diffusers pipeline that sends every prompt to its expert.
+
+Prompts are routed, batched by expert and sampled; images come back in the order of the prompts. Each image starts from
+its own noise, and on a CPU its batch changes none of its bits.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from diffusers import DiffusionPipeline, StableDiffusionPipeline
+from diffusers.utils import BaseOutput
+from PIL import Image
+from torch import Tensor
+
+from aptp_bench.core.lazy import OnDemand
+from aptp_bench.errors import ConfigError, WeightsError
+from aptp_bench.generation.generate import batches, fresh_scheduler, quantised
+from aptp_bench.models.checkpoint import json_document, written_aside
+from aptp_bench.models.mixture import INDEX, Mixture, saved_experts
+from aptp_bench.models.stable_diffusion import pipeline, read_parts
+from aptp_bench.models.weights import quiet
+from aptp_bench.serving import requests
+from aptp_bench.serving.batch_invariant import RowByRow
+from aptp_bench.serving.requests import Order
+
+PARTS = ("vae", "text_encoder", "tokenizer", "scheduler")
+MIXTURE = "mixture"
+OutputType = Literal["pil", "pt", "np", "latent"]
+
+
+@dataclass
+class RoutedOutput(BaseOutput):
+    """images: in the order of the prompts, of the type asked for; experts: which one made each, int64 [n]."""
+
+    images: Any
+    experts: Tensor
+
+
+@dataclass(frozen=True)
+class Served:
+    """One batch: the expert, the positions of its prompts in the order, and their images (or latents) [len(at), ...]."""
+
+    expert: int
+    at: list[int]
+    images: Tensor
+
+
+class RoutedPipeline(DiffusionPipeline):
+    """A mixture at work: the parts of a Stable Diffusion around experts and the router over them.
+
+    mixture: its experts are used where they are; `from_pretrained` reads them when they are asked for and holds a few.
+    """
+
+    mixture: Mixture
+
+    def __init__(self, vae: Any, text_encoder: Any, tokenizer: Any, scheduler: Any, mixture: Mixture) -> None:
+        super().__init__()
+        self.register_modules(
+            vae=vae, text_encoder=text_encoder, tokenizer=tokenizer, scheduler=scheduler, mixture=mixture
+        )
+        self._source: Path | None = None  # of experts that are read when asked for
+        self._held = 1
+
+    @classmethod
+    def of(cls, teacher: StableDiffusionPipeline, mixture: Mixture, scheduler: str = "pndm") -> RoutedPipeline:
+        """The teacher's parts, which stay as they are, around a mixture. scheduler: "pndm" or "ddim"."""
+        return cls(**parts_of(teacher, scheduler), mixture=mixture)
+
+    @classmethod
+    def around(
+        cls,
+        parts: dict[str, Any],
+        folder: Path,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        held: int = 1,
+    ) -> RoutedPipeline:
+        """`parts` (by name) around the mixture saved in `folder`: experts are read when asked for, at most `held` stay.
+
+        Raises CheckpointError, ConfigError.
+        """
+        made = cls(**parts, mixture=Mixture.load(folder, device, dtype, lazy=True, held=held))
+        made._source, made._held = Path(folder), held
+        return made.to(device, dtype)
+
+    @classmethod
+    def from_pretrained(  # type: ignore[override]
+        cls,
+        folder: str | Path,
+        device: torch.device | str = "cpu",
+        torch_dtype: torch.dtype = torch.float32,
+        held: int = 1,
+    ) -> RoutedPipeline:
+        """The pipeline that `save_pretrained` wrote. An expert is read when first asked for; at most `held` stay.
+
+        Raises WeightsError, CheckpointError among them, if a file is missing, corrupt or of another kind of pipeline.
+        """
+        folder = Path(folder)
+        if not (folder / cls.config_name).is_file():
+            raise WeightsError(
+                f"there is no pipeline in {folder}; name a folder that RoutedPipeline.save_pretrained wrote"
+            )
+        kind = json_document(folder / cls.config_name).get("_class_name")
+        if kind != cls.__name__:
+            raise WeightsError(
+                f"{folder} holds a {kind}, not a {cls.__name__}; load it with diffusers, or name another"
+            )
+        return cls.around(read_parts(folder), folder / MIXTURE, device, torch_dtype, held)
+
+    def save_pretrained(self, folder: str | Path) -> None:  # type: ignore[override]
+        """Write the parts as diffusers does, and the mixture; `folder` appears whole or not at all, safetensors only.
+
+        The router names its prompt encoder and the digest of its weights. Raises CheckpointError.
+        """
+        with written_aside(Path(folder), marker=f"{MIXTURE}/{INDEX}") as aside, quiet():
+            for name in PARTS:
+                getattr(self, name).save_pretrained(aside / name)
+            self.mixture.save(aside / MIXTURE)
+            facts = {k: v for k, v in json.loads(self.to_json_string()).items() if k != "_name_or_path"}
+            (aside / self.config_name).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+
+    def to(self, *args: Any, **kwargs: Any) -> RoutedPipeline:
+        """As in diffusers: every part, in place. Experts on disk are read anew when they are next asked for."""
+        with quiet():
+            super().to(*args, **kwargs)
+            if self._source is not None:
+                where = (len(self.mixture), self.device, self.dtype, self._held)
+                self.mixture = self.mixture.with_experts(saved_experts(self._source, *where))
+            else:
+                for expert in self.mixture.experts:
+                    expert.to(self.device, self.dtype)
+        return self
+
+    @torch.inference_mode()
+    def __call__(  # noqa: PLR0913 (the parameters that users of diffusers know)
+        self,
+        prompt: str | Sequence[str],
+        num_inference_steps: int = 25,
+        guidance_scale: float = 7.5,
+        negative_prompt: str | Sequence[str] = "",
+        seed: int = 0,
+        indices: Sequence[int] | None = None,
+        latents: Tensor | None = None,
+        batch_size: int = 16,
+        height: int | None = None,
+        width: int | None = None,
+        output_type: OutputType = "pil",
+        return_dict: bool = True,
+        exact: bool | None = None,
+    ) -> RoutedOutput | tuple[Any, Tensor]:
+        """One image a prompt, in the order of the prompts.
+
+        seed, indices: choose each image's noise (indices: 0, 1, 2, … unless given); latents: or the noise itself,
+        [n, C, h, w]. batch_size: most prompts sampled together. height, width: pixels; the U-Net's own if None.
+        output_type: "pil"; "pt", float [n, 3, H, W] in [0, 1]; "np", float [n, H, W, 3]; "latent", [n, C, h, w].
+        exact: bit for bit the same in every batch, see rowwise.RowByRow, which the smallest networks feel; None: on a
+        CPU only. Raises ConfigError.
+        """
+        if output_type not in (known := OutputType.__args__):  # type: ignore[attr-defined]
+            raise ConfigError(f"unknown output type '{output_type}'; take one of {', '.join(known)}")
+        requests.sampling(num_inference_steps, guidance_scale, batch_size)
+        prompts = requests.texts(prompt)
+        routes = self.mixture.route(prompts)
+        shape = self.latent_shape(self._first(routes), height, width)
+        noise = requests.noise(len(prompts), shape, seed, indices, latents)
+        negatives = requests.texts(negative_prompt, len(prompts))
+        order = Order(prompts, negatives, noise, num_inference_steps, guidance_scale)
+        found: list[Any] = [None] * len(prompts)
+        for served in self.serve(order, routes, batch_size, latent=output_type == "latent", exact=exact):
+            for position, image in zip(served.at, served.images, strict=True):
+                found[position] = image
+        images = _as(output_type, torch.stack(found))
+        return RoutedOutput(images=images, experts=routes) if return_dict else (images, routes)
+
+    def serve(
+        self, order: Order, routes: Tensor, batch_size: int = 16, latent: bool = False, exact: bool | None = None
+    ) -> Iterator[Served]:
+        """Batches as they are done, expert by expert, beginning with those in memory. routes: expert of each prompt, [n].
+
+        Images are floats [*, 3, H, W] in [0, 1], or latents. Call within torch.inference_mode().
+        """
+        exact = self.device.type == "cpu" if exact is None else exact
+        with self.progress_bar(total=len(order.prompts)) as bar:
+            for expert, at in self.layout(routes, batch_size):
+                with RowByRow() if exact else nullcontext():
+                    images = self._sample(expert, order, at, latent)
+                yield Served(expert, at, images)
+                bar.update(len(at))
+
+    def layout(self, routes: Tensor, batch_size: int) -> list[tuple[int, list[int]]]:
+        """(expert, positions of its prompts) for every batch; experts that are in memory come first."""
+        experts = self.mixture.experts
+        held = experts.held if isinstance(experts, OnDemand) else ()
+        return sorted(batches(routes, batch_size), key=lambda batch: batch[0] not in held)
+
+    def latent_shape(self, expert: int, height: int | None = None, width: int | None = None) -> tuple[int, ...]:
+        """[C, h, w] of an image's latents; height, width: pixels, the U-Net's own if None. Raises ConfigError."""
+        settings = self.mixture.experts[expert].config
+        return requests.latent_shape(settings.in_channels, settings.sample_size, self.pixels, (height, width))
+
+    @property
+    def pixels(self) -> int:
+        """Pixels a latent, in height and in width."""
+        return 2 ** (len(self.vae.config.block_out_channels) - 1)
+
+    def _first(self, routes: Tensor) -> int:
+        """The expert that will serve first, so that none is read for its size alone."""
+        return self.layout(routes, 1)[0][0]
+
+    def _sample(self, expert: int, order: Order, at: list[int], latent: bool) -> Tensor:
+        made = self._around(expert)(
+            prompt=[order.prompts[i] for i in at],
+            negative_prompt=[order.negatives[i] for i in at],
+            latents=order.latents[at].to(self.device, self.dtype),
+            height=order.latents.shape[2] * self.pixels,
+            width=order.latents.shape[3] * self.pixels,
+            num_inference_steps=order.steps,
+            guidance_scale=order.guidance,
+            output_type="latent" if latent else "pt",
+        )
+        return made.images
+
+    def _around(self, expert: int) -> StableDiffusionPipeline:
+        """An ordinary pipeline with that expert and a fresh scheduler. Raises ConfigError if they do not go together."""
+        unet = self.mixture.experts[expert]
+        if (unet.device, unet.dtype) != (self.device, self.dtype):
+            there, here = f"{unet.dtype} on {unet.device}", f"{self.dtype} on {self.device}"
+            raise ConfigError(f"expert {expert} is {there}, the other parts {here}; call pipeline.to(device, dtype)")
+        scheduler = type(self.scheduler).from_config(self.scheduler.config)
+        return pipeline(unet.eval(), self.vae, self.text_encoder, self.tokenizer, scheduler)
+
+
+def parts_of(teacher: StableDiffusionPipeline, scheduler: str = "pndm") -> dict[str, Any]:
+    """All but the U-Net by their names, with a fresh scheduler: "pndm" or "ddim"."""
+    parts = {name: getattr(teacher, name) for name in PARTS}
+    return {**parts, "scheduler": fresh_scheduler(teacher.scheduler, scheduler)}
+
+
+def _as(kind: OutputType, images: Tensor) -> Any:
+    """Stacked images, float [n, 3, H, W] in [0, 1], or latents, in the type asked for."""
+    if kind == "pil":
+        return [Image.fromarray(np.asarray(image)) for image in quantised(images)]
+    if kind == "np":
+        return images.permute(0, 2, 3, 1).float().cpu().numpy()
+    return images

@@ -1,0 +1,75 @@
+"""What a pipeline is asked for, checked: every prompt with its noise, before anything is sampled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from aptp_bench.core.noise import starting_noise
+from aptp_bench.errors import ConfigError
+
+MULTIPLE = 8  # diffusers refuses other heights and widths, whatever the autoencoder
+
+
+@dataclass(frozen=True)
+class Order:
+    """n prompts, what each image should keep away from, and its starting noise: latents [n, C, h, w]."""
+
+    prompts: Sequence[str]
+    negatives: Sequence[str]
+    latents: Tensor
+    steps: int = 25
+    guidance: float = 7.5
+
+
+def texts(prompts: str | Sequence[str], count: int | None = None) -> list[str]:
+    """Prompts as a list; one text stands for `count`. Raises ConfigError for none, for another number, for no texts."""
+    made = [prompts] * (1 if count is None else count) if isinstance(prompts, str) else list(prompts)
+    if not made:
+        raise ConfigError("there is no prompt; give one text or a list of them")
+    if odd := [each for each in made if not isinstance(each, str)]:
+        raise ConfigError(f"a prompt is a {type(odd[0]).__name__}; give texts")
+    if count is not None and len(made) != count:
+        raise ConfigError(f"{len(made)} negative prompts for {count} prompts; give one, or one for each")
+    return made
+
+
+def sampling(steps: int, guidance: float, batch: int) -> None:
+    """Raise ConfigError for numbers that no sampler can follow."""
+    if steps < 1:
+        raise ConfigError(f"{steps} steps make no image; take 1 or more, e.g. 25")
+    if not guidance >= 0:
+        raise ConfigError(f"guidance {guidance} is below zero; take 1 for none, e.g. 7.5")
+    if batch < 1:
+        raise ConfigError(f"batches of {batch} prompts hold nothing; take 1 or more")
+
+
+def latent_shape(
+    channels: int, sample_size: int, factor: int, pixels: tuple[int | None, int | None]
+) -> tuple[int, ...]:
+    """[C, h, w] of an image of `pixels` (height, width), None: the network's own. Raises ConfigError.
+
+    sample_size: the network's own height and width in latents; factor: pixels a latent.
+    """
+    height, width = (sample_size * factor if edge is None else edge for edge in pixels)
+    step = max(MULTIPLE, factor)
+    if min(height, width) < step or height % step or width % step:
+        raise ConfigError(f"{height}x{width} pixels cannot be made; take multiples of {step}")
+    return (channels, height // factor, width // factor)
+
+
+def noise(
+    count: int, shape: tuple[int, ...], seed: int, indices: Sequence[int] | None, latents: Tensor | None
+) -> Tensor:
+    """Starting noise [count, *shape]: the given latents, or that of (seed, index). Raises ConfigError if they do not fit."""
+    if latents is not None:
+        want = (count, *shape)
+        if tuple(latents.shape) != want:
+            raise ConfigError(f"latents are {list(latents.shape)}; these prompts and this size need {list(want)}")
+        return latents
+    numbers = list(range(count)) if indices is None else [int(i) for i in indices]
+    if len(numbers) != count:
+        raise ConfigError(f"{len(numbers)} indices for {count} prompts; give one for each, or none for 0, 1, 2, …")
+    return starting_noise(seed, numbers, shape)

@@ -1,0 +1,96 @@
+"""Prompts to a folder of numbered images: what `aptp-bench generate` does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from aptp_bench import registry
+from aptp_bench.config import SamplingConfig
+from aptp_bench.core.provenance import weights_digest
+from aptp_bench.core.store import check_writable, write_json
+from aptp_bench.errors import ConfigError, WeightsError
+from aptp_bench.generation.generate import NEGATIVE_PROMPT, quantised
+from aptp_bench.generation.images import image_path, write_image
+from aptp_bench.harness.run_folder import RunFolder
+from aptp_bench.serving import requests
+from aptp_bench.serving.pipeline import RoutedPipeline, parts_of
+from aptp_bench.serving.requests import Order
+
+INDEX = "prompts.json"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A pipeline, and how its images are sampled unless told otherwise."""
+
+    pipeline: RoutedPipeline
+    sampling: SamplingConfig
+    seed: int = 0
+
+
+def opened(folder: Path, device: torch.device, dtype: torch.dtype = torch.float32, held: int = 1) -> Opened:
+    """The mixture of a run's folder, or of one that RoutedPipeline.save_pretrained wrote.
+
+    Raises ConfigError if it is neither, WeightsError if the run's model has other weights now.
+    """
+    if (folder / RoutedPipeline.config_name).is_file():
+        return Opened(RoutedPipeline.from_pretrained(folder, device, dtype, held), SamplingConfig())
+    run = RunFolder.load(folder)
+    recipe, mixture = run.recipe, run.mixture
+    teacher = registry.get("models", recipe.model)().load(recipe.weights)
+    if weights_digest(teacher) != run.record.how.digests["model"]:
+        raise WeightsError(f"{recipe.model} has other weights than when {folder} was made; {run.record.how.command}")
+    parts = parts_of(teacher, recipe.sampling.scheduler)
+    return Opened(RoutedPipeline.around(parts, mixture, device, dtype, held), recipe.sampling, recipe.seed)
+
+
+def read_prompts(path: Path, option: str = "--prompts") -> list[str]:
+    """The lines of a text file that are not empty. Raises ConfigError naming the option that gave the file."""
+    try:
+        return prompts_of(path.read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError) as err:
+        raise ConfigError(f"{path} cannot be read as text; give {option} a UTF-8 file, a prompt a line") from err
+
+
+def prompts_of(text: str) -> list[str]:
+    """The lines of a text that are not empty."""
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def check_folder(folder: Path) -> None:
+    """Raise ConfigError or StoreError unless `folder` can be filled: new, empty, or with images of such a command."""
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder} is a file; choose another folder with --out")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / INDEX).is_file():
+        raise ConfigError(f"{folder} holds other files; choose a new or an empty folder with --out")
+    check_writable(folder, "--out")
+
+
+@torch.inference_mode()
+def draw(source: Opened, prompts: Sequence[str], folder: Path, first: int = 0) -> list[dict[str, Any]]:
+    """Write one PNG a prompt, numbered from `first`, which chooses its noise too, and prompts.json beside them.
+
+    Images are written as they are done; their names are numbers whatever the prompts say. A row a prompt: image,
+    prompt, index, expert.
+    """
+    pipe, sampling = source.pipeline, source.sampling
+    requests.sampling(sampling.steps, sampling.guidance, sampling.batch)
+    routes = pipe.mixture.route(requests.texts(prompts))
+    shape = pipe.latent_shape(pipe.layout(routes, 1)[0][0])
+    numbers = range(first, first + len(prompts))
+    noise = requests.noise(len(prompts), shape, source.seed, numbers, None)
+    order = Order(prompts, [NEGATIVE_PROMPT] * len(prompts), noise, sampling.steps, sampling.guidance)
+    for served in pipe.serve(order, routes, sampling.batch):
+        for at, image in zip(served.at, quantised(served.images), strict=True):
+            write_image(folder, numbers[at], image)
+    rows = [
+        {"image": image_path(folder, number).name, "prompt": prompt, "index": number, "expert": expert}
+        for number, prompt, expert in zip(numbers, prompts, routes.tolist(), strict=True)
+    ]
+    write_json(folder / INDEX, {"seed": source.seed, "sampling": sampling.model_dump(mode="json"), "images": rows})
+    return rows

@@ -1,0 +1,1 @@
+"""The training loop, fine-tuning by distillation, and the latents it reads."""

@@ -1,0 +1,218 @@
+"""Fine-tuning of a mixture.
+
+Every expert on the pairs that the router sends to it, by distillation from the dense network.
+
+Paper: APTP, arXiv:2406.12042, eqs. 22 (which pairs) and 30 (the loss). One expert is a mixture too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from diffusers import UNet2DConditionModel
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from aptp_bench.core.lazy import OnDemand
+from aptp_bench.core.progress import SilentProgress
+from aptp_bench.models.mixture import Mixture
+from aptp_bench.plugins import Progress
+from aptp_bench.pruning.surgery import clone
+from aptp_bench.training import diffusion
+from aptp_bench.training.diffusion import Draw, Noising
+from aptp_bench.training.latents import Batch, Pairs, encode_text
+from aptp_bench.training.loop import Part, TrainConfig, frozen, train
+
+if TYPE_CHECKING:
+    from diffusers import StableDiffusionPipeline
+
+
+class FinetuneConfig(BaseModel):
+    """How experts are fine-tuned. The defaults are the paper's where it gives a number."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    steps: int = Field(30_000, ge=0, description="optimiser steps; see `share`")
+    share: Literal["each", "total"] = Field(
+        "each",
+        description="each: every expert trains for `steps`; total: `steps` are divided among the experts by their "
+        "number of pairs, so that a mixture costs what one network does. The paper does not say which",
+    )
+    batch: int = Field(128, ge=1, description="pairs of a step; paper 128")
+    lr: float = Field(1e-5, gt=0, description="learning rate, constant; paper 1e-5")
+    warmup: int = Field(
+        0,
+        ge=0,
+        description="steps of linear warm-up; paper: fixed rate; the authors' baseline config 250",
+    )
+    weight_decay: float = Field(
+        0.0,
+        ge=0,
+        description="weight decay of AdamW; not in the paper, 0 in the authors' pruning configs",
+    )
+    clip: float | None = Field(1.0, gt=0, description="largest gradient norm; None: not clipped; not in the paper")
+    alpha_ddpm: float = Field(
+        0.0001,
+        ge=0,
+        description="weight of the denoising loss, eq. 30; the authors' configs have 0.01",
+    )
+    alpha_distill: float = Field(
+        1.0,
+        ge=0,
+        description="weight of output + block distillation, eq. 30; the authors' configs have 0.5",
+    )
+    output_distillation: bool = Field(True, description="whether eq. 27 is part of the distillation")
+    block_distillation: bool = Field(True, description="whether eq. 28 is part of the distillation")
+    blocks: diffusion.Blocks = Field(
+        "mean",
+        description="how eq. 28 adds up: mean over blocks (authors), sum, or norm (as printed)",
+    )
+    mid_block: bool = Field(
+        True, description="whether eq. 28 compares the mid block too, as in APTP; BK-SDM leaves it out"
+    )
+    snr_gamma: float | None = Field(
+        5.0,
+        gt=0,
+        description="Min-SNR gamma of the denoising loss (authors: 5); None: unweighted (paper)",
+    )
+    drop_text: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of prompts replaced by the empty one, which guidance needs at sampling; neither the paper "
+        "nor its code has it",
+    )
+    accumulate: int = Field(
+        1,
+        ge=1,
+        description="parts in which a process computes its share of the batch, to save memory",
+    )
+    precision: diffusion.Precision = Field("float32", description="autocast type; the authors use float32")
+    checkpoint_every: int = Field(500, ge=1, description="steps between two checkpoints")
+
+    def training(self, steps: int) -> TrainConfig:
+        """The settings of the loop that trains one expert."""
+        kept = self.model_dump(include=set(TrainConfig.model_fields))
+        return TrainConfig(**{**kept, "steps": steps})
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What does not change between experts.
+
+    The teacher, the pairs, the forward process, the empty prompt's text [1, L, d].
+    """
+
+    teacher: UNet2DConditionModel
+    pairs: Pairs
+    noising: Noising
+    empty: Tensor
+    config: FinetuneConfig
+    seed: int
+    folder: Path
+    device: torch.device
+    progress: Progress
+
+
+def finetune(  # noqa: PLR0913 - what, by whom, on what, how, and where
+    mixture: Mixture,
+    teacher: StableDiffusionPipeline,
+    pairs: Pairs,
+    config: FinetuneConfig,
+    *,
+    seed: int,
+    folder: Path,
+    device: torch.device,
+    progress: Progress | None = None,
+) -> Mixture:
+    """A mixture of fine-tuned copies of the experts, under the same router; what is given is left as it was.
+
+    The networks of `teacher` are on `device`. The state is kept in `folder`, expert by expert and step by step: called
+    again, it goes on where it stopped, with the same result. The experts of the result are read from `folder` when
+    asked for. An expert that serves no pair is not trained. Raises TrainingError if one diverges.
+    """
+    lesson = Lesson(
+        teacher=teacher.unet,
+        pairs=pairs,
+        noising=Noising.of(teacher.scheduler),
+        empty=encode_text(teacher, [""], device).float(),
+        config=config,
+        seed=seed,
+        folder=Path(folder),
+        device=torch.device(device),
+        progress=progress or SilentProgress(),
+    )
+    members = shares(mixture, pairs)
+    steps = [_steps(config, len(own), len(pairs)) for own in members]
+    for i, own in enumerate(members):
+        if not len(own):
+            lesson.progress.say(f"expert {i + 1} of {len(mixture)} serves no training prompt: left as it was pruned")
+    tuned = OnDemand(lambda i: tune(mixture.experts[i], members[i], steps[i], lesson, i), len(mixture))
+    for i in range(len(mixture)):
+        tuned[i]
+    return mixture.with_experts(tuned)
+
+
+def shares(mixture: Mixture, pairs: Pairs) -> list[Tensor]:
+    """The indices of the pairs that each expert serves, int64, by the rule used at sampling (eq. 22)."""
+    ids = mixture.route(pairs.captions)
+    return [torch.nonzero(ids == i)[:, 0] for i in range(len(mixture))]
+
+
+def tune(expert: UNet2DConditionModel, members: Tensor, steps: int, lesson: Lesson, index: int) -> UNet2DConditionModel:
+    """A copy of one expert, trained on the pairs `members` for `steps`; read from its folder if it was done before."""
+    student = clone(expert).requires_grad_(True).to(lesson.device).eval()
+    config = lesson.config.training(steps)
+    with frozen(lesson.teacher):
+        train(
+            student,
+            partial(_loss, student, members, lesson),
+            config,
+            seed=lesson.seed * 1000 + index,
+            folder=lesson.folder / f"expert-{index:02d}",
+            progress=lesson.progress,
+            label=f"fine-tune expert {index + 1}",
+        )
+    return student.requires_grad_(False)
+
+
+def _loss(
+    student: UNet2DConditionModel, members: Tensor, lesson: Lesson, step: int, generator: torch.Generator, part: Part
+) -> dict[str, Tensor]:
+    """Eq. 30 over this part's rows of the step's batch."""
+    config, noising = lesson.config, lesson.noising
+    drawn = members[torch.randint(len(members), (config.batch,), generator=generator)]
+    draw = Draw.of(noising, (config.batch, *lesson.pairs.latents.shape[1:]), generator)
+    dropped = torch.rand(config.batch, generator=generator) < config.drop_text
+    rows = part.rows(config.batch)
+    batch = _without_text(lesson.pairs.batch(drawn[rows], lesson.device), dropped[rows], lesson.empty)
+    noised = draw.apply(noising, batch, rows, config.snr_gamma)
+    ends = diffusion.early_ends(student, lesson.teacher)
+    with torch.no_grad():
+        taught = diffusion.observe(lesson.teacher, noised, config.precision, ends)
+    seen = diffusion.observe(student, noised, config.precision, ends)
+    blocks = diffusion.block_distillation(seen, taught, config.blocks, config.mid_block)
+    terms = {
+        "denoising": diffusion.denoising_loss(seen, noised),
+        "output": diffusion.output_distillation(seen, taught) * config.output_distillation,
+        "blocks": blocks * config.block_distillation,
+    }
+    means = {name: term.sum() * part.of / config.batch for name, term in terms.items()}
+    loss = config.alpha_ddpm * means["denoising"] + config.alpha_distill * (means["output"] + means["blocks"])
+    return {"loss": loss, **means}
+
+
+def _without_text(batch: Batch, dropped: Tensor, empty: Tensor) -> Batch:
+    """The batch with the empty prompt's text where `dropped` [B] says so."""
+    text = torch.where(dropped.to(batch.text.device)[:, None, None], empty.to(batch.text), batch.text)
+    return Batch(batch.latents, text, batch.captions)
+
+
+def _steps(config: FinetuneConfig, own: int, total: int) -> int:
+    if config.share == "each":
+        return config.steps if own else 0
+    return round(config.steps * own / max(total, 1))

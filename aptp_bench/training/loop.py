@@ -1,0 +1,213 @@
+"""One training loop for everything that is trained here: resumable bit for bit, on one device or many.
+
+A step is a function of (seed, step) and of the parameters, and of nothing else. The loss draws the whole global batch
+from the step's generator and computes its own part of it, so neither the number of processes nor the number of
+accumulated parts changes what is drawn. "Bit for bit" holds as far as the device's kernels are deterministic.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from aptp_bench.core.distributed import Ranks
+from aptp_bench.core.noise import generator
+from aptp_bench.errors import CheckpointError, TrainingError
+from aptp_bench.plugins import Progress
+
+STATE, HISTORY = "state.safetensors", "history.jsonl"
+Row = dict[str, Any]  # what one step reports: floats, and lists of floats
+
+
+class TrainConfig(BaseModel):
+    """How long and how fast to train. `batch` is global: over all processes and accumulated parts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    steps: int = Field(ge=0, description="optimiser steps")
+    batch: int = Field(ge=1, description="samples of a step, over all processes and accumulated parts")
+    lr: float = Field(gt=0, description="learning rate of AdamW after the warm-up, constant")
+    warmup: int = Field(0, ge=0, description="steps in which the learning rate rises linearly to lr")
+    weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay")
+    clip: float | None = Field(None, gt=0, description="largest gradient norm; None: not clipped")
+    accumulate: int = Field(1, ge=1, description="parts in which a process computes its share, to save memory")
+    checkpoint_every: int = Field(100, ge=1, description="steps between two checkpoints")
+
+    def lr_at(self, step: int) -> float:
+        """The learning rate of a step, counted from 0."""
+        return self.lr * min(1.0, (step + 1) / self.warmup) if self.warmup else self.lr
+
+
+@dataclass(frozen=True)
+class Part:
+    """Which share of the global batch a loss computes: number `index` of `of` slices of neighbouring rows."""
+
+    index: int = 0
+    of: int = 1
+
+    def rows(self, n: int) -> slice:
+        """This part's rows of n; the parts tile the batch."""
+        return slice(self.index * n // self.of, (self.index + 1) * n // self.of)
+
+
+Loss = Callable[[int, torch.Generator, Part], dict[str, Tensor]]
+
+
+def train(
+    module: nn.Module, loss: Loss, config: TrainConfig, *, seed: int, folder: Path, progress: Progress, label: str
+) -> list[Row]:
+    """Train the parameters of `module` that require gradients, in place, from the last checkpoint in `folder` on.
+
+    `loss(step, generator, part)` returns {"loss": scalar, ...}; the mean of "loss" over all parts is what is
+    minimised, the rest is reported. Returns one row a step. Raises TrainingError if the loss is not finite,
+    CheckpointError if `folder` holds another training.
+    """
+    ranks = Ranks.here()
+    optimizer = torch.optim.AdamW(_trained(module).values(), lr=config.lr, weight_decay=config.weight_decay)
+    checkpoint = Checkpoint(folder, module, optimizer, _identity(config, seed))
+    history = checkpoint.load()
+    for step in progress.track(range(config.steps), label, done=len(history)):
+        for group in optimizer.param_groups:
+            group["lr"] = config.lr_at(step)
+        history.append(_one_step(module, loss, optimizer, config, (seed, step, label)))
+        if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.steps:
+            checkpoint.save(history, final=step + 1 == config.steps, write=ranks.first)
+            ranks.wait()
+    return history
+
+
+def _one_step(
+    module: nn.Module, loss: Loss, optimizer: torch.optim.Optimizer, config: TrainConfig, at: tuple[int, int, str]
+) -> Row:
+    """Forward, backward and update of one step; the mean of what its parts report."""
+    ranks, (seed, step, label) = Ranks.here(), at
+    optimizer.zero_grad(set_to_none=True)
+    seen: list[dict[str, Tensor]] = []
+    for i in range(config.accumulate):
+        part = Part(ranks.rank * config.accumulate + i, ranks.size * config.accumulate)
+        terms = loss(step, generator("step", seed, step), part)
+        if terms["loss"].requires_grad:
+            (terms["loss"] / config.accumulate).backward()
+        seen.append({name: term.detach().float() for name, term in terms.items()})
+    row = {name: _shared(torch.stack([s[name] for s in seen]).mean(0), ranks).tolist() for name in seen[0]}
+    if not math.isfinite(row["loss"]):
+        raise TrainingError(
+            f"{label} diverged at step {step} (loss {row['loss']}); lower its learning rate, now {config.lr:g}"
+        )
+    _synchronise(module, ranks)
+    if config.clip is not None:
+        nn.utils.clip_grad_norm_(_trained(module).values(), config.clip)
+    optimizer.step()
+    return {"step": step, **row}
+
+
+class Checkpoint:
+    """Parameters, optimiser moments and history in a folder; replaced as a whole or not at all."""
+
+    def __init__(self, folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer, identity: str) -> None:
+        self.folder, self.module, self.optimizer, self.identity = folder, module, optimizer, identity
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def save(self, history: list[Row], *, final: bool, write: bool = True) -> None:
+        """Write the state after len(history) steps. A final state needs no moments, a third of the size."""
+        if not write:
+            return
+        lines = "".join(json.dumps(row) + "\n" for row in history)
+        replace(self.folder / HISTORY, lambda path: path.write_text(lines, encoding="utf-8"))
+        tensors = {f"param.{name}": p.detach() for name, p in _trained(self.module).items()}
+        if not final:
+            tensors.update(self._moments())
+        tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+        metadata = {"step": str(len(history)), "identity": self.identity}
+        replace(self.folder / STATE, lambda path: save_file(tensors, path, metadata=metadata))
+
+    def load(self) -> list[Row]:
+        """Restore the last state; the history up to it, empty if there is none. Raises CheckpointError."""
+        if not (self.folder / STATE).exists():
+            return []
+        try:
+            with safe_open(self.folder / STATE, framework="pt") as file:
+                metadata = file.metadata()
+                if metadata["identity"] != self.identity:
+                    raise CheckpointError(
+                        f"{self.folder} holds another training ({metadata['identity']}); delete it and run again"
+                    )
+                self._restore({name: file.get_tensor(name) for name in file.keys()}, int(metadata["step"]))  # noqa: SIM118
+            lines = (self.folder / HISTORY).read_text(encoding="utf-8").splitlines()
+            return [json.loads(line) for line in lines[: int(metadata["step"])]]
+        except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as err:
+            raise CheckpointError(
+                f"the training state in {self.folder} cannot be read ({err}); delete it and run again"
+            ) from err
+
+    def _moments(self) -> dict[str, Tensor]:
+        states = {name: self.optimizer.state[p] for name, p in _trained(self.module).items()}
+        return {
+            f"{key}.{name}": state[key] for name, state in states.items() for key in ("exp_avg", "exp_avg_sq") if state
+        }
+
+    def _restore(self, tensors: dict[str, Tensor], step: int) -> None:
+        for name, p in _trained(self.module).items():
+            with torch.no_grad():
+                p.copy_(tensors[f"param.{name}"])
+            if f"exp_avg.{name}" in tensors:
+                moments = {key: tensors[f"{key}.{name}"].to(p) for key in ("exp_avg", "exp_avg_sq")}
+                self.optimizer.state[p] = {"step": torch.tensor(float(step)), **moments}
+
+
+def replace(path: Path, write: Callable[[Path], Any]) -> None:
+    """Write a file aside and rename it into place: whoever reads it sees the old one or the new one whole."""
+    aside = path.with_name(path.name + ".partial")
+    write(aside)
+    os.replace(aside, path)
+
+
+@contextmanager
+def frozen(module: nn.Module) -> Iterator[nn.Module]:
+    """Eval mode and no parameter gradients inside; modes and flags are put back afterwards."""
+    modes = {m: m.training for m in module.modules()}
+    flags = {p: p.requires_grad for p in module.parameters()}
+    try:
+        yield module.eval().requires_grad_(False)
+    finally:
+        for m, training in modes.items():
+            m.training = training
+        for p, flag in flags.items():
+            p.requires_grad_(flag)
+
+
+def _trained(module: nn.Module) -> dict[str, nn.Parameter]:
+    return {name: p for name, p in module.named_parameters() if p.requires_grad}
+
+
+def _identity(config: TrainConfig, seed: int) -> str:
+    settings = config.model_dump(exclude={"checkpoint_every", "accumulate"})
+    return json.dumps({"seed": seed, **settings}, sort_keys=True)
+
+
+def _shared(value: Tensor, ranks: Ranks) -> Tensor:
+    """The mean over the processes."""
+    if ranks.size == 1:
+        return value
+    from accelerate.utils import reduce
+
+    return reduce(value, "mean")
+
+
+def _synchronise(module: nn.Module, ranks: Ranks) -> None:
+    """Average the gradients over the processes. A parameter that a rank's rows did not touch counts as zero there."""
+    if ranks.size > 1:
+        for p in _trained(module).values():
+            p.grad = _shared(torch.zeros_like(p) if p.grad is None else p.grad, ranks)
