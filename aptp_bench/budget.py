@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
+from aptp_bench.core.documents import Frozen
 from aptp_bench.errors import BudgetError
 
 Convention = Literal["exact", "aptp", "modules"]
@@ -13,12 +14,10 @@ CONVENTIONS: tuple[Convention, ...] = ("exact", "aptp", "modules")
 TOLERANCE = 0.005  # of the dense MACs: how far from its budget a method may land
 
 
-class Budget(BaseModel):
+class Budget(Frozen):
     """`ratio` of the dense MACs, counted in `convention`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    ratio: float
+    ratio: float = Field(gt=0, le=1)
     convention: Convention = "exact"
 
     @classmethod

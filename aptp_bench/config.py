@@ -7,144 +7,24 @@ options, `--set key=value`.
 
 from __future__ import annotations
 
-import difflib
-import shlex
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ValidationError
 
 from aptp_bench import registry
 from aptp_bench.budget import Budget
+from aptp_bench.contracts.base import Plugin
+from aptp_bench.core.documents import nearest, problem_of
+from aptp_bench.core.recipe import Recipe, World
+from aptp_bench.core.settings import FinetuneConfig
 from aptp_bench.errors import ConfigError
-from aptp_bench.plugins import Plugin
-from aptp_bench.records import World
 
 SCALES: tuple[str, ...] = get_args(World)
 REFERENCE_BUDGET = 1.0  # the reference row is the network as it is
 FLAGS = frozenset({"method", "dataset", "scale", "settings"})  # options of the command, not keys of --set
-
-
-class Settings(BaseModel):
-    """A group of settings: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Sizes(Settings):
-    """How many rows of each data set a run uses."""
-
-    train: int = Field(gt=0, description="training pairs")
-    val: int = Field(gt=0, description="held-out captions, one image generated for each")
-    partiprompts: int = Field(ge=0, description="prompts of the second evaluation set; 0: leave it out")
-
-
-class SamplingConfig(Settings):
-    """How images are generated. PNDM calls the U-Net steps + 1 times, DDIM steps times; guidance doubles the batch."""
-
-    steps: int = Field(25, gt=0, description="sampler steps; the paper uses 25")
-    guidance: float = Field(
-        7.5, ge=0, description="classifier-free guidance scale; the paper uses 7.5; 1 or less: none"
-    )
-    scheduler: Literal["pndm", "ddim"] = Field("pndm", description="sampler; the paper uses PNDM")
-    batch: int = Field(64, gt=0, description="images generated together; changes no noise")
-
-
-class Resolution(Settings):
-    """Pixels, width = height, at which images are handled where they are not generated."""
-
-    train: int = Field(gt=0, description="of training images; the paper uses 256")
-    measure: int = Field(
-        gt=0,
-        description="to which images, generated and real, are brought before a metric's network; the paper uses 256",
-    )
-
-
-class LatencyConfig(Settings):
-    """How one U-Net call is timed."""
-
-    warmup: int = Field(2, ge=0, description="untimed calls before the timed ones")
-    repeats: int = Field(10, gt=1, description="timed calls; the median and the spread are reported")
-    batch: int = Field(1, gt=0, description="samples in a call")
-
-
-class Recipe(Settings):
-    """Everything that decides a run's numbers."""
-
-    method: str
-    method_config: dict[str, Any] = Field(default_factory=dict, description="the method's options")
-    dataset: str
-    dataset_config: dict[str, Any] = Field(default_factory=dict, description="the dataset's options")
-    prompts: str | None = Field(None, description="caption-only dataset of the second evaluation set")
-    model: str
-    weights: str | None = Field(None, description="a folder, a hub id, or random; None: the model's own")
-    scale: World
-    budget: Budget
-    seed: int = Field(0, ge=0)
-    sizes: Sizes
-    resolution: Resolution
-    encode_batch: int = Field(64, gt=0, description="images encoded together")
-    finetune: dict[str, Any] = Field(default_factory=dict, description="settings of the shared fine-tuning")
-    sampling: SamplingConfig
-    metrics: tuple[str, ...]
-    backbones: dict[str, str] = Field(
-        description="which network plays each role: inception, clip_score, cmmd, preference"
-    )
-    latency: LatencyConfig
-    reference: str | None = Field(None, description="method of the reference row")
-    settings: tuple[str, ...] = Field((), description="what --set changed, as it was given")
-
-    @field_validator("budget", mode="before")
-    @classmethod
-    def _in_range(cls, budget: Any) -> Any:
-        """BudgetError says more than a type can."""
-        return Budget.of(float(budget["ratio"]), budget["convention"]) if isinstance(budget, Mapping) else budget
-
-    @property
-    def name(self) -> str:
-        """How progress and errors call this run."""
-        return f"{self.method} on {self.dataset} ({self.scale})"
-
-    @property
-    def command(self) -> str:
-        """The line that runs exactly this again."""
-        words = [
-            "aptp-bench",
-            "run",
-            "--method",
-            self.method,
-            "--dataset",
-            self.dataset,
-            "--scale",
-            self.scale,
-            "--model",
-            self.model,
-        ]
-        words += ["--budget", f"{self.budget.ratio:g}", "--macs", self.budget.convention, "--seed", str(self.seed)]
-        words += ["--weights", self.weights] if self.weights else []
-        for setting in self.settings:
-            words += ["--set", setting]
-        return shlex.join(words)
-
-    def with_reference(self) -> list[Recipe]:
-        """This run, after the run of its reference row if it has one."""
-        reference = self.of_reference()
-        return [self] if reference is None else [reference, self]
-
-    def of_reference(self) -> Recipe | None:
-        """The recipe of the reference row; None if there is none or this is it."""
-        if self.reference in (None, self.method):
-            return None
-        kept = tuple(
-            s
-            for s in self.settings
-            if s.partition("=")[0].partition(".")[0] in type(self).model_fields.keys() - {"method_config"}
-        )
-        flags = {"model": self.model, "weights": self.weights, "seed": self.seed}
-        flags["budget.convention"] = self.budget.convention
-        return recipe(str(self.reference), self.dataset, self.scale, flags, kept)
 
 
 def recipe(
@@ -171,6 +51,23 @@ def recipe(
     for setting in settings:
         document = placed(document, *parsed(setting, known))
     return _checked(document)
+
+
+def with_reference(asked: Recipe) -> list[Recipe]:
+    """This run, after the run of its reference row if it has one."""
+    reference = reference_of(asked)
+    return [asked] if reference is None else [reference, asked]
+
+
+def reference_of(asked: Recipe) -> Recipe | None:
+    """The recipe of the reference row; None if there is none or this is it."""
+    if asked.reference in (None, asked.method):
+        return None
+    own = Recipe.model_fields.keys() - {"method_config"}
+    kept = tuple(s for s in asked.settings if s.partition("=")[0].partition(".")[0] in own)
+    flags = {"model": asked.model, "weights": asked.weights, "seed": asked.seed}
+    flags["budget.convention"] = asked.budget.convention
+    return recipe(str(asked.reference), asked.dataset, asked.scale, flags, kept)
 
 
 def options(method: str, settings: Sequence[str]) -> dict[str, Any]:
@@ -205,7 +102,7 @@ def placed(document: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
 
 
 def parsed(setting: str, known: Sequence[str]) -> tuple[str, Any]:
-    """The dotted key and the value of "sampling.steps=5"; a method's option may leave `method_config.` away.
+    """The dotted key and the value of "sampling.steps=5"; a method's option may omit `method_config.`.
 
     Raises ConfigError with near keys.
     """
@@ -225,8 +122,6 @@ def parsed(setting: str, known: Sequence[str]) -> tuple[str, Any]:
 
 def known_keys(method: type[Plugin], dataset: type[Plugin], document: Mapping[str, Any]) -> list[str]:
     """Every dotted key that --set takes."""
-    from aptp_bench.training.finetune import FinetuneConfig
-
     keys = [key for key in _dotted(Recipe) if key not in FLAGS]
     keys += [f"backbones.{role}" for role in document.get("backbones", {})]
     keys += [f"method_config.{key}" for key in _dotted(method.Config)]
@@ -262,8 +157,8 @@ def _near(key: str, known: Sequence[str]) -> str:
     short = {k.removeprefix("method_config."): None for k in known}
     leaf = key.rpartition(".")[2]
     alike = [k for k in short if k.rpartition(".")[2] == leaf]
-    near = difflib.get_close_matches(key, alike, cutoff=0) or difflib.get_close_matches(key, short)
-    near = near or [k for k in short if difflib.get_close_matches(leaf, [k.rpartition(".")[2]], cutoff=0.7)][:3]
+    near = nearest(key, alike, 3, cutoff=0) or nearest(key, short, 3, cutoff=0.6)
+    near = near or [k for k in short if nearest(leaf, [k.rpartition(".")[2]], cutoff=0.7)][:3]
     if near:
         return f"did you mean {' or '.join(near)}?"
     return f"groups are {', '.join(sorted({k.partition('.')[0] for k in known}))}"
@@ -271,9 +166,9 @@ def _near(key: str, known: Sequence[str]) -> str:
 
 def _checked(document: Mapping[str, Any]) -> Recipe:
     """A Recipe whose names exist and belong together, and whose options are complete with their defaults."""
-    from aptp_bench.training.finetune import FinetuneConfig
-
     _same_world(document)
+    if isinstance(ratio := document["budget"]["ratio"], int | float):
+        Budget.of(ratio, document["budget"]["convention"])  # its error says more than a type can
     method = registry.get("methods", document["method"])(**document.get("method_config", {}))
     dataset = registry.get("datasets", document["dataset"])(**document.get("dataset_config", {}))
     resolved = {
@@ -284,8 +179,6 @@ def _checked(document: Mapping[str, Any]) -> Recipe:
         tuning = FinetuneConfig(**document.get("finetune", {})).model_dump(mode="json")
         return Recipe(**{**document, **resolved, "finetune": tuning})
     except ValidationError as err:
-        first = err.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "recipe"
-        raise ConfigError(
-            f"setting '{where}': {first['msg']} (got {first.get('input')!r}); change it with --set {where}=…"
-        ) from err
+        where, what, got, _ = problem_of(err)
+        where = where or "recipe"
+        raise ConfigError(f"setting '{where}': {what} (got {got!r}); change it with --set {where}=…") from err

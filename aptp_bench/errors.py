@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 class AptpBenchError(Exception):
-    """Something the user can mend; the message is one line and ends with the fix."""
+    """Something the user can fix; the message is one line and ends with the fix."""
 
 
 class UnknownNameError(AptpBenchError):

@@ -7,20 +7,15 @@ import json
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, FiniteFloat, PositiveInt, ValidationError, model_validator
+from pydantic import FiniteFloat, PositiveInt, model_validator
 
+from aptp_bench.core.documents import Frozen, first_problem
+from aptp_bench.core.files import write_text
+from aptp_bench.core.recipe import Recipe, World
 from aptp_bench.errors import ConfigError
 
 SCHEMA_VERSION = 2
-World = Literal["mini", "smoke", "paper"]
 Better = Literal["higher", "lower", "neither"]
-
-
-class Frozen(BaseModel):
-    """A value that nobody edits and that holds nothing unnamed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
 
 FOLDER = "records"
 
@@ -77,7 +72,7 @@ class Record(Frozen):
 
     schema_version: Literal[2] = 2
     world: World
-    what: dict[str, Any]  # the resolved recipe, defaults included
+    what: Recipe  # settings that are newer than the document have their defaults
     macs: dict[
         str, dict[str, FiniteFloat]
     ]  # convention -> {"dense", "pruned" (traffic-weighted mean on evaluation prompts), "ratio", "train_ratio"}
@@ -101,8 +96,9 @@ class Record(Frozen):
     def name(self) -> str:
         """method-dataset-budget-seed-scale: unique enough for a file name, plain enough to read."""
         what = self.what
-        budget = f"{what['budget']['ratio']:g}{what['budget']['convention']}"
-        return f"{what['method']}-{what['dataset']}-{budget}-seed{what['seed']}-{self.world}"
+        return (
+            f"{what.method}-{what.dataset}-{what.budget.ratio:g}{what.budget.convention}-seed{what.seed}-{self.world}"
+        )
 
     def expert_ratios(self, convention: str) -> list[float]:
         """Of every expert its MACs as a share of the dense network's."""
@@ -113,9 +109,9 @@ class Record(Frozen):
 def file_name(record: Record) -> str:
     """The record's name; where settings differ from the recipe's, a digest of them, so that no run overwrites another kind."""
     what = record.what
-    if not what.get("settings") and not what.get("weights"):
+    if not what.settings and not what.weights:
         return f"{record.name}.json"
-    changed = json.dumps(what, sort_keys=True).encode()
+    changed = json.dumps(what.model_dump(mode="json"), sort_keys=True).encode()
     return f"{record.name}-{hashlib.sha256(changed).hexdigest()[:8]}.json"
 
 
@@ -143,11 +139,7 @@ def load_all(results: Path) -> tuple[dict[Path, Record], dict[Path, str]]:
 
 def write(document: Frozen, path: Path) -> Path:
     """Write a document as JSON, whole or not at all; where it lies."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.tmp")
-    aside.write_text(document.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    aside.replace(path)
-    return path
+    return write_text(path, document.model_dump_json(indent=2) + "\n")
 
 
 def read(path: Path, kind: type[Document], what: str, verb: str) -> Document:
@@ -155,14 +147,6 @@ def read(path: Path, kind: type[Document], what: str, verb: str) -> Document:
     try:
         return kind.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as err:  # ValueError: no text, no JSON, or not of the schema
-        first = _first(err)
-        raise ConfigError(f"{path} is not a readable {what} ({first}); delete it and {verb} again") from err
-
-
-def _first(err: Exception) -> str:
-    """The first thing that is wrong, in one line."""
-    if isinstance(err, ValidationError):
-        problem = err.errors()[0]
-        where = ".".join(str(part) for part in problem["loc"])
-        return f"{where}: {problem['msg']}" if where else str(problem["msg"])
-    return str(err).splitlines()[0]
+        raise ConfigError(
+            f"{path} is not a readable {what} ({first_problem(err)}); delete it and {verb} again"
+        ) from err

@@ -1,13 +1,13 @@
-"""Plugins by name, found through entry points: the built-in ones and a stranger's in the same way."""
+"""Plugins by name, found through entry points: the built-in ones and third-party ones in the same way."""
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+from aptp_bench.core.documents import meant
 from aptp_bench.errors import ConfigError, UnknownNameError
 
 PREFIX = "aptp_bench."
@@ -15,7 +15,7 @@ GROUPS = ("methods", "metrics", "datasets", "models", "backbones", "routers")
 
 
 @dataclass(frozen=True)
-class Plugin:
+class Registration:
     """One registered name: what it is called, where its code is, and which package brought it."""
 
     group: str
@@ -36,16 +36,16 @@ class Plugin:
 
 
 @cache
-def plugins(group: str) -> dict[str, Plugin]:
-    """Every plugin of a group by name, ours first; a stranger cannot take a name that is taken."""
+def plugins(group: str) -> dict[str, Registration]:
+    """Every plugin of a group by name, ours first; a third party cannot take a name that is taken."""
     if group not in GROUPS:
         raise ConfigError(f"there is no plugin group '{group}'; groups are {', '.join(GROUPS)}")
-    found: dict[str, Plugin] = {}
+    found: dict[str, Registration] = {}
     entries = sorted(
         entry_points(group=PREFIX + group), key=lambda e: (_provider(e) != "aptp-bench", _provider(e), e.name)
     )
     for entry in entries:
-        found.setdefault(entry.name, Plugin(group, entry.name, entry.value, _provider(entry), entry))
+        found.setdefault(entry.name, Registration(group, entry.name, entry.value, _provider(entry), entry))
     return dict(sorted(found.items()))
 
 
@@ -53,9 +53,7 @@ def get(group: str, name: str) -> Any:
     """The class registered as `name`. Raises UnknownNameError with the nearest names."""
     known = plugins(group)
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-        hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known) or 'none'}"
-        raise UnknownNameError(f"unknown {group[:-1]} '{name}'; {hint} (list them: aptp-bench {group})")
+        raise UnknownNameError(f"unknown {group[:-1]} '{name}'; {meant(name, known)} (list them: aptp-bench {group})")
     return known[name].load()
 
 

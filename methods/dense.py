@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from aptp_bench.errors import BudgetError
-from aptp_bench.models.mixture import Mixture
 from aptp_bench.plugins import Job, Method
+
+if TYPE_CHECKING:
+    from aptp_bench.models.mixture import Mixture
 
 
 class Dense(Method):
@@ -17,6 +21,8 @@ class Dense(Method):
 
     def prune(self, job: Job) -> Mixture:
         """The teacher's U-Net for every prompt. Raises BudgetError for any budget but the whole."""
+        from aptp_bench.models.mixture import Mixture
+
         if job.budget.ratio != 1.0:
             raise BudgetError(f"dense removes nothing and cannot meet a budget of {job.budget.ratio:g}; use --budget 1")
         return Mixture.of_one(job.teacher.unet)

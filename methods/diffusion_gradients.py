@@ -18,14 +18,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from aptp_bench.core.distributed import Ranks
+from aptp_bench.core.files import write_json, write_whole
 from aptp_bench.core.noise import generator
-from aptp_bench.core.store import write_json
 from aptp_bench.errors import CheckpointError, TrainingError
 from aptp_bench.plugins import Job
 from aptp_bench.pruning.surgery import clone
 from aptp_bench.training.diffusion import Noising
 from aptp_bench.training.latents import Pairs
-from aptp_bench.training.loop import replace
 
 if TYPE_CHECKING:
     from aptp_bench.methods.structural import Structural
@@ -100,7 +99,7 @@ class _Problem:
         return 1.0 if self.noising.prediction == "epsilon" else float(self.noising.alphas[t])
 
     def _error(self, rows: slice, t: int) -> Tensor:
-        """Squared error meant over elements, summed over pairs."""
+        """Squared error averaged over elements, summed over pairs."""
         batch = self.pairs.batch(torch.arange(rows.start, rows.stop), self.device)
         eps = self.eps[rows].to(self.device)
         at = torch.full((len(eps),), t, device=self.device)
@@ -142,7 +141,7 @@ class _Sum:
         folder.mkdir(parents=True, exist_ok=True)
         metadata = {"identity": problem.identity, "rows": json.dumps(self.rows)}
         tensors = {name: tensor.cpu().contiguous() for name, tensor in self.tensors.items()}
-        replace(folder / STATE, lambda path: save_file(tensors, path, metadata=metadata))
+        write_whole(folder / STATE, lambda path: save_file(tensors, path, metadata=metadata))
         write_json(folder / LOSSES, self.rows)
 
     @classmethod

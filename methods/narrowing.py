@@ -52,7 +52,7 @@ def narrow(job: Job, config: NarrowingConfig, saliency: Saliency, first: bool = 
     saliency, first: see coupled.scores. What each group lost is written to the job's folder. Raises BudgetError.
     """
     from aptp_bench.core.distributed import Ranks
-    from aptp_bench.core.store import write_json
+    from aptp_bench.core.files import write_json
     from aptp_bench.models.mixture import Mixture
     from aptp_bench.pruning import alignment, budget_fit, coupled
     from aptp_bench.pruning.macs import example_inputs

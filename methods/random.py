@@ -1,4 +1,4 @@
-"""Random pruning: units go by lot until the budget is met, the floor that every method must beat."""
+"""Random pruning: random units go until the budget is met, the floor that every method must beat."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class RandomConfig(PluginConfig):
     align: Literal[1, 8, 16, 64] = Field(
         1,
         description="widths stay multiples of this, or of what the dense width has in common with it: as many units as "
-        "that takes go together, the unluckiest of their layer first; 1: any width",
+        "that takes go together, in random order within their layer; 1: any width",
     )
 
 
 class Random(Method):
-    """Heads, channel groups, feed-forward slices and blocks drawn by lot: the floor that every method must beat."""
+    """Heads, channel groups, feed-forward slices and blocks drawn at random: the floor that every method must beat."""
 
     name = "random"
     Config = RandomConfig

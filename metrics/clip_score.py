@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from torch import Tensor
-from torch.nn import functional as F
-
 from aptp_bench.core.intervals import mean_interval
 from aptp_bench.metrics.reading import extractor, images_and_texts
 from aptp_bench.plugins import Metric
 from aptp_bench.records import Measurement
 
 if TYPE_CHECKING:
-    from aptp_bench.evaluation.evaluate import Evidence
+    from torch import Tensor
+
+    from aptp_bench.contracts.evidence import Evidence
 
 SCALE = 100.0  # OpenAI's learned logit scale, where it was clipped
 
@@ -39,4 +38,6 @@ class CLIPScore(Metric):
 
 def agreement(images: Tensor, texts: Tensor) -> Tensor:
     """Cosine of each row of images: [n, d] with the same row of texts: [n, d] -> [n], float64."""
+    from torch.nn import functional as F
+
     return F.cosine_similarity(images.double(), texts.double(), dim=-1)

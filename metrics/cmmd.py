@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
 from pydantic import Field
-from torch import Tensor
 
 from aptp_bench.core.intervals import GROUPS, jackknife_interval, left_out_weights
 from aptp_bench.metrics.reading import extractor, fakes_and_reals
@@ -18,7 +16,9 @@ from aptp_bench.plugins import Metric, PluginConfig
 from aptp_bench.records import Measurement
 
 if TYPE_CHECKING:
-    from aptp_bench.evaluation.evaluate import Evidence
+    from torch import Tensor
+
+    from aptp_bench.contracts.evidence import Evidence
 
 BANDWIDTH = 10.0  # sigma of the Gaussian kernel, fixed by the paper for every data set
 SCALE = 1000.0  # so that a reader sees 0.5 rather than 0.0005
@@ -44,6 +44,8 @@ class CMMD(Metric):
 
     def __call__(self, evidence: Evidence) -> Measurement:
         """The distance, with an interval from leaving out groups of the generated images, against the same reals."""
+        import torch
+
         fake, real = fakes_and_reals(evidence, self.backbone, "embedding")
         groups = self.config.groups if self.config.groups > 1 and len(fake) > 1 else 0
         weights = [torch.full((1, len(fake)), 1 / len(fake), dtype=torch.float64)]
@@ -60,6 +62,8 @@ def cmmd(x: Tensor, y: Tensor, weights: Tensor | None = None) -> Tensor:
     weights: [r, n], rows sum to 1, one value each; None: all rows of x alike. Returns [r], float64, at least 0.
     Biased upward by about 1000 (1 - mean kernel) (1/n + 1/m).
     """
+    import torch
+
     first = torch.full((1, len(x)), 1 / len(x), dtype=torch.float64) if weights is None else weights
     second = torch.full((1, len(y)), 1 / len(y), dtype=torch.float64)
     inside = mean_kernel_within(x, first) + mean_kernel_within(y, second)
@@ -71,6 +75,8 @@ def mean_kernel(a: Tensor, b: Tensor, u: Tensor, v: Tensor) -> Tensor:
 
     Three means near 1 cancel in the distance: k - 1 = expm1(-|a - b|^2 / (2 sigma^2)) keeps the digits that k loses.
     """
+    import torch
+
     left, right = _lifted(a), _lifted(b, right=True)
     total = torch.zeros(len(u), dtype=torch.float64)
     for rows, share in zip(left.split(BLOCK), u.split(BLOCK, dim=1), strict=True):
@@ -80,6 +86,8 @@ def mean_kernel(a: Tensor, b: Tensor, u: Tensor, v: Tensor) -> Tensor:
 
 def mean_kernel_within(a: Tensor, u: Tensor) -> Tensor:
     """mean_kernel(a, a, u, u) from half of the kernel: blocks right of the diagonal's count twice."""
+    import torch
+
     left, right = _lifted(a), _lifted(a, right=True)
     total = torch.zeros(len(u), dtype=torch.float64)
     for i in range(0, len(a), BLOCK):
@@ -91,6 +99,8 @@ def mean_kernel_within(a: Tensor, u: Tensor) -> Tensor:
 
 def _lifted(x: Tensor, right: bool = False) -> Tensor:
     """Rows whose product with lifted rows of the other side is -|a - b|^2 / (2 sigma^2). [n, d] -> [n, d + 2]."""
+    import torch
+
     x = x.double() / BANDWIDTH
     half, one = x.square().sum(dim=1, keepdim=True) / -2, x.new_ones(len(x), 1)
     return torch.cat([x, one, half] if right else [x, half, one], dim=1)

@@ -10,9 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-import torch
 from pydantic import Field
-from torch import Tensor
 
 from aptp_bench.core.intervals import GROUPS, Interval, jackknife_interval, left_out
 from aptp_bench.errors import MetricError
@@ -21,7 +19,9 @@ from aptp_bench.plugins import Metric, PluginConfig
 from aptp_bench.records import Measurement
 
 if TYPE_CHECKING:
-    from aptp_bench.evaluation.evaluate import Evidence
+    from torch import Tensor
+
+    from aptp_bench.contracts.evidence import Evidence
 
 CHUNK = 4096  # rows accumulated at a time
 CHEAP = 512  # features up to which an interval is computed unasked: a group takes milliseconds, a second at 2048
@@ -72,6 +72,8 @@ class Moments:
     @classmethod
     def of(cls, features: Tensor) -> Moments:
         """features: [n, d]."""
+        import torch
+
         width = features.shape[1]
         total, outer = torch.zeros(width, dtype=torch.float64), torch.zeros(width, width, dtype=torch.float64)
         for rows in features.split(CHUNK):
@@ -92,6 +94,8 @@ class Moments:
     @property
     def covariance(self) -> Tensor:
         """[d, d], divided by n - 1. Raises MetricError for fewer than two vectors."""
+        import torch
+
         return (self.outer - torch.outer(self.total, self.mean)) / (_at_least_two(self.n) - 1)
 
 
@@ -107,6 +111,8 @@ def frechet_distance(fake: Tensor, real: Tensor) -> tuple[float, Route]:
 
 def moments_distance(a: Moments, b: Moments) -> tuple[float, Route]:
     """The distance from moments alone, and the route that was taken."""
+    import torch
+
     first, second = a.covariance, b.covariance
     factor, failed = torch.linalg.cholesky_ex(first)
     root = eigen_root(first) if failed else factor
@@ -116,6 +122,8 @@ def moments_distance(a: Moments, b: Moments) -> tuple[float, Route]:
 
 def low_rank_distance(fake: Tensor, real: Tensor) -> float:
     """The distance where covariances lack rank: tr (S1 S2)^(1/2) is the nuclear norm of A B^T (see `centred`)."""
+    import torch
+
     (mean_1, a), (mean_2, b) = centred(fake), centred(real)
     shared = torch.linalg.svdvals(compact(a) @ compact(b).T).sum()
     return max(0.0, float((mean_1 - mean_2).square().sum() + a.square().sum() + b.square().sum() - 2 * shared))
@@ -123,12 +131,16 @@ def low_rank_distance(fake: Tensor, real: Tensor) -> float:
 
 def trace_root(root: Tensor, covariance: Tensor) -> Tensor:
     """tr (S1 S2)^(1/2), S1 = root root^T: root^T S2 root has the eigenvalues of S1 S2 and is symmetric. [d, d] each."""
+    import torch
+
     inner = root.T @ covariance @ root
     return torch.linalg.eigvalsh((inner + inner.T) / 2).clamp(min=0).sqrt().sum()
 
 
 def eigen_root(covariance: Tensor) -> Tensor:
     """V sqrt(max(eigenvalues, 0)): a root of a covariance that Cholesky refuses."""
+    import torch
+
     values, vectors = torch.linalg.eigh(covariance)
     return vectors * values.clamp(min=0).sqrt()
 
@@ -142,6 +154,8 @@ def centred(features: Tensor) -> tuple[Tensor, Tensor]:
 
 def compact(x: Tensor) -> Tensor:
     """A matrix of at most d rows with the same x^T x: [n, d] -> [min(n, d), d]."""
+    import torch
+
     return torch.linalg.qr(x, mode="r").R if len(x) > x.shape[1] else x
 
 
@@ -151,6 +165,8 @@ def fid_interval(value: float, fake: Tensor, real: Tensor, groups: int) -> Inter
     In it is the sampling of the generated images; not in it are FID's bias at this n, the choice of the reals, and the
     training seed. Moments are subtracted, so a group costs one trace term; routes by covariance serve any rank here.
     """
+    import torch
+
     whole, reals = Moments.of(fake), Moments.of(real)
     rest = [whole.without(Moments.of(fake[group])) for group in left_out(len(fake), groups)]
     return jackknife_interval(value, torch.tensor([moments_distance(reals, part)[0] for part in rest]), floor=0.0)

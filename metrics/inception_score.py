@@ -9,10 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
 from pydantic import Field
-from torch import Tensor
 
 from aptp_bench.core.intervals import GROUPS, jackknife_interval, left_out_weights
 from aptp_bench.metrics.reading import extractor, finite
@@ -20,7 +17,9 @@ from aptp_bench.plugins import Metric, PluginConfig
 from aptp_bench.records import Measurement
 
 if TYPE_CHECKING:
-    from aptp_bench.evaluation.evaluate import Evidence
+    from torch import Tensor
+
+    from aptp_bench.contracts.evidence import Evidence
 
 
 class InceptionScore(Metric):
@@ -46,6 +45,8 @@ class InceptionScore(Metric):
 
     def __call__(self, evidence: Evidence) -> Measurement:
         """The mean over the splits, with an interval from leaving out groups of each split's images."""
+        import torch
+
         logits = finite(evidence.features(self.backbone)[0]["logits"], "generated")
         splits = max(1, min(self.config.splits, len(logits) // self.config.smallest))
         parts = shuffled_splits(logits, splits, self.config.seed)
@@ -61,6 +62,8 @@ def inception_score(logits: Tensor, weights: Tensor | None = None) -> Tensor:
 
     weights None: all images alike, one value []. float64.
     """
+    import torch
+
     logs = logits.double().log_softmax(dim=1)
     classes = logs.exp()
     share = torch.full((1, len(logits)), 1 / len(logits), dtype=torch.float64) if weights is None else weights
@@ -72,6 +75,9 @@ def inception_score(logits: Tensor, weights: Tensor | None = None) -> Tensor:
 
 def shuffled_splits(logits: Tensor, splits: int, seed: int) -> list[Tensor]:
     """logits: [n, classes] in torch-fidelity's order for `seed`, in `splits` parts with its boundaries."""
+    import numpy as np
+    import torch
+
     n = len(logits)
     shuffled = logits[torch.from_numpy(np.random.RandomState(seed).permutation(n))]
     return [shuffled[i * n // splits : (i + 1) * n // splits] for i in range(splits)]
@@ -79,6 +85,8 @@ def shuffled_splits(logits: Tensor, splits: int, seed: int) -> list[Tensor]:
 
 def without_groups(parts: list[Tensor], groups: int = GROUPS) -> Tensor:
     """The score, mean over the parts, when a share of each part is left out in turn: [groups]."""
+    import torch
+
     groups = min(groups, *(len(part) for part in parts))
     scores = [inception_score(part, left_out_weights(len(part), groups, seed=i)) for i, part in enumerate(parts)]
     return torch.stack(scores).mean(dim=0)

@@ -1,23 +1,19 @@
-"""What one U-Net pass costs on paper: multiply-accumulates, in three conventions, and parameters."""
+"""What one U-Net pass costs on paper: multiply-accumulates, in three conventions, and parameters; counted at pruning."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from aptp_bench.budget import CONVENTIONS
-from aptp_bench.errors import CountError, MetricError
+from aptp_bench.errors import MetricError
 from aptp_bench.plugins import Metric
-from aptp_bench.pruning import macs as counter
 from aptp_bench.records import Measurement
 
 if TYPE_CHECKING:
-    from diffusers import UNet2DConditionModel
+    from torch import Tensor
 
-    from aptp_bench.evaluation.evaluate import Evidence
+    from aptp_bench.contracts.evidence import Evidence
 
 GIGA, MEGA = 1e9, 1e6
 
@@ -32,20 +28,18 @@ class MACs(Metric):
 
     def __call__(self, evidence: Evidence) -> Measurement:
         """The mean, counted, so without interval; detail has every expert and the dense network in all conventions."""
-        share = traffic(evidence)
-        dense = all_conventions(evidence.teacher.unet, evidence)
-        experts = [all_conventions(evidence.mixture.experts[i], evidence) for i in range(len(share))]
-        mean = {c: _mean(share, [expert[c] for expert in experts]) for c in CONVENTIONS}
-        ratio = {c: _ratio(mean[c], dense[c]) for c in CONVENTIONS}
-        facts: dict[str, Any] = {
-            "convention": evidence.convention,
-            "dense": dense,
-            "experts": experts,
-            "mean": mean,
-            "ratio": ratio,
-        }
+        system, share = evidence.system, traffic(evidence)
+        dense, experts = system.costs["dense"]["macs"], [cost["macs"] for cost in system.costs["experts"]]
+        mean = {name: weighted(share, [expert[name] for expert in experts]) for name in CONVENTIONS}
         return self.measured(
-            (mean[evidence.convention] or 0.0) / GIGA, n=len(evidence.assignment), traffic=share.tolist(), **facts
+            mean[system.convention] / GIGA,
+            n=len(system.assignment),
+            traffic=share.tolist(),
+            convention=system.convention,
+            dense=dense,
+            experts=experts,
+            mean=mean,
+            ratio={name: mean[name] / dense[name] for name in CONVENTIONS},
         )
 
 
@@ -58,48 +52,28 @@ class Parameters(Metric):
 
     def __call__(self, evidence: Evidence) -> Measurement:
         """The mean; detail has every expert's, the dense network's, and `stored`: all experts together."""
-        share = traffic(evidence)
-        experts = [counter.parameters(evidence.mixture.experts[i]) for i in range(len(share))]
-        value = _mean(share, experts) or 0.0
-        facts: dict[str, Any] = {
-            "dense": counter.parameters(evidence.teacher.unet),
-            "experts": experts,
-            "stored": sum(experts),
-        }
-        return self.measured(value / MEGA, n=len(evidence.assignment), traffic=share.tolist(), **facts)
+        system, share = evidence.system, traffic(evidence)
+        experts = [cost["parameters"] for cost in system.costs["experts"]]
+        return self.measured(
+            weighted(share, experts) / MEGA,
+            n=len(system.assignment),
+            traffic=share.tolist(),
+            dense=system.costs["dense"]["parameters"],
+            experts=experts,
+            stored=sum(experts),
+        )
 
 
 def traffic(evidence: Evidence) -> Tensor:
     """Share of the evaluation prompts that each expert serves: [experts], float64, sum 1. Raises MetricError."""
-    assignment = torch.as_tensor(evidence.assignment)
+    assignment = evidence.system.assignment
     if len(assignment) == 0:
         raise MetricError(
             "no prompt was routed, so no expert's cost has a weight; raise the size, e.g. --set sizes.val=64"
         )
-    return torch.bincount(assignment, minlength=len(evidence.mixture)).double() / len(assignment)
+    return assignment.bincount(minlength=len(evidence.system.costs["experts"])).double() / len(assignment)
 
 
-def all_conventions(unet: UNet2DConditionModel, evidence: Evidence) -> dict[str, int | None]:
-    """MACs of one pass over one sample, by convention; None where another than the budget's has no rule for a layer.
-
-    Raises MetricError if the budget's own convention cannot count the network.
-    """
-    inputs = counter.example_inputs(unet, evidence.model.latent_size, evidence.teacher.tokenizer.model_max_length)
-    counts: dict[str, int | None] = {}
-    for convention in CONVENTIONS:
-        try:
-            counts[convention] = counter.count(unet, inputs, convention).total
-        except CountError as err:
-            if convention == evidence.convention:
-                raise MetricError(str(err)) from err
-            counts[convention] = None
-    return counts
-
-
-def _ratio(part: float | None, whole: int | None) -> float | None:
-    return None if part is None or not whole else part / whole
-
-
-def _mean(share: Tensor, values: Sequence[int | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(share @ torch.tensor(known, dtype=torch.float64)) if len(known) == len(values) else None
+def weighted(share: Tensor, costs: Sequence[int]) -> float:
+    """The mean cost of a prompt. share: [experts], each one's part of the prompts."""
+    return float(share @ share.new_tensor(costs))

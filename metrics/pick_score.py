@@ -16,7 +16,7 @@ from aptp_bench.plugins import Metric
 from aptp_bench.records import Measurement
 
 if TYPE_CHECKING:
-    from aptp_bench.evaluation.evaluate import Evidence
+    from aptp_bench.contracts.evidence import Evidence
 
 
 class PickScore(Metric):

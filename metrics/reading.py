@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
-
 from aptp_bench.errors import MetricError
 
 if TYPE_CHECKING:
-    from aptp_bench.evaluation.evaluate import Evidence
+    from torch import Tensor
+
+    from aptp_bench.contracts.evidence import Evidence
 
 
 def fakes_and_reals(evidence: Evidence, role: str, key: str) -> tuple[Tensor, Tensor]:

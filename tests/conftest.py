@@ -120,12 +120,12 @@ def add_plugin(group: str, name: str, kind: Any) -> None:
     from aptp_bench import registry
 
     entry: Any = SimpleNamespace(name=name, load=lambda: kind)
-    registry.plugins(group)[name] = registry.Plugin(group, name, f"stranger:{name}", "stranger", entry)
+    registry.plugins(group)[name] = registry.Registration(group, name, f"stranger:{name}", "stranger", entry)
 
 
 @pytest.fixture
 def register() -> Iterator[Callable[[str, str, Any], None]]:
-    """register(group, name, class): a stranger's plugin, found as the built-in ones are."""
+    """register(group, name, class): a third-party plugin, found as the built-in ones are."""
     from aptp_bench import registry
 
     added = []
@@ -306,6 +306,7 @@ def finished(
     """
     import torch
 
+    from aptp_bench.config import with_reference
     from aptp_bench.core.progress import SilentProgress
     from aptp_bench.core.store import Store
     from aptp_bench.harness import run_folder
@@ -319,7 +320,7 @@ def finished(
             if method == "aptp":
                 settings = [f"encoder={build_encoder(root / 'encoder')}", "experts=3", "lr=0.1", "lr_warmup=0"]
                 settings += ["warmup_steps=3", "joint_steps=5", "batch=12", "align_steps=60", "checkpoint_every=10"]
-            recipes = tiny_run(method, *settings, **{"budget.ratio": 0.8}).with_reference()
+            recipes = with_reference(tiny_run(method, *settings, **{"budget.ratio": 0.8}))
             records = run_each(recipes, Store(root / "runs", SilentProgress()), torch.device("cpu"))
             made[method] = run_folder.place(records[-1], root / "runs")
         return made[method]

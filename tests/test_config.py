@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from aptp_bench.config import SCALES, Recipe, merged, parsed, placed, preset, recipe
+from aptp_bench.config import SCALES, Recipe, merged, parsed, placed, preset, recipe, reference_of
 from aptp_bench.errors import BudgetError, ConfigError, UnknownNameError
 
 
@@ -60,12 +60,12 @@ def test_the_command_makes_the_same_recipe():
 
 def test_the_reference_keeps_the_settings_that_are_not_the_methods():
     made = recipe("aptp", "coco", "smoke", {}, ["sampling.steps=5", "experts=3", "method_config.lr=0.1"])
-    reference = made.of_reference()
+    reference = reference_of(made)
     assert reference.method == "dense" and reference.budget.ratio == 1.0
     assert reference.sampling == made.sampling and reference.sizes == made.sizes
     assert reference.settings == ("sampling.steps=5",)
-    assert reference.of_reference() is None
-    assert made.model_copy(update={"reference": None}).of_reference() is None
+    assert reference_of(reference) is None
+    assert reference_of(made.model_copy(update={"reference": None})) is None
 
 
 def test_the_reference_method_alone_costs_all():

@@ -48,7 +48,9 @@ def call(python: Path, *words: str, cwd: Path) -> subprocess.CompletedProcess[st
 
 def test_it_is_short() -> None:
     lines = (SOURCE / "aptp_bench_example.py").read_text().splitlines()
-    assert len(lines) < 60 and max(map(len, lines)) <= 120
+    assert len(lines) < 50 and max(map(len, lines)) <= 120
+    ours = [line for line in lines if "import" in line and "aptp_bench" in line]
+    assert ours == ["import aptp_bench as bench"]  # the public surface and nothing below it
 
 
 def test_its_plugins_are_listed_as_ours_are(python: Path, tmp_path: Path) -> None:

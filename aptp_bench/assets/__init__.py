@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from aptp_bench.core.files import sha256_of
 from aptp_bench.errors import WeightsError
 
 ROOT = Path(__file__).parent
@@ -24,5 +25,5 @@ def digest(folder: Path) -> str:
     whole = hashlib.sha256()
     for file in sorted(p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
         whole.update(file.relative_to(folder).as_posix().encode())
-        whole.update(hashlib.sha256(file.read_bytes()).digest())
+        whole.update(bytes.fromhex(sha256_of(file)))
     return whole.hexdigest()

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import torch
 from pydantic import Field
-from torch import Tensor, nn
-from torch.nn import functional as F
 
 from aptp_bench import assets
-from aptp_bench.backbones import fid_inception, inception
-from aptp_bench.backbones.preprocess import Preprocess, bicubic, checked
+from aptp_bench.contracts.backbone import BackbonePlugin
+from aptp_bench.contracts.base import PluginConfig
 from aptp_bench.errors import DataError, WeightsError
 from aptp_bench.models import weights
-from aptp_bench.plugins import BackbonePlugin, PluginConfig
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from aptp_bench.backbones.preprocess import Preprocess
 
 CLIP_FILES = ("*.json", "*.txt", "model*.safetensors")
 MINI_EDGE = 32  # pixels; what the mini world's Inception was trained on
@@ -41,7 +43,7 @@ class Backbone(BackbonePlugin):
 
     @classmethod
     def unavailable(cls) -> str | None:
-        """Why the default weights cannot be had, with the command that mends it; None if they can."""
+        """Why the default weights cannot be had, with the command that fixes it; None if they can."""
         if weights.downloads_allowed() and cls.hub_ids:
             return None
         try:
@@ -70,6 +72,8 @@ class Backbone(BackbonePlugin):
     @cached_property
     def device(self) -> torch.device:
         """Where the network runs."""
+        import torch
+
         name = self.config.device
         return torch.device("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else torch.device(name)
 
@@ -82,6 +86,8 @@ class Backbone(BackbonePlugin):
         return self._sha256
 
     def _batches(self, items: Any, read: Callable[[Any], dict[str, Tensor]]) -> dict[str, Tensor]:
+        import torch
+
         if len(items) == 0:
             raise DataError(f"{self.name} was given nothing to read; generate at least one image")
         parts = []
@@ -128,6 +134,8 @@ class CLIPBackbone(Backbone):
     @cached_property
     def preprocess(self) -> Preprocess:
         """uint8 images -> what the network reads."""
+        from aptp_bench.backbones.preprocess import Preprocess
+
         return Preprocess.read(self.processor_source, self.crop_first)
 
     @cached_property
@@ -156,6 +164,9 @@ class CLIPBackbone(Backbone):
 
     def image_features(self, images: Tensor) -> dict[str, Tensor]:
         """images: uint8 [n, H, W, 3] -> {"embedding": [n, d]}, rows of unit length."""
+        from torch.nn import functional as F
+
+        from aptp_bench.backbones.preprocess import checked
 
         def read(part: Tensor) -> dict[str, Tensor]:
             found = self.network.get_image_features(pixel_values=self.preprocess(part).to(self.device))
@@ -165,6 +176,7 @@ class CLIPBackbone(Backbone):
 
     def text_features(self, captions: Sequence[str]) -> Tensor:
         """Captions, cut to the network's text length -> [n, d], rows of unit length."""
+        from torch.nn import functional as F
 
         def read(part: Sequence[str]) -> dict[str, Tensor]:
             tokens = self.tokenizer(
@@ -183,7 +195,7 @@ class CLIPBackbone(Backbone):
 
 def projected(found: Any) -> Tensor:
     """The embedding [n, d] that get_*_features found: a tensor in transformers 4, `pooler_output` in transformers 5."""
-    return found if isinstance(found, Tensor) else found.pooler_output
+    return getattr(found, "pooler_output", found)
 
 
 class MiniCLIP(CLIPBackbone):
@@ -228,10 +240,13 @@ class MiniInception(Backbone):
     @cached_property
     def network(self) -> nn.Module:
         """The classifier in float32. Raises WeightsError."""
-        return weights.frozen(inception.MiniInception.load(self.source)).to(self.device)
+        from aptp_bench.backbones import inception
+
+        return weights.freeze(inception.MiniInception.load(self.source)).to(self.device)
 
     def image_features(self, images: Tensor) -> dict[str, Tensor]:
         """images: uint8 [n, H, W, 3] -> {"pool": [n, 192], "logits": [n, subjects]}."""
+        from aptp_bench.backbones.preprocess import bicubic, checked
 
         def read(part: Tensor) -> dict[str, Tensor]:
             planes = bicubic(part, MINI_EDGE, MINI_EDGE).permute(0, 3, 1, 2).float()
@@ -257,19 +272,28 @@ class Inception2015(Backbone):
     @classmethod
     def fix(cls) -> str | None:
         """The commands that fetch and convert the official file."""
+        from aptp_bench.backbones import fid_inception
+
         return fid_inception.conversion(weights.home() / cls.name / "model.safetensors")
 
     @property
     def resize(self) -> str:
         """The mode, and what it does."""
+        from aptp_bench.backbones import fid_inception
+
         return f"{self.config.mode} to {fid_inception.SIZE}"
 
     @cached_property
     def network(self) -> nn.Module:
         """The network in float32. Raises WeightsError."""
+        from aptp_bench.backbones import fid_inception
+
         return fid_inception.FIDInception.load(self.source).to(self.device)
 
     def image_features(self, images: Tensor) -> dict[str, Tensor]:
         """images: uint8 [n, H, W, 3] -> {"pool": [n, 2048], "logits": [n, 1008]} (logits without bias)."""
+        from aptp_bench.backbones import fid_inception
+        from aptp_bench.backbones.preprocess import checked
+
         prepare = fid_inception.MODES[self.config.mode]
         return self._batches(checked(images), lambda part: self.network(prepare(part).to(self.device)))

@@ -1,4 +1,4 @@
-"""aptp-bench doctor: what this machine can run, what is missing, and the command that mends it."""
+"""aptp-bench doctor: what this machine can run, what is missing, and the command that fixes it."""
 
 from __future__ import annotations
 
@@ -37,16 +37,31 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(as_json: Json = False) -> None:
-    """What this machine can run, what is missing, and the command that mends it."""
+    """What this machine can run, what is missing, and the command that fixes it."""
     checks = [*machine(), *plugins()]
     ready = all(check.ok for check in checks if check.needed)
     if as_json:
         print_json({"ready": ready, "checks": [asdict(check) for check in checks]})
     else:
-        from aptp_bench.cli.view import show_checks
-
         show_checks(checks)
     raise typer.Exit(0 if ready else 1)
+
+
+def show_checks(checks: list[Check]) -> None:
+    """The findings on stdout; what only other scales need is marked so."""
+    from rich.console import Console
+    from rich.markup import escape
+
+    from aptp_bench.cli.view import line, plain_table, titled
+
+    console, table = Console(), plain_table(["", "what", "found"])
+    for check in checks:
+        mark = "[green]ok[/]" if check.ok else "[red]missing[/]" if check.needed else "[yellow]optional[/]"
+        table.add_row(mark, check.what, escape(check.found))
+    titled(console, "doctor", table)
+    for check in checks:
+        if not check.ok:
+            line(console, f"{check.what}: {check.fix}")
 
 
 def machine() -> Iterator[Check]:
@@ -54,14 +69,14 @@ def machine() -> Iterator[Check]:
     import torch
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    from aptp_bench.core import provenance
+    from aptp_bench.core import provenance, threads
 
     version = platform.python_version()
     yield Check("python", sys.version_info >= PYTHON, version, fix="install Python 3.10 or newer")
     yield Check("torch", True, torch.__version__)
     yield Check("device", True, provenance.device_name(provenance.device()))
     yield Check(
-        "threads", True, f"{provenance.processors()} (OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'unset')})"
+        "threads", True, f"{threads.processors()} (OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'unset')})"
     )
     memory = total_memory()
     if memory is not None:
@@ -82,7 +97,7 @@ def machine() -> Iterator[Check]:
 
 
 def plugins() -> Iterator[Check]:
-    """Every registered model, backbone, dataset, method and metric: whether it can run, else why, and what mends it."""
+    """Every registered model, backbone, dataset, method and metric: whether it can run, else why, and what fixes it."""
     from aptp_bench import registry
     from aptp_bench.errors import ConfigError
 

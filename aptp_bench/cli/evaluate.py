@@ -10,7 +10,7 @@ import typer
 from aptp_bench.cli.options import Device, Json, print_json
 
 if TYPE_CHECKING:
-    from aptp_bench.generation.image_sets import ImageSet
+    from aptp_bench.contracts.evidence import ImageSet
 
 EPILOG = "Example: aptp-bench evaluate images/ --captions captions.txt --reals photos/ --metrics fid,clip_score --json"
 
@@ -33,11 +33,11 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Measure a folder of images with captions, however they were made."""
-    from aptp_bench.core import provenance
+    from aptp_bench.core import provenance, threads
     from aptp_bench.evaluation.external_images import measure_folder
     from aptp_bench.models.weights import quiet
 
-    provenance.use_threads()
+    threads.use_threads()
     names = [name.strip() for name in metrics.split(",") if name.strip()] if metrics else None
     with quiet():
         found = measure_folder(folder, captions, _reals(reals, dataset, scale), names, scale, provenance.device(device))

@@ -1,4 +1,4 @@
-"""Exit codes and the one line that a user sees when something is wrong: 2 for what they can mend, 130 for ctrl-C."""
+"""Exit codes and the one line that a user sees when something is wrong: 2 for what they can fix, 130 for ctrl-C."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import typer
 from aptp_bench.cli.options import Device, Json, print_json
 
 if TYPE_CHECKING:
-    from aptp_bench.serving.serve import Opened
+    from aptp_bench.serving.serve import Source
 
 DTYPES = ("float32", "float16", "bfloat16", "float64")
 EPILOG = (
@@ -37,6 +37,9 @@ def generate(
     seed: Annotated[int | None, typer.Option(help="Seed of the noise; default: the run's.")] = None,
     index: Annotated[int, typer.Option(min=0, help="Number of the first prompt: chooses its noise and its file.")] = 0,
     batch: Annotated[int | None, typer.Option(help="Prompts sampled together; default: the run's.")] = None,
+    exact: Annotated[
+        bool | None, typer.Option("--exact/--no-exact", help="Same bits in batches of any size; default: the run's.")
+    ] = None,
     held: Annotated[int, typer.Option(min=1, help="Experts kept in memory.")] = 1,
     dtype: Annotated[str, typer.Option(help=f"One of {', '.join(DTYPES)}.")] = DTYPES[0],
     save: Annotated[Path | None, typer.Option(help="Write the mixture as a pipeline's folder.")] = None,
@@ -44,17 +47,17 @@ def generate(
     as_json: Json = False,
 ) -> None:
     """Draw prompts with the mixture of a run, each by its expert."""
-    from aptp_bench.core import provenance
+    from aptp_bench.core import provenance, threads
     from aptp_bench.models.weights import quiet
-    from aptp_bench.serving.serve import check_folder, draw, opened
+    from aptp_bench.serving.serve import check_folder, draw, open_source
 
     asked = _texts(prompt or [], prompts, save)
     if asked:
         check_folder(out)
-    provenance.use_threads()
+    threads.use_threads()
     with quiet():
-        source = opened(run, provenance.device(device), _dtype(dtype), held)
-        source = _changed(source, {"steps": steps, "guidance": guidance, "batch": batch}, seed)
+        source = open_source(run, provenance.device(device), _dtype(dtype), held)
+        source = _changed(source, {"steps": steps, "guidance": guidance, "batch": batch, "exact": exact}, seed)
         source.pipeline.set_progress_bar_config(desc="generate", disable=not sys.stderr.isatty())
         rows = draw(source, asked, out, index) if asked else []
         if save is not None:
@@ -82,7 +85,7 @@ def _dtype(name: str) -> Any:
     return getattr(torch, name)
 
 
-def _changed(source: Opened, sampling: dict[str, Any], seed: int | None) -> Opened:
+def _changed(source: Source, sampling: dict[str, Any], seed: int | None) -> Source:
     from dataclasses import replace
 
     from aptp_bench.serving.requests import sampling as check

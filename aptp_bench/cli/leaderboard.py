@@ -44,7 +44,7 @@ def leaderboard(
     if made.malformed:
         raise ConfigError("; ".join(made.malformed.values()))
     if wrong := made.differences():
-        raise ConfigError(f"{'; '.join(wrong)}; mend it: {_command(results_dir, readme)}")
+        raise ConfigError(f"{'; '.join(wrong)}; fix it: {_command(results_dir, readme)}")
     typer.echo(f"{results_dir} is what {len(made.found)} records give: {len(made.boards)} boards")
 
 

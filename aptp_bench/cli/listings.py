@@ -10,7 +10,7 @@ import typer
 from aptp_bench.cli.options import Json, print_json
 
 if TYPE_CHECKING:
-    from aptp_bench.registry import Plugin
+    from aptp_bench.registry import Registration
 
 GROUPS = ("methods", "metrics", "datasets", "models")
 CLASS_DATA = ("unit", "better", "on", "backbone", "world", "captions_only")
@@ -24,8 +24,7 @@ def register(app: typer.Typer) -> None:
 
 def _command(group: str) -> Callable[..., None]:
     def listing(
-        name: Annotated[str | None, typer.Argument(help="Show this one and its options.")] = None,
-        as_json: Json = False,
+        name: Annotated[str | None, typer.Argument(help="Show this one and its options.")] = None, as_json: Json = False
     ) -> None:
         from aptp_bench import registry
 
@@ -42,7 +41,7 @@ def _command(group: str) -> Callable[..., None]:
     return listing
 
 
-def facts(plugin: Plugin) -> dict[str, Any]:
+def facts(plugin: Registration) -> dict[str, Any]:
     """A plugin's name, package, summary, paper, options, why it cannot run here, and the data on its class."""
     from aptp_bench.errors import ConfigError
 
@@ -61,13 +60,8 @@ def options(kind: Any) -> list[dict[str, Any]]:
     rows = []
     for name, field in kind.Config.model_fields.items():
         default = None if field.is_required() else field.get_default(call_default_factory=True)
-        kind_of = (
-            getattr(field.annotation, "__name__", None) if not getattr(field.annotation, "__args__", None) else None
-        )
-        shown = kind_of or str(field.annotation).replace("typing.", "")
-        rows.append({"name": name, "type": shown, "default": _plain(default), "help": field.description or ""})
+        plain = default if isinstance(default, (str, int, float, bool, list, type(None))) else str(default)
+        whole = field.annotation if getattr(field.annotation, "__args__", None) else None
+        shown = str(whole or getattr(field.annotation, "__name__", field.annotation)).replace("typing.", "")
+        rows.append({"name": name, "type": shown, "default": plain, "help": field.description or ""})
     return rows
-
-
-def _plain(value: Any) -> Any:
-    return value if isinstance(value, (str, int, float, bool, list, type(None))) else str(value)

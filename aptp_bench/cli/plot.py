@@ -38,7 +38,7 @@ def plot(
     results_dir: Annotated[Path, typer.Option(help="Where the records are.")] = Path("results"),
 ) -> None:
     """Draw a run's figures, those of its report; without a run, quality against cost over all records."""
-    from aptp_bench.core.store import check_writable
+    from aptp_bench.core.files import check_writable
     from aptp_bench.errors import FigureError
     from aptp_bench.reporting.figures import style
 
@@ -68,7 +68,7 @@ def _formats(text: str) -> list[str]:
 
 def _of_run(run: Path, only: Sequence[str]) -> Iterator[tuple[str, Figure]]:
     """The figures of a run by name; what cannot be drawn is said on stderr."""
-    from aptp_bench.core import provenance
+    from aptp_bench.core import threads
     from aptp_bench.core.progress import reporter
     from aptp_bench.models.weights import quiet
     from aptp_bench.reporting.figures import samples
@@ -76,7 +76,7 @@ def _of_run(run: Path, only: Sequence[str]) -> Iterator[tuple[str, Figure]]:
     from aptp_bench.reporting.figures.of_run import SAMPLES, exhibits, names_of, sample_panels
 
     names, facts = names_of(only), facts_of(run)
-    provenance.use_threads()
+    threads.use_threads()
     with quiet():
         found, left_out = exhibits(facts, reporter(), [name for name in names if name != SAMPLES])
     yield from ((name, exhibit.figure) for name, exhibit in found.items())
@@ -90,10 +90,12 @@ def _of_run(run: Path, only: Sequence[str]) -> Iterator[tuple[str, Figure]]:
 
 
 def _of_records(results_dir: Path, only: Sequence[str]) -> Iterator[tuple[str, Figure]]:
-    """Quality against cost over records: a figure for each contest, metric and cost."""
+    """Quality against cost over records: a figure for each group, metric and cost."""
     from aptp_bench import records
     from aptp_bench.errors import ConfigError
-    from aptp_bench.reporting.figures.of_records import paretos
+    from aptp_bench.reporting.figures.pareto import draw
+    from aptp_bench.reporting.ranking.boards import boards
+    from aptp_bench.reporting.ranking.selection import tradeoffs
 
     found, malformed = records.load_all(results_dir)
     for reason in malformed.values():
@@ -101,4 +103,6 @@ def _of_records(results_dir: Path, only: Sequence[str]) -> Iterator[tuple[str, F
     if not found:
         place = results_dir / records.FOLDER
         raise ConfigError(f"{place} holds no record; run one: aptp-bench run --method … --dataset …")
-    yield from paretos(found.values(), only)
+    for name, shown in tradeoffs(boards(found.values())):
+        if not only or set(only) & {name, *name.split("-")}:
+            yield name, draw(shown)

@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from aptp_bench.budget import CONVENTIONS
-from aptp_bench.cli.view import GIGA, MEGA, line, plain_table, titled, wide_console
+from aptp_bench.cli.view import line, plain_table, titled, wide_console
+from aptp_bench.reporting.numbers import GIGA, MEGA
 
 if TYPE_CHECKING:
     from aptp_bench.profiling.breakdown import Block

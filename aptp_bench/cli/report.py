@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from aptp_bench.core.files import write_text
+
 FILE = "report.html"
 EPILOG = "Example: aptp-bench report runs/aptp-coco-0.78exact-seed0-mini"
 
@@ -21,13 +23,12 @@ def report(
     out: Annotated[Path | None, typer.Option(help=f"The page; default: {FILE} in the run's folder.")] = None,
 ) -> None:
     """Put a run on one page that needs nothing else: results, figures, words, images and how to get it again."""
-    from aptp_bench.core import provenance
+    from aptp_bench.core import threads
+    from aptp_bench.core.files import check_writable
     from aptp_bench.core.progress import reporter
-    from aptp_bench.core.store import check_writable
     from aptp_bench.errors import ConfigError
     from aptp_bench.models.weights import quiet
     from aptp_bench.reporting.figures.facts import facts_of
-    from aptp_bench.reporting.pages import render
     from aptp_bench.reporting.pages.report import report as made
 
     facts = facts_of(run)
@@ -35,10 +36,10 @@ def report(
     if place.is_dir():
         raise ConfigError(f"{place} is a folder; name a file, such as --out {place / FILE}")
     check_writable(place.parent, "--out")
-    provenance.use_threads()
+    threads.use_threads()
     with quiet():
         found = made(facts, reporter())
-    render.write(found.page, place)
+    write_text(place, found.page)
     for name, reason in found.left_out.items():
         typer.echo(f"left out: {name}: {reason}", err=True)
     typer.echo(f"report: {place}")

@@ -36,21 +36,26 @@ def route(
     as_json: Json = False,
 ) -> None:
     """Say which expert each prompt goes to and what that costs, and which words the prompts of an expert share."""
-    from aptp_bench.core import provenance
+    from aptp_bench.core import threads
     from aptp_bench.core.progress import reporter
     from aptp_bench.harness.run_folder import RunFolder
     from aptp_bench.models.weights import quiet
-    from aptp_bench.serving.routing import routed, router_of
+    from aptp_bench.serving.routing import routed, router_of, write_csv
 
     prompts = _prompts(captions)
     _check(out)
     folder = RunFolder.load(run)
-    provenance.use_threads()
+    threads.use_threads()
     with quiet():
         routes = routed(router_of(folder, encoder), prompts, folder.record, reporter())
-    _write(routes, out)
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_csv(routes, out)
     if as_json:
-        _print(routes, top, with_rows=out is None)
+        means = {f"macs_{name}": routes.mean(name) for name in routes.conventions}
+        found = {"run": routes.record.name, "world": routes.record.world, "prompts": len(routes.prompts), "mean": means}
+        rows = list(routes.rows()) if out is None else None
+        print_json({**found, "experts": routes.experts_table(top), "routes": rows})
     else:
         _show(routes, top, out)
 
@@ -68,27 +73,13 @@ def _prompts(path: Path) -> list[str]:
 
 
 def _check(out: Path | None) -> None:
-    from aptp_bench.core.store import check_writable
+    from aptp_bench.core.files import check_writable
     from aptp_bench.errors import ConfigError
 
     if out is not None:
         if out.is_dir():
             raise ConfigError(f"{out} is a folder; name a file, such as --out {out / 'routes.csv'}")
         check_writable(out.absolute().parent, "--out")
-
-
-def _write(routes: Routes, out: Path | None) -> None:
-    from aptp_bench.serving.routing import write_csv
-
-    if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write_csv(routes, out)
-
-
-def _print(routes: Routes, top: int, with_rows: bool) -> None:
-    means = {f"macs_{name}": routes.mean(name) for name in routes.conventions}
-    found = {"run": routes.record.name, "world": routes.record.world, "prompts": len(routes.prompts), "mean": means}
-    print_json({**found, "experts": routes.experts_table(top), "routes": list(routes.rows()) if with_rows else None})
 
 
 def _show(routes: Routes, top: int, out: Path | None) -> None:
@@ -108,7 +99,7 @@ def _show(routes: Routes, top: int, out: Path | None) -> None:
     means = ", ".join(f"{routes.mean(name):.4f} ({name})" for name in routes.conventions)
     line(console, f"mean MACs of these prompts, share of dense: {means}")
     if len(routes.record.experts) == 1:
-        line(console, f"{routes.record.what['method']} has one expert: every prompt goes to it")
+        line(console, f"{routes.record.what.method} has one expert: every prompt goes to it")
     line(console, world(routes.record))
     if out is not None:
         typer.echo(f"routes: {out}")

@@ -11,8 +11,7 @@ import typer
 from aptp_bench.cli.options import Device, Json, ResultsDir, print_json
 
 if TYPE_CHECKING:
-    from aptp_bench.config import Recipe
-    from aptp_bench.core.store import Store
+    from aptp_bench.core.recipe import Recipe
     from aptp_bench.records import Record
 
 EPILOG = (
@@ -52,50 +51,33 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Prune, fine-tune, generate and measure; ends with a table, the record in the run's folder. Run again to go on where it stopped."""
-    from aptp_bench import config
-    from aptp_bench.core.store import check_writable
+    from aptp_bench.core.files import check_writable
+    from aptp_bench.harness import session
 
-    flags = {"model": model, "budget.ratio": budget, "budget.convention": macs, "seed": seed, "weights": weights}
-    recipe = config.recipe(method, dataset, scale, flags, settings or [])
-    recipes = recipe.with_reference() if reference else [recipe]
+    flags = {"model": model, "budget": budget, "macs": macs, "seed": seed, "weights": weights}
+    recipes = session.resolved(method, dataset, scale, settings or [], flags, reference)
     check_writable(runs_dir, "--runs-dir")
     if results_dir is not None:
         check_writable(results_dir / "records", "--results-dir")
     if dry_run:
         _show_plan(recipes, runs_dir, device, as_json)
-    else:
-        _run(recipes, open_store(runs_dir), device, results_dir, as_json)
-
-
-def _run(recipes: list[Recipe], store: Store, device: str, results_dir: Path | None, as_json: bool) -> None:
-    from aptp_bench.core import provenance
-    from aptp_bench.core.allocator import keep_freed_memory
-    from aptp_bench.harness import run_folder
-    from aptp_bench.harness.run import run_each
-    from aptp_bench.models.weights import quiet
-
-    provenance.use_threads()
-    keep_freed_memory()
-    with quiet():
-        made = run_each(recipes, store, provenance.device(device))
-    if not store.ranks.first:
         return
-    folders = [run_folder.place(record, store.root) for record in made]
-    paths = (
-        [run_folder.publish(run_folder.RunFolder.load(folder), results_dir) for folder in folders]
-        if results_dir
-        else []
-    )
+    store = session.open_store(runs_dir)
+    made = session.carry_out(recipes, store, device)
+    if store.ranks.first:
+        paths = [session.publish(record, store, results_dir) for record in made] if results_dir else []
+        _show(made, paths, runs_dir, as_json)
+
+
+def _show(made: list[Record], paths: list[Path], runs_dir: Path, as_json: bool) -> None:
+    from aptp_bench.cli.view import show_comparison
+    from aptp_bench.harness.run_folder import place
+
+    folders = [place(record, runs_dir) for record in made]
     if as_json:
         places = {"files": [str(path) for path in paths], "runs": [str(folder) for folder in folders]}
-        print_json({"records": [r.model_dump(mode="json") for r in made], **places})
-    else:
-        _show(made, paths, folders)
-
-
-def _show(made: list[Record], paths: list[Path], folders: list[Path]) -> None:
-    from aptp_bench.cli.view import show_comparison
-
+        print_json({"records": [record.model_dump(mode="json") for record in made], **places})
+        return
     show_comparison(made)
     for path in paths:
         typer.echo(f"record: {path}")
@@ -110,6 +92,7 @@ def _show_plan(recipes: list[Recipe], runs_dir: Path, device: str, as_json: bool
     from aptp_bench.core import provenance
     from aptp_bench.harness.inputs import Materials
     from aptp_bench.harness.run import plan
+    from aptp_bench.harness.session import open_store
 
     recipe = recipes[-1]
     materials = Materials.of(recipe, provenance.device(device))
@@ -122,13 +105,3 @@ def _show_plan(recipes: list[Recipe], runs_dir: Path, device: str, as_json: bool
         print_json({"recipe": recipe.model_dump(mode="json"), "command": recipe.command, "stages": rows})
     else:
         show_plan(recipe, stages)
-
-
-def open_store(runs_dir: Path, dry: bool = False) -> Store:
-    """The store under `runs_dir`, which reports where this is the first of the processes."""
-    from aptp_bench.core.distributed import Ranks
-    from aptp_bench.core.progress import SilentProgress, reporter
-    from aptp_bench.core.store import Store
-
-    ranks = Ranks.here()
-    return Store(runs_dir, reporter() if ranks.first else SilentProgress(), ranks, dry)

@@ -32,12 +32,9 @@ def show_speed(title: str, found: Sequence[SpeedRecord]) -> None:
     size = f"{first.model}, {first.resolution} px, {first.how.device}"
     titled(console, f"{title}: {size}", table)
     line(console, "ratios to dense with their 95 % intervals; bound: predicted by a roofline, never measured")
-    line(console, f"published figures: {_sources(found)}")
-
-
-def _sources(found: Sequence[SpeedRecord]) -> str:
     known = [record.published for record in found if record.published]
-    return "; ".join(dict.fromkeys(f"{p.get('source')}, {p.get('device')}" for p in known)) or "none"
+    sources = dict.fromkeys(f"{each.get('source')}, {each.get('device')}" for each in known)
+    line(console, f"published figures: {'; '.join(sources) or 'none'}")
 
 
 def _cells(record: SpeedRecord, timing: Timing) -> list[str]:

@@ -23,7 +23,7 @@ def submit(
     results_dir: Annotated[Path, typer.Option(help="The leaderboard's results.")] = Path("results"),
 ) -> None:
     """Put finished runs on a leaderboard: their records and their samples go to its results."""
-    from aptp_bench.core.store import check_writable
+    from aptp_bench.core.files import check_writable
     from aptp_bench.harness.run_folder import RunFolder, publish
 
     found = [RunFolder.load(folder) for folder in run]  # all are read, and refused, before the first is written

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,8 +10,7 @@ import typer
 from aptp_bench.cli.options import Device, Json, ResultsDir, print_json
 
 if TYPE_CHECKING:
-    from aptp_bench.config import Recipe
-    from aptp_bench.core.store import Store
+    from aptp_bench.core.recipe import Recipe
     from aptp_bench.harness.suite import Outcome, Run, Suite
     from aptp_bench.records import Record
 
@@ -43,7 +41,7 @@ def suite(
     as_json: Json = False,
 ) -> None:
     """Run the rows of a table, whatever can be run; ends with the table and names what failed."""
-    from aptp_bench.core.store import check_writable
+    from aptp_bench.core.files import check_writable
     from aptp_bench.harness.suite import Suite
 
     asked = Suite.load(name, scale)
@@ -60,61 +58,36 @@ def suite(
 def _chosen(asked: Suite, runs: list[Run], only: list[str]) -> list[Run]:
     """The runs of the rows that are asked for. Raises ConfigError where there is none."""
     from aptp_bench.errors import ConfigError
+    from aptp_bench.harness.rows import chosen
 
-    known = dict.fromkeys(run.label for run in runs)
-    for label in only:
-        if label not in known:
-            why = f": {asked.left_out[label]}" if label in asked.left_out else ""
-            raise ConfigError(
-                f"the suite has no row '{label}' that can be run{why}; use --only with one of: {', '.join(known)}"
-            )
-    if not runs:
+    found = chosen(runs, only, asked.left_out)
+    if not found:
         why = next(iter(asked.left_out.values()))
         raise ConfigError(f"no row of '{asked.title}' can be run at scale {asked.scale}: {why}; see aptp-bench tables")
-    return [run for run in runs if not only or run.label in only]
+    return found
 
 
 def _run(asked: Suite, runs: list[Run], folders: tuple[Path, Path | None], device: str, as_json: bool) -> None:
-    from aptp_bench.cli.run import open_store
-    from aptp_bench.core import provenance
-    from aptp_bench.core.allocator import keep_freed_memory
-    from aptp_bench.errors import SuiteError
+    from aptp_bench.harness import session
+    from aptp_bench.harness.rows import raise_failures
     from aptp_bench.harness.suite import run_all
     from aptp_bench.models.weights import quiet
 
-    provenance.use_threads()
-    keep_freed_memory()
     runs_dir, results_dir = folders
-    store = open_store(runs_dir)
-    with quiet():
-        outcome = run_all(runs, _carrier(store, device, results_dir), store.progress.say, runs_dir)
-    if store.ranks.first:
-        _show(asked, outcome, as_json)
-    if outcome.failures:
-        raise SuiteError(f"{len(outcome.failures)} of {len(runs)} runs failed: {'; '.join(_lines(outcome))}")
-
-
-def _carrier(store: Store, device: str, results_dir: Path | None) -> Callable[[Recipe], Record]:
-    """Carries out a recipe and saves its record; materials are loaded once for all recipes that share them."""
-    from aptp_bench.core import provenance
-    from aptp_bench.harness import run_folder as runs
-    from aptp_bench.harness.inputs import Materials
-    from aptp_bench.harness.run import run
-    from aptp_bench.harness.suite import shared_key
-
-    held: dict[str, Materials] = {}
+    store = session.open_store(runs_dir)
+    carry = session.carrier(store, device)
 
     def carry_out(recipe: Recipe) -> Record:
-        key = shared_key(recipe)
-        if key not in held:
-            held.clear()  # two teachers at once may not fit
-            held[key] = Materials.of(recipe, provenance.device(device))
-        record = run(recipe, held[key], store)
+        record = carry(recipe)
         if store.ranks.first and results_dir is not None:
-            runs.publish(runs.RunFolder.load(runs.place(record, store.root)), results_dir)
+            session.publish(record, store, results_dir)
         return record
 
-    return carry_out
+    with quiet():
+        outcome = run_all(runs, carry_out, store.progress.say, runs_dir)
+    if store.ranks.first:
+        _show(asked, outcome, as_json)
+    raise_failures(outcome.failures, len(runs))
 
 
 def _show(asked: Suite, outcome: Outcome, as_json: bool) -> None:
@@ -127,10 +100,6 @@ def _show(asked: Suite, outcome: Outcome, as_json: bool) -> None:
         print_json({"title": asked.title, "records": found, "failures": outcome.failures})
     elif outcome.records:
         show_suite(asked.title, outcome.records)
-
-
-def _lines(outcome: Outcome) -> list[str]:
-    return [f"{name}: {reason}" for name, reason in outcome.failures.items()]
 
 
 def _show_plan(asked: Suite, runs: list[Run], as_json: bool) -> None:

@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from aptp_bench.records import Record
-    from aptp_bench.reporting.paper_tables.published import Published
+    from aptp_bench.reporting.paper_tables.published import PublishedTable
 
 EPILOG = (
     "Examples: aptp-bench tables aptp_1b  |  aptp-bench tables --format html --out tables.html  |  "
@@ -30,9 +30,9 @@ def tables(
     names: Annotated[bool, typer.Option("--list", help="List the tables, and stop.")] = False,
 ) -> None:
     """The tables of the papers: what they print, what was measured here, and what is not run yet."""
-    from aptp_bench.reporting.paper_tables.published import Published, published
+    from aptp_bench.reporting.paper_tables.published import PublishedTable, published
 
-    asked = list(published().values()) if id is None else [Published.get(id)]
+    asked = list(published().values()) if id is None else [PublishedTable.get(id)]
     if names:
         for table in asked:
             typer.echo(f"{table.id}: {table.name}: {table.title}")
@@ -40,7 +40,7 @@ def tables(
     _show(_made(asked, format, results_dir), out)
 
 
-def _made(asked: list[Published], format: str, results_dir: Path) -> str:
+def _made(asked: list[PublishedTable], format: str, results_dir: Path) -> str:
     from aptp_bench.errors import ConfigError
     from aptp_bench.reporting.paper_tables.filled import fill
     from aptp_bench.reporting.paper_tables.formats import FORMATS
@@ -63,13 +63,13 @@ def _records(results_dir: Path) -> list[Record]:
 
 def _show(text: str, out: Path | None) -> None:
     """Print the text as UTF-8 whatever the terminal's encoding, or write it."""
+    from aptp_bench.core.files import write_text
     from aptp_bench.errors import StoreError
-    from aptp_bench.reporting.pages.render import write
 
     if out is None:
         typer.echo(text.encode("utf-8"), nl=False)
         return
     try:
-        typer.echo(write(text, out))
+        typer.echo(write_text(out, text))
     except OSError as err:
         raise StoreError(f"{out} cannot be written ({err.strerror}); name another file with --out") from err

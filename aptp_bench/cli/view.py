@@ -13,18 +13,17 @@ from rich.markup import escape
 from rich.table import Table
 
 from aptp_bench.budget import CONVENTIONS
+from aptp_bench.reporting.numbers import MEGA, brief
 from aptp_bench.reporting.ranking.names import ARROWS
 from aptp_bench.reporting.worlds import SAID
 
 if TYPE_CHECKING:
-    from aptp_bench.cli.doctor import Check
-    from aptp_bench.config import Recipe
+    from aptp_bench.core.recipe import Recipe
     from aptp_bench.core.store import Stage
     from aptp_bench.evaluation.conformance import Verdict
     from aptp_bench.records import Measurement, Record
 
 RANDOM = "random weights: images are noise, quality numbers mean nothing"
-GIGA, MEGA = 1e9, 1e6
 PIPE = 250  # characters of a line that nobody looks at in a window
 
 
@@ -33,9 +32,9 @@ def show_comparison(records: Sequence[Record]) -> None:
     what = records[-1].what
     console = Console()
     console.print()
-    budget = f"budget {what['budget']['ratio']:g} of the {what['budget']['convention']} MACs"
-    title = f"{what['method']} on {what['dataset']}, {what['model']}, {budget}, seed {what['seed']}"
-    table = plain_table(["", *(record.what["method"] for record in records)])
+    budget = f"budget {what.budget.ratio:g} of the {what.budget.convention} MACs"
+    title = f"{what.method} on {what.dataset}, {what.model}, {budget}, seed {what.seed}"
+    table = plain_table(["", *(record.what.method for record in records)])
     alone = [[record] for record in records]
     for label, cells in (*_metric_rows(alone), *_cost_rows(alone)):
         table.add_row(label, *cells)
@@ -43,11 +42,11 @@ def show_comparison(records: Sequence[Record]) -> None:
     line(console, world(records[-1]))
     for record in records:
         if record.remark:
-            line(console, f"{record.what['method']}: {record.remark}")
+            line(console, f"{record.what.method}: {record.remark}")
     for record in records:
         if len(record.experts) > 1:
             shares = "share of the dense MACs by convention, millions of parameters, prompts served"
-            titled(console, f"experts of {record.what['method']}: {shares}", experts_table(record))
+            titled(console, f"experts of {record.what.method}: {shares}", experts_table(record))
     _skipped(console, {name: reason for record in records for name, reason in record.skipped.items()})
 
 
@@ -72,7 +71,7 @@ def show_suite(title: str, rows: Mapping[str, Sequence[Record]]) -> None:
 
 def world(record: Record) -> str:
     """Which world the numbers are of, in words."""
-    return f"{SAID[record.world]}; {RANDOM}" if record.what.get("weights") == "random" else SAID[record.world]
+    return f"{SAID[record.world]}; {RANDOM}" if record.what.random_weights else SAID[record.world]
 
 
 def experts_table(record: Record) -> Table:
@@ -137,22 +136,10 @@ def show_plan(recipe: Recipe, plans: Mapping[str, Sequence[Stage]]) -> None:
     table = plain_table(["run", "stage", "state", "folder"])
     for method, stages in plans.items():
         for stage in stages:
-            state = f"done in {stage.seconds:.1f} s" if stage.seconds is not None else _begun(stage)
+            begun = stage.folder.with_name(f"{stage.folder.name}.partial").is_dir()
+            state = f"done in {stage.seconds:.1f} s" if stage.seconds is not None else "begun" if begun else "to do"
             table.add_row(method, stage.name, state, str(stage.folder))
     console.print(table)
-
-
-def show_checks(checks: Iterable[Check]) -> None:
-    """The doctor's findings; what only other scales need is marked so."""
-    console, table = Console(), plain_table(["", "what", "found"])
-    found = list(checks)
-    for check in found:
-        mark = "[green]ok[/]" if check.ok else "[red]missing[/]" if check.needed else "[yellow]optional[/]"
-        table.add_row(mark, check.what, escape(check.found))
-    titled(console, "doctor", table)
-    for check in found:
-        if not check.ok:
-            line(console, f"{check.what}: {check.fix}")
 
 
 def show_verdicts(method: str, verdicts: Iterable[Verdict]) -> None:
@@ -161,7 +148,7 @@ def show_verdicts(method: str, verdicts: Iterable[Verdict]) -> None:
     found = list(verdicts)
     for verdict in found:
         table.add_row("[green]kept[/]" if verdict.kept else "[red]broken[/]", verdict.promise)
-    titled(console, f"{method}: what every method promises", table)
+    titled(console, f"{method}: what every method must keep to", table)
     for verdict in found:
         if not verdict.kept:
             line(console, f"broken: {verdict.promise}: {verdict.why}")
@@ -169,8 +156,7 @@ def show_verdicts(method: str, verdicts: Iterable[Verdict]) -> None:
 
 def number(value: float, interval: Sequence[float] | None = None) -> str:
     """A value with four significant digits, and its 95 % interval where there is one."""
-    shown = f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
-    return shown if interval is None else f"{shown} [{interval[0]:.4g}, {interval[1]:.4g}]"
+    return brief(value) if interval is None else f"{brief(value)} [{interval[0]:.4g}, {interval[1]:.4g}]"
 
 
 def _metric_rows(groups: Sequence[Sequence[Record]]) -> Iterable[tuple[str, list[str]]]:
@@ -199,10 +185,6 @@ def _cost_rows(groups: Sequence[Sequence[Record]]) -> Iterable[tuple[str, list[s
 
 def _label(name: str, unit: str, better: str) -> str:
     return " ".join(part for part in (name.replace("_", " "), f"({unit})" if unit else "", ARROWS[better]) if part)
-
-
-def _begun(stage: Stage) -> str:
-    return "begun" if stage.folder.with_name(f"{stage.folder.name}.partial").is_dir() else "to do"
 
 
 def _skipped(console: Console, skipped: Mapping[str, str]) -> None:

@@ -25,7 +25,7 @@ class Ranks:
         import torch
         from accelerate import PartialState
 
-        state = PartialState(cpu=not torch.cuda.is_available())  # else accelerate takes the processes for strangers
+        state = PartialState(cpu=not torch.cuda.is_available())  # else accelerate does not know the processes
         return cls(state.process_index, state.num_processes)
 
     @property

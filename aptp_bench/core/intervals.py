@@ -7,8 +7,10 @@ Shao & Wu 1989) repeats nothing.
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 RESAMPLES = 1000
 GROUPS = 50  # of a jackknife: its own error is then 10 %
@@ -20,6 +22,8 @@ Interval = tuple[float, float]
 
 def mean_interval(values: Tensor, resamples: int = RESAMPLES, seed: int = 0) -> Interval | None:
     """Percentile interval of the mean of values: [n]; None for a single value."""
+    import torch
+
     if len(values) < 2:
         return None
     generator = torch.Generator().manual_seed(seed)
@@ -32,18 +36,24 @@ def mean_interval(values: Tensor, resamples: int = RESAMPLES, seed: int = 0) -> 
 
 def percentile(replicates: Tensor) -> Interval:
     """The 2.5th and 97.5th percentiles of replicates: [r]."""
+    import torch
+
     low, high = torch.quantile(replicates.double(), torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
     return low, high
 
 
 def left_out(n: int, groups: int, seed: int = 0) -> list[Tensor]:
     """n items in a seeded order dealt into `groups` (at most n): the indices of each, to be left out in turn."""
+    import torch
+
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
     return list(order.tensor_split(min(groups, n)))
 
 
 def left_out_weights(n: int, groups: int, seed: int = 0) -> Tensor:
     """[groups, n], float64, rows sum to 1: equal weights of what remains when each group is left out."""
+    import torch
+
     without = left_out(n, groups, seed)
     weights = torch.ones(len(without), n, dtype=torch.float64)
     for row, group in zip(weights, without, strict=True):

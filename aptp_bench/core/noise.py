@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Sequence
 
 import torch
@@ -12,10 +13,18 @@ from torch import Tensor
 def generator(*parts: int | str) -> torch.Generator:
     """A CPU generator seeded by a hash of `parts`, so that neighbouring seeds share nothing."""
     text = ":".join(str(part) for part in parts)
-    number = (
-        int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
-    )  # manual_seed takes 63 bits without a sign
+    number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1  # manual_seed takes 63 bits
     return torch.Generator("cpu").manual_seed(number)
+
+
+def expert_seed(seed: int, index: int) -> int:
+    """The seed of the training of one expert. Older than `generator`, and kept: published records come from it."""
+    return seed * 1000 + index
+
+
+def stage_seed(seed: int, stage: str) -> int:
+    """The seed of a method's named training stage, 32 bits. Older than `generator`, and kept, as `expert_seed` is."""
+    return zlib.crc32(f"{stage}/{seed}".encode())
 
 
 def starting_noise(seed: int, indices: Sequence[int], shape: tuple[int, ...]) -> Tensor:

@@ -5,10 +5,22 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 QUIET_SECONDS = 30.0  # between two plain lines of one label
 BRIEF_SECONDS = 1.0  # what ends sooner is not worth a plain line
+
+
+class Progress(Protocol):
+    """Reports how far long work is. `track` yields the items and draws a bar with the time left."""
+
+    def track(self, items: Sequence[Any], label: str, done: int = 0) -> Iterable[Any]:
+        """Iterate over items[done:], showing `done` as finished already."""
+        ...
+
+    def say(self, line: str) -> None:
+        """One line above the bars."""
+        ...
 
 
 class SilentProgress:

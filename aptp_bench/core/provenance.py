@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
 import shlex
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
 
 import torch
 
 from aptp_bench.errors import ConfigError
 from aptp_bench.records import Provenance
-
-if TYPE_CHECKING:
-    import datasets
-    from diffusers import StableDiffusionPipeline
 
 PACKAGES = (
     "aptp-bench",
@@ -40,7 +34,6 @@ OUTPUTS = (
     "--plot",
     "--page",
 )  # options of commands that say where to, followed by a path
-PICTURES = 64  # of a dataset, evenly spaced, that its digest reads; captions are read all
 
 
 def provenance(
@@ -129,60 +122,3 @@ def device_name(device: torch.device) -> str:
         lines = []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return f"{models[0] if models else platform.processor() or platform.machine()} ({device.type})"
-
-
-def use_threads() -> int:
-    """Let torch use the processors this process may use, or OMP_NUM_THREADS where it is set; how many these are."""
-    threads = int(os.environ.get("OMP_NUM_THREADS") or processors())
-    torch.set_num_threads(threads)
-    return threads
-
-
-def processors() -> int:
-    """Processors this process may use: its affinity, and the quota of its container."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="utf-8").split()
-        count = min(count, max(1, int(quota) // int(period)))
-    except (OSError, ValueError):
-        pass  # no container, or no quota
-    return count
-
-
-def weights_digest(pipeline: StableDiffusionPipeline) -> str:
-    """sha256 over the pipeline's tensors, its configurations and its vocabulary, wherever they were loaded from."""
-    whole = hashlib.sha256()
-    for name in ("unet", "vae", "text_encoder"):
-        for key, tensor in sorted(getattr(pipeline, name).state_dict().items()):
-            whole.update(f"{name}.{key}:{tuple(tensor.shape)}:{tensor.dtype}".encode())
-            whole.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
-    facts = {name: _public(getattr(pipeline, name).config) for name in ("scheduler", "vae")}
-    facts["vocabulary"] = pipeline.tokenizer.get_vocab()
-    whole.update(_text(facts).encode())
-    return whole.hexdigest()
-
-
-def captions_digest(captions: Iterable[str]) -> str:
-    """sha256 over captions in their order."""
-    return hashlib.sha256("\n".join(captions).encode()).hexdigest()
-
-
-def data_digest(dataset: datasets.Dataset) -> str:
-    """sha256 over all captions and, where there are images, PICTURES of them evenly spaced."""
-    whole = hashlib.sha256(captions_digest(dataset["caption"]).encode())
-    if "image" in dataset.column_names:
-        step = max(1, len(dataset) // PICTURES)
-        for index in range(0, len(dataset), step):
-            image = dataset[index]["image"].convert("RGB")
-            whole.update(f"{index}:{image.size}".encode())
-            whole.update(image.tobytes())
-    return whole.hexdigest()
-
-
-def _public(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A diffusers configuration without its private entries, which name folders and versions."""
-    return {key: value for key, value in config.items() if not key.startswith("_")}
-
-
-def _text(facts: Any) -> str:
-    return json.dumps(facts, sort_keys=True, default=str)

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,14 +19,14 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from aptp_bench.core.distributed import ALONE, Ranks
+from aptp_bench.core.files import UNFINISHED, sha256_of, write_json
+from aptp_bench.core.progress import Progress
 from aptp_bench.errors import StoreError
-from aptp_bench.plugins import Progress
 
 MANIFEST = "manifest.json"
 ATTEMPT = "attempt.json"
 SCRATCH = "work"  # checkpoints live here; of a finished stage only its logs are kept
 LOGS = (".json", ".jsonl")
-UNFINISHED = (".tmp", ".partial")  # suffixes of a file that is being written
 
 
 @dataclass(frozen=True)
@@ -123,41 +121,23 @@ def seconds_of(folder: Path) -> float | None:
     """The seconds a finished stage took, None if it is not finished. Raises StoreError if a file changed since."""
     if not (folder / MANIFEST).is_file():
         return None
-    mend = f"delete the folder and run again: rm -r {folder}"
+    fix = f"delete the folder and run again: rm -r {folder}"
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         seconds, files = float(manifest["seconds"]), dict(manifest["files"])
     except (ValueError, KeyError, TypeError) as err:
-        raise StoreError(f"{folder / MANIFEST} cannot be read; {mend}") from err
+        raise StoreError(f"{folder / MANIFEST} cannot be read; {fix}") from err
     found = _hashes(folder)
     for file in sorted(files.keys() | found.keys()):
         if files.get(file) != found.get(file):
             what = "was added" if file not in files else "is missing" if file not in found else "changed"
-            raise StoreError(f"{folder / file} {what} after the stage was finished; {mend}")
+            raise StoreError(f"{folder / file} {what} after the stage was finished; {fix}")
     return seconds
 
 
 def digest_of(document: Any) -> str:
     """sha256 of a JSON document in its canonical form."""
     return hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-def check_writable(folder: Path, option: str) -> None:
-    """Try whether `folder` can be written, or made; nothing is left behind. Raises StoreError naming the option."""
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    try:
-        with tempfile.TemporaryFile(dir=there):
-            pass
-    except OSError as err:
-        reason = err.strerror or str(err)
-        raise StoreError(f"cannot write in {folder} ({reason}); choose another folder with {option}") from err
-
-
-def write_json(file: Path, document: Any) -> None:
-    """Write a JSON document so that a reader sees the old file or the whole new one."""
-    aside = file.with_name(f"{file.name}.{os.getpid()}{UNFINISHED[0]}")
-    aside.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    aside.replace(file)
 
 
 def _begin(partial: Path) -> float:
@@ -192,12 +172,4 @@ def _hidden(file: Path, root: Path) -> bool:
 
 def _hashes(folder: Path) -> dict[str, str]:
     files = sorted(f for f in folder.rglob("*") if f.is_file() and not _hidden(f, folder) and f.name != MANIFEST)
-    return {file.relative_to(folder).as_posix(): _sha256(file) for file in files}
-
-
-def _sha256(file: Path) -> str:
-    whole = hashlib.sha256()
-    with file.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            whole.update(block)
-    return whole.hexdigest()
+    return {file.relative_to(folder).as_posix(): sha256_of(file) for file in files}

@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from aptp_bench.contracts.base import PluginConfig
+from aptp_bench.contracts.dataset import DatasetPlugin
 from aptp_bench.data import images, table
 from aptp_bench.errors import DataError
-from aptp_bench.plugins import DatasetPlugin, PluginConfig
 
 if TYPE_CHECKING:
     import datasets
@@ -75,7 +76,7 @@ def rows(path: Path) -> Iterator[tuple[int, str, str]]:
             for number, line in enumerate(file):
                 caption, tab, source = line.rstrip("\r\n").partition("\t")
                 if not (tab and caption.strip() and source.strip()):
-                    raise DataError(f"{path} line {number + 1}: expected caption<TAB>path or URL; mend it")
+                    raise DataError(f"{path} line {number + 1}: expected caption<TAB>path or URL; fix it")
                 yield number, caption.strip(), source.strip()
     except (OSError, UnicodeDecodeError) as err:
         raise DataError(f"{path} cannot be read as UTF-8 text ({err}); write it again") from err

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from pydantic import Field
 
+from aptp_bench.contracts.base import PluginConfig
+from aptp_bench.contracts.dataset import DatasetPlugin
 from aptp_bench.data import images, table
 from aptp_bench.errors import DataError
-from aptp_bench.plugins import DatasetPlugin, PluginConfig
 
 if TYPE_CHECKING:
     import datasets

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from PIL import Image
 from pydantic import Field
 
+from aptp_bench.contracts.base import PluginConfig
+from aptp_bench.contracts.dataset import DatasetPlugin
 from aptp_bench.data import scenes, table
-from aptp_bench.plugins import DatasetPlugin, PluginConfig
 
 if TYPE_CHECKING:
     import datasets

@@ -15,7 +15,7 @@ from aptp_bench.errors import DataError
 if TYPE_CHECKING:
     import datasets
 
-    from aptp_bench.plugins import DatasetPlugin
+    from aptp_bench.contracts.dataset import DatasetPlugin
 
 
 def of_files(paths: Sequence[Path], captions: Sequence[str], note: str = "") -> datasets.Dataset:

@@ -1,6 +1,6 @@
-"""The promises every method makes the harness, tried on a small Stable Diffusion with random weights.
+"""What every method must keep to, tried on a small Stable Diffusion with random weights.
 
-`aptp-bench check METHOD` runs them on any registered method, ours and a stranger's, in seconds: quality is not looked
+`aptp-bench check METHOD` runs them on any registered method, ours and third-party ones, in seconds: quality is not looked
 at, everything else is. A promise is a function that raises BrokenPromise.
 """
 
@@ -19,12 +19,12 @@ from torch import Tensor
 
 from aptp_bench import registry
 from aptp_bench.budget import CONVENTIONS, TOLERANCE, Budget
+from aptp_bench.contracts.method import Job, Method
 from aptp_bench.core.noise import generator
 from aptp_bench.core.progress import SilentProgress
 from aptp_bench.errors import AptpBenchError, BudgetError
 from aptp_bench.models.mixture import Mixture
 from aptp_bench.models.stable_diffusion import Geometry
-from aptp_bench.plugins import Job, Method
 from aptp_bench.pruning.macs import count, example_inputs, parameters
 from aptp_bench.training.latents import Pairs, encode_text
 

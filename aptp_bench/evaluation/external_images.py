@@ -10,11 +10,12 @@ import torch
 
 from aptp_bench import registry
 from aptp_bench.config import preset
+from aptp_bench.contracts.evidence import Evidence, ImageSet
 from aptp_bench.data import images, table
 from aptp_bench.data.folder import READERS
 from aptp_bench.errors import DataError
-from aptp_bench.evaluation.evaluate import Evidence, backbones, measure
-from aptp_bench.generation.image_sets import Files, ImageSet, Rows
+from aptp_bench.evaluation.evaluate import backbones, measure
+from aptp_bench.generation.image_sets import Files, Rows
 
 CAPTION_READERS = {Path(name).suffix: reader for name, reader in READERS.items()}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,24 +10,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from aptp_bench.contracts.evidence import ImageSet
 from aptp_bench.generation.images import image_path, read_image, resize, square, stacked
 
 if TYPE_CHECKING:
     import datasets
-
-
-class ImageSet(ABC):
-    """Images in a fixed order. `digest` names what they are: equal digests, equal images."""
-
-    digest: str
-
-    @abstractmethod
-    def __len__(self) -> int:
-        """How many there are."""
-
-    @abstractmethod
-    def read(self, indices: range) -> Tensor:
-        """Some of them: uint8 [n, H, W, 3]. Raises DataError naming an image that is missing or broken."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -13,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from aptp_bench.backbones.preprocess import bicubic, bilinear, central, checked
+from aptp_bench.core.files import write_whole
 from aptp_bench.errors import DataError
 
 DIGITS = 6
@@ -26,11 +26,8 @@ def image_path(folder: Path, index: int) -> Path:
 
 def write_image(folder: Path, index: int, image: Tensor) -> None:
     """Write image: uint8 [H, W, 3] as number `index`, making the folder; a reader finds the whole file or none."""
-    folder.mkdir(parents=True, exist_ok=True)
-    target = image_path(folder, index)
-    aside = target.with_name(f"{target.name}.{os.getpid()}.tmp")
-    Image.fromarray(checked(image[None])[0].cpu().numpy()).save(aside, format="PNG")
-    aside.replace(target)
+    made = Image.fromarray(checked(image[None])[0].cpu().numpy())
+    write_whole(image_path(folder, index), lambda aside: made.save(aside, format="PNG"))
 
 
 def write_images(folder: Path, images: Tensor, start: int = 0) -> None:

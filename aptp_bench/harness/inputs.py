@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from aptp_bench import registry
-from aptp_bench.config import Recipe
-from aptp_bench.core.provenance import data_digest, weights_digest
+from aptp_bench.contracts.dataset import DatasetPlugin
+from aptp_bench.contracts.model import ModelPlugin
+from aptp_bench.core.digests import data_digest, weights_digest
+from aptp_bench.core.recipe import Recipe
 from aptp_bench.errors import DataError
 from aptp_bench.generation.image_sets import Rows
-from aptp_bench.plugins import DatasetPlugin, ModelPlugin
 
 if TYPE_CHECKING:
     import datasets

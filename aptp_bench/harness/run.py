@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -13,22 +14,29 @@ import torch
 
 from aptp_bench import registry
 from aptp_bench.budget import TOLERANCE
-from aptp_bench.config import Recipe
+from aptp_bench.contracts.backbone import BackbonePlugin
+from aptp_bench.contracts.evidence import Evidence, Features, System
+from aptp_bench.contracts.method import Job, Method
+from aptp_bench.contracts.metric import Metric
+from aptp_bench.core.digests import captions_digest
 from aptp_bench.core.distributed import ALONE
-from aptp_bench.core.provenance import captions_digest, device_name, provenance
-from aptp_bench.core.store import SCRATCH, Stage, Store, write_json
+from aptp_bench.core.files import write_json
+from aptp_bench.core.provenance import device_name, provenance
+from aptp_bench.core.recipe import Recipe
+from aptp_bench.core.settings import FinetuneConfig
+from aptp_bench.core.store import SCRATCH, Stage, Store
 from aptp_bench.core.tensors import read_tensors, write_tensors
 from aptp_bench.errors import MetricError
-from aptp_bench.evaluation.evaluate import Deployed, Evidence, Features, backbones, measure
-from aptp_bench.generation.generate import Sampler, generate
+from aptp_bench.evaluation.evaluate import backbones, measure
+from aptp_bench.generation.generate import generate
 from aptp_bench.generation.image_sets import Files
+from aptp_bench.generation.sampling import Sampler
 from aptp_bench.harness import contact_sheet, run_folder
 from aptp_bench.harness.costs import expert_facts, experts_of, macs_of, parameters_of
 from aptp_bench.harness.inputs import TRAIN, VAL, Materials
 from aptp_bench.models.mixture import Mixture
-from aptp_bench.plugins import BackbonePlugin, Job, Method, Metric
 from aptp_bench.records import Measurement, Record
-from aptp_bench.training.finetune import FinetuneConfig, finetune
+from aptp_bench.training.finetune import finetune
 from aptp_bench.training.latents import Pairs, encode_pairs
 
 SCHEMA = 1  # part of every key: raise it when a stage's files or meaning change
@@ -154,7 +162,7 @@ class Bench:
 
         def make(folder: Path) -> None:
             mixture = Mixture.load(tuned.folder / MIXTURE, given.device, lazy=True)
-            sampler = Sampler(given.teacher, recipe.sampling, recipe.seed, given.device)
+            sampler = Sampler.of(given.teacher, recipe.sampling, recipe.seed)
             label = f"generate for {recipe.dataset if on == 'dataset' else recipe.prompts}"
             assignment = generate(mixture, sampler, captions, folder / IMAGES, store.progress, store.ranks, label)
             if store.ranks.first:
@@ -195,7 +203,7 @@ class Bench:
         seconds = {stage.name: stage.seconds or 0.0 for stage in self.stages.values()}
         return Record(
             world=recipe.scale,
-            what=recipe.model_dump(mode="json"),
+            what=recipe,
             macs=macs,
             parameters=parameters_of(experts, facts["dense"]),
             experts=experts,
@@ -214,7 +222,17 @@ class Bench:
             image_set=Files.numbered(images.folder / IMAGES, len(captions), f"{images.digest}-{edge}", edge),
             real_set=given.reals(on, edge),
             backbones=self.networks,
-            deployed=Deployed(tuned.folder / MIXTURE, images.folder / ASSIGNMENT, given, recipe),
+            deployed=System(
+                partial(Mixture.load, tuned.folder / MIXTURE, given.device, lazy=True),
+                images.folder / ASSIGNMENT,
+                self.stages["prune"].folder / EXPERTS,
+                given.model,
+                given.teacher,
+                given.device,
+                recipe.sampling,
+                recipe.latency,
+                recipe.budget.convention,
+            ),
             cache=self._cached,
             progress=self.store.progress,
         )

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
-
-from aptp_bench.config import Recipe
-from aptp_bench.core.store import MANIFEST, Stage, write_json
+from aptp_bench.core.documents import Frozen, first_problem
+from aptp_bench.core.files import write_json, write_whole
+from aptp_bench.core.recipe import Recipe
+from aptp_bench.core.store import MANIFEST, Stage
 from aptp_bench.errors import ConfigError
 from aptp_bench.harness import contact_sheet
 from aptp_bench.harness.contact_sheet import Sheet
-from aptp_bench.records import Frozen, Record, file_name, save
+from aptp_bench.records import Record, file_name, save
 
 FILE, SAMPLES = "run.json", "samples.png"
 MIXTURE, IMAGES = "mixture", "images"
@@ -49,22 +49,17 @@ class RunFolder:
             what = f"name a folder that aptp-bench run left, such as {_example(folder)}"
             raise ConfigError(f"{folder} is no run: it has no {FILE}; {what}") from err
         except ValueError as err:  # pydantic's too
-            first = str(err).splitlines()[0]
-            raise ConfigError(f"{folder / FILE} cannot be read ({first}); delete it and run again") from err
+            raise ConfigError(
+                f"{folder / FILE} cannot be read ({first_problem(err)}); delete it and run again"
+            ) from err
         runs_dir = folder.absolute().parent
         stages = {name: _inside(runs_dir, stage, folder) for name, stage in document.stages.items()}
         return cls(folder, document.record, stages)
 
     @property
     def recipe(self) -> Recipe:
-        """All settings, resolved. Raises ConfigError if they are another release's."""
-        try:
-            return Recipe(**self.record.what)
-        except ValidationError as err:
-            where = ".".join(str(part) for part in err.errors()[0]["loc"])
-            raise ConfigError(
-                f"{self.folder / FILE} has settings of another release ('{where}'); {_again(self.record)}"
-            ) from err
+        """All settings, resolved."""
+        return self.record.what
 
     @property
     def mixture(self) -> Path:
@@ -99,8 +94,7 @@ def write(record: Record, stages: Mapping[str, Stage], runs_dir: Path, sheet: Sh
     document = _Document(stages={name: stage.folder.name for name, stage in stages.items()}, record=record)
     content = document.model_dump(mode="json")
     if not _holds(folder / FILE, content):
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / SAMPLES).write_bytes(sheet.png)
+        write_whole(folder / SAMPLES, lambda aside: aside.write_bytes(sheet.png))
         write_json(folder / FILE, content)
     return folder
 
@@ -111,9 +105,7 @@ def publish(run: RunFolder, results: Path) -> Path:
     if not sheet.is_file():
         raise ConfigError(f"{sheet} is gone; {_again(run.record)}")
     path = save(run.record, results)
-    copy = contact_sheet.path_of(path)
-    copy.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(sheet, copy)
+    write_whole(contact_sheet.path_of(path), lambda aside: shutil.copyfile(sheet, aside))
     return path
 
 

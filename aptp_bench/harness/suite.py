@@ -6,30 +6,30 @@ that was killed goes on where it stopped, and rows that have work in common do i
 
 from __future__ import annotations
 
-import difflib
 import json
-import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from aptp_bench import config
 from aptp_bench.budget import Convention
-from aptp_bench.config import Recipe, Settings
+from aptp_bench.core.documents import Frozen, meant
+from aptp_bench.core.recipe import Recipe, World
 from aptp_bench.errors import AptpBenchError, ConfigError
-from aptp_bench.records import Record, World
+from aptp_bench.harness import rows as table
+from aptp_bench.records import Record
 
 SHIPPED = "aptp_bench.benchmarks"
 DEFAULT_SCALE: World = "mini"
 TABLES = "tables"  # the folder of suites that serve every scale; they are called by their file's name alone
 
 
-class Change(Settings):
+class Change(Frozen):
     """What a row says at one scale: budget and reason in place of its own, settings after them."""
 
     budget: float | None = None
@@ -37,14 +37,14 @@ class Change(Settings):
     reason: str = ""
 
 
-class Common(Settings):
+class Common(Frozen):
     """What a suite says at one scale: a convention in place of its own, settings after them."""
 
     macs: Convention | None = None
     settings: tuple[str, ...] = ()
 
 
-class Row(Settings):
+class Row(Frozen):
     """One line of the table: a method at a budget, with the settings in which it differs from the suite's."""
 
     label: str = Field(min_length=1)
@@ -73,7 +73,7 @@ class Row(Settings):
         return self.model_copy(update={**own, scale: Change()})
 
 
-class Suite(Settings):
+class Suite(Frozen):
     """The rows, and what they have in common."""
 
     title: str
@@ -86,31 +86,18 @@ class Suite(Settings):
     mini: Common = Common()
     smoke: Common = Common()
     paper: Common = Common()
-    rows: tuple[Row, ...] = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _distinct(self) -> Suite:
-        labels = [row.label for row in self.rows]
-        if twice := sorted({label for label in labels if labels.count(label) > 1}):
-            raise ValueError(f"two rows are called '{twice[0]}'; give each its own label")
-        return self
+    rows: Annotated[tuple[Row, ...], Field(min_length=1), AfterValidator(table.distinct)]
 
     @classmethod
     def load(cls, name: str, scale: str | None = None) -> Suite:
         """Read a suite, as it is at a scale: a YAML file, or one that is shipped, by its name. Raises ConfigError."""
-        path = Path(name)
-        text = path.read_text(encoding="utf-8") if path.is_file() else _shipped(name)
-        try:
-            return cls.model_validate(yaml.safe_load(text)).at(scale)
-        except yaml.YAMLError as err:
-            raise ConfigError(f"{name} is not YAML ({' '.join(str(err).split())}); mend it and run again") from err
-        except ValidationError as err:
-            raise ConfigError(f"{name}: {_first(err)}; see benchmarks/mini/alignment.yaml for an example") from err
+        path = Path(name) if Path(name).is_file() else _shipped(name)
+        return table.read(cls, path, name, "benchmarks/mini/alignment.yaml").at(scale)
 
     def at(self, scale: str | None = None) -> Suite:
         """The suite at a scale: its own, the one that is asked for, else mini. Raises ConfigError where they differ."""
         if scale not in (None, self.scale or scale):
-            raise ConfigError(f"'{self.title}' is for scale {self.scale} alone; leave --scale {scale} away")
+            raise ConfigError(f"'{self.title}' is for scale {self.scale} alone; omit --scale {scale}")
         asked = scale or self.scale or DEFAULT_SCALE
         if asked not in config.SCALES:
             raise ConfigError(f"unknown scale '{asked}'; use --scale with one of {', '.join(config.SCALES)}")
@@ -154,34 +141,24 @@ class Run:
         return f"{self.label}, seed {self.seed}"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Outcome:
     """What a suite came to: records by label, a record a seed, and why the other runs failed."""
 
-    records: dict[str, list[Record]] = field(default_factory=dict)
-    failures: dict[str, str] = field(default_factory=dict)
+    records: dict[str, list[Record]]
+    failures: dict[str, str]
 
 
 def run_all(
     runs: Sequence[Run], carry_out: Callable[[Recipe], Record], say: Callable[[str], None], logs: Path
 ) -> Outcome:
-    """Carry out every run that can be; the outcome names the others.
-
-    A failure that is a bug, in a stranger's plugin or here, stops its own row only: its traceback goes to a file in
-    `logs`, which the outcome names. Ctrl-C stops the suite.
-    """
-    outcome = Outcome()
-    for place, run in enumerate(runs, start=1):
-        say(f"{place} of {len(runs)}: {run.name}")
-        try:
-            outcome.records.setdefault(run.label, []).append(carry_out(run.recipe))
-        except AptpBenchError as err:
-            outcome.failures[run.name] = str(err)
-        except Exception as err:
-            outcome.failures[run.name] = f"{type(err).__name__}: {err} (traceback: {_logged(err, logs, place)})"
-        if run.name in outcome.failures:
-            say(f"failed: {run.name}: {outcome.failures[run.name]}")
-    return Outcome({label: records for label, records in outcome.records.items() if records}, outcome.failures)
+    """Carry out every run that can be; the outcome names the others, see `rows.carry_out_all`."""
+    made, failures = table.carry_out_all({run.name: partial(carry_out, run.recipe) for run in runs}, say, logs)
+    records: dict[str, list[Record]] = {}
+    for run in runs:
+        if run.name in made:
+            records.setdefault(run.label, []).append(made[run.name])
+    return Outcome(records, failures)
 
 
 def shared_key(recipe: Recipe) -> str:
@@ -198,24 +175,8 @@ def shipped() -> list[str]:
     return sorted(tables) + sorted(others)
 
 
-def _shipped(name: str) -> str:
-    known = shipped()
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"shipped ones: {', '.join(known)}"
-        raise ConfigError(f"there is no suite '{name}', neither a file nor a shipped one; {hint}")
+def _shipped(name: str) -> Path:
+    if name not in shipped():
+        raise ConfigError(f"there is no suite '{name}', neither a file nor a shipped one; {meant(name, shipped())}")
     place = name if "/" in name else f"{TABLES}/{name}"
-    return files(SHIPPED).joinpath(f"{place}.yaml").read_text(encoding="utf-8")
-
-
-def _logged(err: Exception, logs: Path, place: int) -> Path:
-    path = logs / f"suite-failure-{place:02d}.log"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(traceback.format_exception(err)), encoding="utf-8")
-    return path
-
-
-def _first(err: ValidationError) -> str:
-    first = err.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return f"{where}: {first['msg']}" if where else str(first["msg"])
+    return Path(str(files(SHIPPED).joinpath(f"{place}.yaml")))

@@ -7,21 +7,20 @@ tell (heads, groups); every other width is read off the stored tensors. Nothing 
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import torch
 from diffusers.models.attention_processor import Attention
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
+from pydantic import BaseModel, PositiveInt, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from aptp_bench.core.documents import Frozen, first_problem
+from aptp_bench.core.files import written_aside
 from aptp_bench.errors import CheckpointError, PruningError
 from aptp_bench.pruning.substitutes import SUBSTITUTES, Substitute, name_of
 from aptp_bench.pruning.surgery import fix_attributes_, substitute_
@@ -34,17 +33,13 @@ _T = TypeVar("_T")
 _Document = TypeVar("_Document", bound=BaseModel)
 
 
-class _Substituted(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class _Substituted(Frozen):
     name: str  # a key of SUBSTITUTES
     settings: dict[str, int | bool | None] = {}
 
 
-class Pruning(BaseModel):
+class Pruning(Frozen):
     """What pruning.json says: module path -> what stands there, how many heads or groups it has."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: Literal[1] = 1
     substitutes: dict[str, _Substituted]
@@ -92,31 +87,8 @@ def load_unet(
         _fill_(unet, tensors)
         fix_attributes_(unet)
     except (CheckpointError, PruningError, AttributeError, KeyError, TypeError, ValueError) as err:
-        raise CheckpointError(f"{folder} is not a network that can be rebuilt ({_first_line(err)}); {AGAIN}") from err
+        raise CheckpointError(f"{folder} is not a network that can be rebuilt ({first_problem(err)}); {AGAIN}") from err
     return unet.eval()
-
-
-@contextmanager
-def written_aside(folder: Path, marker: str) -> Iterator[Path]:
-    """A new folder to write into, renamed to `folder` at the end of the block and removed if the block fails.
-
-    An existing folder is replaced only if it is empty or holds `marker`, so that no stranger's files are lost.
-    """
-    if folder.exists() and not (folder.is_dir() and (not any(folder.iterdir()) or (folder / marker).is_file())):
-        raise CheckpointError(f"{folder} holds other files; name a folder that is new, empty or a checkpoint")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    except OSError as err:
-        raise CheckpointError(f"{folder} cannot be written ({err.strerror}); name another folder") from err
-    try:
-        (fresh := aside / "new").mkdir()
-        yield fresh
-        if folder.exists():
-            folder.rename(aside / "old")
-        fresh.rename(folder)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def json_document(path: Path) -> dict[str, Any]:
@@ -135,7 +107,7 @@ def _read(path: Path, reader: Callable[[], _T]) -> _T:
     try:
         return reader()
     except (OSError, ValueError, TypeError, ValidationError, SafetensorError) as err:
-        raise CheckpointError(f"{path} is corrupt ({_first_line(err)}); {AGAIN}") from err
+        raise CheckpointError(f"{path} is corrupt ({first_problem(err)}); {AGAIN}") from err
 
 
 def _tensors(path: Path, device: torch.device | str, dtype: torch.dtype | None) -> dict[str, Tensor]:
@@ -148,10 +120,6 @@ def _shapes(path: Path) -> dict[str, Tensor]:
     """The tensors of a file on the meta device, read off its header; in the type that torch makes by default."""
     with safe_open(path, "pt") as stored:
         return {name: torch.empty(stored.get_slice(name).get_shape(), device="meta") for name in stored.keys()}  # noqa: SIM118
-
-
-def _first_line(err: Exception) -> str:
-    return (str(err).splitlines() or [type(err).__name__])[0]
 
 
 def _config(unet: UNet2DConditionModel) -> dict[str, Any]:

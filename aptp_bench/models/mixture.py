@@ -14,12 +14,14 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt
+from pydantic import NonNegativeInt, PositiveInt
 
 from aptp_bench import registry
+from aptp_bench.core.documents import Frozen
+from aptp_bench.core.files import written_aside
 from aptp_bench.core.lazy import OnDemand
 from aptp_bench.errors import CheckpointError, ConfigError, PruningError
-from aptp_bench.models.checkpoint import AGAIN, document, load_unet, save_unet, written_aside
+from aptp_bench.models.checkpoint import AGAIN, document, load_unet, save_unet
 
 INDEX, ROUTER, HISTORY = "mixture.json", "router", "history.jsonl"
 
@@ -55,7 +57,7 @@ class Router(ABC):
 
         Raises CheckpointError unless that encoder has the weights of its own, ConfigError for a router without any.
         """
-        raise ConfigError(f"router '{cls.name}' in {folder} has no prompt encoder; leave --encoder away")
+        raise ConfigError(f"router '{cls.name}' in {folder} has no prompt encoder; omit --encoder")
 
     def balanced(self, prompts: Sequence[str]) -> torch.Tensor | None:
         """prompts: n texts, one batch -> the experts that balancing their loads gives, int64 [n], on the CPU.
@@ -71,9 +73,7 @@ class ConstantRouter(Router):
 
     name = "constant"
 
-    class _State(BaseModel):
-        model_config = ConfigDict(frozen=True, extra="forbid")
-
+    class _State(Frozen):
         expert: NonNegativeInt = 0
 
     def __init__(self, expert: int = 0, history: Sequence[Mapping[str, Any]] = ()) -> None:
@@ -111,9 +111,7 @@ def read_history(folder: Path) -> list[dict[str, Any]]:
     return [dict(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 
-class _Index(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class _Index(Frozen):
     version: Literal[1] = 1
     experts: PositiveInt
     router: str

@@ -9,17 +9,16 @@ import json
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
-
-import diffusers
-import torch
-from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from aptp_bench import assets
+from aptp_bench.contracts.model import ModelPlugin
 from aptp_bench.errors import WeightsError
 from aptp_bench.models import weights as sources
-from aptp_bench.plugins import ModelPlugin
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+    from transformers import CLIPTextModel, CLIPTokenizer
 
 RANDOM = "random"
 FILES = (
@@ -54,18 +53,27 @@ class Geometry:
 
     def build_unet(self) -> UNet2DConditionModel:
         """The U-Net, on torch's current default device."""
-        return sources.frozen(UNet2DConditionModel(**self.unet))
+        from diffusers import UNet2DConditionModel
+
+        return sources.freeze(UNet2DConditionModel(**self.unet))
 
     def build_vae(self) -> AutoencoderKL:
         """The autoencoder, on torch's current default device."""
-        return sources.frozen(AutoencoderKL(**self.vae))
+        from diffusers import AutoencoderKL
+
+        return sources.freeze(AutoencoderKL(**self.vae))
 
     def build_text_encoder(self) -> CLIPTextModel:
         """The text encoder, on torch's current default device."""
-        return sources.frozen(CLIPTextModel(CLIPTextConfig(**self.text)))
+        from transformers import CLIPTextConfig, CLIPTextModel
+
+        return sources.freeze(CLIPTextModel(CLIPTextConfig(**self.text)))
 
     def build(self, seed: int = 0) -> StableDiffusionPipeline:
         """A whole pipeline with random weights, decided by `seed`; torch's global generator is left as it was."""
+        import torch
+        from diffusers import PNDMScheduler
+
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             networks = {"unet": self.build_unet(), "vae": self.build_vae(), "text_encoder": self.build_text_encoder()}
@@ -182,7 +190,7 @@ class StableDiffusion(ModelPlugin):
 
     @classmethod
     def unavailable(cls) -> str | None:
-        """Why its weights cannot be had, with the command that mends it; `random` always can."""
+        """Why its weights cannot be had, with the command that fixes it; `random` always can."""
         if cls.hub_ids and sources.downloads_allowed():
             return None
         try:
@@ -193,6 +201,8 @@ class StableDiffusion(ModelPlugin):
 
     def skeleton(self) -> UNet2DConditionModel:
         """The U-Net on the meta device."""
+        import torch
+
         with torch.device("meta"):
             return self.geometry.build_unet()
 
@@ -250,6 +260,8 @@ def pipeline(
     scheduler: Any,
 ) -> StableDiffusionPipeline:
     """The parts as one pipeline, without safety checker and without progress bars of its own."""
+    from diffusers import StableDiffusionPipeline
+
     with sources.quiet():
         made = StableDiffusionPipeline(
             unet=unet, vae=vae, text_encoder=text_encoder, tokenizer=tokenizer, scheduler=scheduler,
@@ -261,6 +273,8 @@ def pipeline(
 
 def read(folder: Path) -> StableDiffusionPipeline:
     """The pipeline saved in `folder`, in float32 whatever it was saved in. Raises WeightsError."""
+    from diffusers import UNet2DConditionModel
+
     return pipeline(**read_parts(folder, unet=UNet2DConditionModel))
 
 
@@ -269,6 +283,9 @@ def read_parts(folder: Path, **more: type) -> dict[str, Any]:
 
     more: name of a further network -> its class. Networks are in float32. Raises WeightsError.
     """
+    from diffusers import AutoencoderKL
+    from transformers import CLIPTextModel, CLIPTokenizer
+
     networks = {**more, "vae": AutoencoderKL, "text_encoder": CLIPTextModel}
     for name in (*networks, "tokenizer", "scheduler"):
         if not (folder / name).is_dir():
@@ -287,6 +304,8 @@ def read_parts(folder: Path, **more: type) -> dict[str, Any]:
 
 
 def _scheduler_class(name: str) -> Any:
+    import diffusers
+
     kind = getattr(diffusers, name, None)
     if not (isinstance(kind, type) and issubclass(kind, diffusers.SchedulerMixin)):
         raise WeightsError(f"diffusers has no scheduler {name}")
@@ -296,6 +315,7 @@ def _scheduler_class(name: str) -> Any:
 def byte_tokenizer(tokens: int) -> CLIPTokenizer:
     """A CLIP tokenizer without merges, a token a byte, for pipelines without a vocabulary. tokens: the length."""
     from tokenizers.pre_tokenizers import ByteLevel
+    from transformers import CLIPTokenizer
 
     letters = sorted(ByteLevel.alphabet())
     words = [*letters, *(letter + "</w>" for letter in letters), START, END]  # CLIP pools at the largest id: the end's

@@ -12,16 +12,17 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import nn
-
+from aptp_bench.core.files import feed
 from aptp_bench.errors import WeightsError
+
+if TYPE_CHECKING:
+    from torch import nn
 
 HOME = "APTP_BENCH_WEIGHTS"  # a folder with one sub-folder a network, named as its plugin is
 ALLOW = "APTP_BENCH_ALLOW_DOWNLOAD"
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
-BLOCK = 1 << 22  # bytes hashed at a time: a large network never lies in memory twice
 
 
 def home() -> Path:
@@ -83,10 +84,10 @@ def load(kind: Any, folder: Path, **settings: Any) -> Any:
         raise WeightsError(
             f"{folder} is not a whole {kind.__name__} ({len(wrong)} wrong, e.g. {wrong[0]}); fetch or save it again"
         )
-    return frozen(network.float())
+    return freeze(network.float())
 
 
-def frozen(network: nn.Module) -> nn.Module:
+def freeze(network: nn.Module) -> nn.Module:
     """The same network in eval mode, without gradients."""
     return network.eval().requires_grad_(False)
 
@@ -101,9 +102,7 @@ def digest(path: Path) -> str:
     whole = hashlib.sha256()
     for file in files:
         whole.update(file.name.encode())
-        with file.open("rb") as stream:
-            while block := stream.read(BLOCK):
-                whole.update(block)
+        feed(whole, file)
     return whole.hexdigest()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,8 +11,9 @@ from typing import Literal
 
 import torch
 import yaml
-from pydantic import BaseModel, ConfigDict, PositiveFloat, TypeAdapter
+from pydantic import PositiveFloat, TypeAdapter
 
+from aptp_bench.core.documents import Frozen, meant
 from aptp_bench.errors import ConfigError
 
 Dtype = Literal["float32", "float16", "bfloat16"]
@@ -24,10 +24,8 @@ _NUMBERS = 1 << 26  # of the vector that measures its memory: more than any cach
 _TRIES = 3
 
 
-class Device(BaseModel):
+class Device(Frozen):
     """Peaks of a device: 10^12 operations a second by type, 10^9 bytes a second, and where the figures are from."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     title: str
     convolution: dict[Dtype, PositiveFloat]
@@ -49,8 +47,7 @@ def named(name: str) -> Device:
     if name == HERE:
         return processor()
     if name not in table:
-        near = difflib.get_close_matches(name.upper(), table, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"known: {HERE}, {', '.join(table)}"
+        hint = meant(name, [HERE, *table])
         raise ConfigError(f"no facts are known of a device '{name}'; {hint} (add one in profiling/devices.yaml)")
     return table[name]
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from aptp_bench.budget import CONVENTIONS, Convention
+from aptp_bench.contracts.model import ModelPlugin
 from aptp_bench.core.provenance import device_name, provenance
 from aptp_bench.errors import CountError
-from aptp_bench.plugins import ModelPlugin
 from aptp_bench.profiling import devices, speed
 from aptp_bench.profiling.alignment import all_widths, changed_widths, histogram
 from aptp_bench.profiling.breakdown import Block, breakdown

@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 from pydantic import FiniteFloat, PositiveInt
 
+from aptp_bench.core.documents import Frozen
 from aptp_bench.profiling.setups import Setup
-from aptp_bench.records import Frozen, Provenance, read, write
+from aptp_bench.records import Provenance, read, write
 
 Interval = tuple[FiniteFloat, FiniteFloat]
 FOLDER = "speed"

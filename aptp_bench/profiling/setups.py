@@ -11,10 +11,10 @@ from pydantic import Field, PositiveInt
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from aptp_bench.core.documents import Frozen
 from aptp_bench.errors import ConfigError
 from aptp_bench.profiling.devices import Dtype
 from aptp_bench.profiling.timing import placed
-from aptp_bench.records import Frozen
 
 SHORT: dict[str, Dtype] = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 NETWORKS = 64  # compiled side by side; beyond its limit PyTorch runs them eager without a word

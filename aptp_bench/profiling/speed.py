@@ -7,22 +7,23 @@ every expert's call is timed and the busiest one's image: others' images differ 
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import torch
 from diffusers import StableDiffusionPipeline
 from torch import Tensor, nn
 
-from aptp_bench.config import SamplingConfig
 from aptp_bench.core.intervals import RESAMPLES, percentile
-from aptp_bench.generation.generate import Sampler
+from aptp_bench.core.settings import SamplingConfig
+from aptp_bench.generation.sampling import Sampler, parts_of
 from aptp_bench.profiling.memory import peak_allocated
 from aptp_bench.profiling.records import Ratio, Spread
 from aptp_bench.profiling.setups import Setup, attention_kernels
-from aptp_bench.profiling.timing import alternately, pipeline_on, placed, resampled_medians, summary
+from aptp_bench.profiling.timing import alternately, placed, resampled_medians, seconds, summary
 from aptp_bench.pruning.macs import example_inputs
 
 if TYPE_CHECKING:
@@ -35,7 +36,12 @@ PROMPT = "a photograph of a lighthouse on a cliff above the sea"
 
 @dataclass(frozen=True)
 class Protocol:
-    """How often, on which sizes. images: timed images, 0 for none; latent: height = width; tokens: length of the text."""
+    """How often, on which sizes and prompts.
+
+    latent: height = width; tokens: length of the text; warmup, repeats: untimed and timed U-Net calls; images: timed
+    batches of images, 0 for none; routes: timed routings of a batch, as many as images if None; prompts: routed and
+    drawn in turns.
+    """
 
     device: torch.device
     latent: int
@@ -44,11 +50,20 @@ class Protocol:
     repeats: int = 100
     images: int = 0
     sampling: SamplingConfig = SamplingConfig()  # noqa: RUF009 (frozen)
+    routes: int | None = None
+    prompts: Sequence[str] = (PROMPT,)
+
+    def samples(self, setup: Setup) -> int:
+        """Samples of the call for a batch of images: guidance doubles them."""
+        return setup.batch * (2 if self.sampling.guidance > 1 else 1)
 
     def inputs(self, unet: Any, setup: Setup) -> dict[str, Tensor]:
         """Inputs of the call that guidance makes for a batch of images."""
-        samples = setup.batch * (2 if self.sampling.guidance > 1 else 1)
-        return call_inputs(unet, self.latent, self.tokens, samples, self.device, setup.torch_dtype)
+        return call_inputs(unet, self.latent, self.tokens, self.samples(setup), self.device, setup.torch_dtype)
+
+    def batch(self, number: int, size: int) -> list[str]:
+        """Batch `number` of `size` prompts, the first ones again after the last."""
+        return [self.prompts[i % len(self.prompts)] for i in range(number * size, (number + 1) * size)]
 
 
 @dataclass(frozen=True)
@@ -133,19 +148,19 @@ def measure(
     calls, first = [], 0.0
     for i in range(len(mixture)):
         network = setup.ready(mixture.experts[i], device)
-        first += _first_call(network, inputs, device)
-        calls.append(_calls(network, dense, inputs, protocol))
+        pair = {"expert": partial(network, **inputs), "dense": partial(dense, **inputs)}
+        with torch.inference_mode():
+            first += seconds(pair["expert"], device)
+            calls.append(alternately(pair, device, protocol.warmup, protocol.repeats))
         if i == busiest:
             peak, image = _peak(network, inputs, device), _images(network, dense, teacher, setup, protocol)
             kernels = attention_kernels(placed(mixture.experts[i], device, setup.torch_dtype), inputs)
     times = Times(
         calls=[each["expert"] for each in calls],
         dense_calls=torch.cat([each["dense"] for each in calls]),
-        image=image.expert,
-        dense_image=image.dense,
         route=_routing(mixture, setup.batch, protocol),
-        calls_per_image=image.unet_calls,
         busiest=busiest,
+        **image,
     )
     return Measured(times, kernels, peak, _peak(dense, inputs, device), first)
 
@@ -167,54 +182,35 @@ def ratio(mixture: Tensor, dense: Tensor) -> Ratio:
     return Ratio(value=float(mixture[0] / dense[0]), interval=percentile(mixture / dense))
 
 
-def _first_call(network: nn.Module, inputs: dict[str, Tensor], device: torch.device) -> float:
-    start = time.perf_counter()
-    with torch.inference_mode():
-        network(**inputs)
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - start
-
-
-def _calls(network: nn.Module, whole: nn.Module, inputs: dict[str, Tensor], protocol: Protocol) -> dict[str, Tensor]:
-    with torch.inference_mode():
-        calls = {"expert": lambda: network(**inputs), "dense": lambda: whole(**inputs)}
-        return alternately(calls, protocol.device, protocol.warmup, protocol.repeats)
-
-
-@dataclass(frozen=True)
-class _Images:
-    """Seconds of batches of whole images, and U-Net calls of one; zeros where none were asked for."""
-
-    expert: Tensor = NOTHING
-    dense: Tensor = NOTHING
-    unet_calls: int = 0
-
-
 def _images(
     network: nn.Module, dense: nn.Module, teacher: StableDiffusionPipeline, setup: Setup, protocol: Protocol
-) -> _Images:
+) -> dict[str, Any]:
+    """Seconds of a batch of whole images, text to 8-bit pixels, and its U-Net calls, as Times has them; zeros unasked."""
     if not protocol.images:
-        return _Images()
-    pipeline = pipeline_on(teacher, protocol.device, setup.torch_dtype)
-    sampler = Sampler(pipeline, protocol.sampling, 0, protocol.device, protocol.latent)
-    captions, numbers = [PROMPT] * setup.batch, range(setup.batch)
+        return {"image": NOTHING, "dense_image": NOTHING, "calls_per_image": 0}
+    parts = {
+        name: placed(part, protocol.device, setup.torch_dtype) if isinstance(part, nn.Module) else part
+        for name, part in parts_of(teacher, protocol.sampling.scheduler).items()
+    }
+    draw = Sampler(parts, protocol.sampling).draw
+    what = (protocol.batch(0, setup.batch), range(setup.batch), protocol.latent)
     with torch.inference_mode():
-        calls = count_calls(network, lambda: sampler(network, captions, numbers))
-        makes = {
-            "expert": lambda: sampler(network, captions, numbers),
-            "dense": lambda: sampler(dense, captions, numbers),
-        }
-        seconds = alternately(makes, protocol.device, 1, protocol.images)
-    return _Images(seconds["expert"], seconds["dense"], calls)
+        calls = count_calls(network, lambda: draw(network, *what))
+        pair = {"image": lambda: draw(network, *what), "dense_image": lambda: draw(dense, *what)}
+        return {**alternately(pair, protocol.device, 1, protocol.images), "calls_per_image": calls}
 
 
-def _routing(mixture: Mixture, batch: int, protocol: Protocol) -> Tensor:
-    """Seconds of routing a batch of prompts, a part of an image's time: [images], or zero where none are made."""
+def _routing(mixture: Mixture, size: int, protocol: Protocol) -> Tensor:
+    """Seconds of routing a batch of prompts, a part of an image's time: [routes], or zero where none are made."""
     if not protocol.images:
         return NOTHING
-    prompts = [PROMPT] * batch
-    return alternately({"route": lambda: mixture.route(prompts)}, protocol.device, 1, protocol.images)["route"]
+    numbers = count()
+
+    def route() -> None:
+        mixture.route(protocol.batch(next(numbers), size))
+
+    repeats = protocol.images if protocol.routes is None else protocol.routes
+    return alternately({"route": route}, protocol.device, max(1, protocol.warmup), repeats)["route"]
 
 
 def _peak(network: nn.Module, inputs: dict[str, Tensor], device: torch.device) -> int | None:

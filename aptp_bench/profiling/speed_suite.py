@@ -1,37 +1,37 @@
-"""A speed table: many networks of one model on this device, a record each, and the plot of MACs saved against time saved.
+"""A speed table: many networks of one model on this device, a record each.
 
 A row whose record lies there already, made from the same settings, is not measured again: the same command goes on after
-a kill. What cannot be made (a budget, a type that the device lacks) is named at the end; the other rows are made.
+a kill. What cannot be made (a budget, a type that the device lacks) is named; the other rows are made.
 """
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-import yaml
-from pydantic import Field, PositiveInt, ValidationError
+from pydantic import AfterValidator, Field, PositiveInt
 
 from aptp_bench.budget import Budget, Convention
-from aptp_bench.config import SamplingConfig, Settings
-from aptp_bench.errors import AptpBenchError, ConfigError
-from aptp_bench.plugins import ModelPlugin, Progress
-from aptp_bench.profiling import devices, plots, records, targets
+from aptp_bench.contracts.model import ModelPlugin
+from aptp_bench.core.documents import Frozen
+from aptp_bench.core.progress import Progress
+from aptp_bench.core.settings import SamplingConfig
+from aptp_bench.harness import rows as table
+from aptp_bench.profiling import devices, records, targets
 from aptp_bench.profiling.profile import Profiler
 from aptp_bench.profiling.records import SpeedRecord
 from aptp_bench.profiling.setups import Setup
 from aptp_bench.profiling.speed import Protocol
-from aptp_bench.reporting.figures import style
 
-FIGURES = "figures"
+LOGS = "logs"  # tracebacks of rows that failed
 
 
-class Row(Settings):
+class Row(Frozen):
     """One network. options: the method's; published: what a paper prints for it."""
 
     label: str = Field(min_length=1)
@@ -41,7 +41,7 @@ class Row(Settings):
     published: dict[str, Any] | None = None
 
 
-class Repeats(Settings):
+class Repeats(Frozen):
     """How often. warmup, repeats: U-Net calls; images: whole batches of images, 0 for none."""
 
     warmup: int = Field(20, ge=0)
@@ -49,7 +49,7 @@ class Repeats(Settings):
     images: int = Field(5, ge=0)
 
 
-class Campaign(Settings):
+class Campaign(Frozen):
     """The rows, the ways of running, and how budgets are counted. resolution: pixels, the model's own if None."""
 
     title: str
@@ -62,16 +62,13 @@ class Campaign(Settings):
     protocol: Repeats = Repeats()
     sampling: SamplingConfig = SamplingConfig()
     setups: tuple[Setup, ...] = Field(min_length=1)
-    rows: tuple[Row, ...] = Field(min_length=1)
+    rows: Annotated[tuple[Row, ...], Field(min_length=1), AfterValidator(table.distinct)]
     published: dict[str, str] | None = Field(None, description="where the rows' published figures are from")
 
     @classmethod
     def load(cls, path: Path) -> Campaign:
         """Read a YAML file. Raises ConfigError."""
-        try:
-            return cls.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-        except (OSError, yaml.YAMLError, ValidationError) as err:
-            raise ConfigError(f"{path}: {' '.join(str(err).split())[:300]}") from err
+        return table.read(cls, path, str(path), "benchmarks/speed/mini.yaml")
 
 
 @dataclass(frozen=True)
@@ -85,47 +82,24 @@ class Site:
 
 
 def carry_out(campaign: Campaign, site: Site, only: Sequence[str] = ()) -> tuple[list[SpeedRecord], dict[str, str]]:
-    """Every row's record, old or new, and why the others could not be made; draws the plot of what there is."""
-    if unknown := set(only) - {row.label for row in campaign.rows}:
-        raise ConfigError(f"no row is called '{min(unknown)}'; rows: {', '.join(row.label for row in campaign.rows)}")
+    """Every row's record, old or new, and why the others could not be made. Raises ConfigError for a label not there."""
+    asked = table.chosen(campaign.rows, only)
     kind = targets.model(campaign.model)
     teacher = kind.load(campaign.weights).to(site.device)
-    found: list[SpeedRecord] = []
-    failures: dict[str, str] = {}
-    for place, row in enumerate(campaign.rows, start=1):
-        if only and row.label not in only:
-            continue
-        site.progress.say(f"{place} of {len(campaign.rows)}: {row.label}")
-        try:
-            found.append(_row(campaign, row, (kind, teacher), site))
-        except (AptpBenchError, RuntimeError) as err:  # torch's own: a type without kernels, memory that is spent
-            failures[row.label] = str(err).splitlines()[0]
-    draw(found, campaign.title, site.results)
-    return found, failures
-
-
-def draw(found: Sequence[SpeedRecord], title: str, results: Path) -> list[Path]:
-    """The plot of these records as .svg and .png under `results`/figures; empty where nothing pruned was measured."""
-    if not any(record.timings and record.method != "dense" for record in found):
-        return []
-    folder = results / FIGURES
-    folder.mkdir(parents=True, exist_ok=True)
-    stem = "macs_and_time" + found[0].name.removeprefix(found[0].name.partition("-")[0])
-    paths = [folder / f"{stem}{suffix}" for suffix in (".svg", ".png")]
-    for path in paths:
-        style.save(plots.savings(found, f"{title}\n{found[0].how.device}"), path)
-    return paths
+    work = {row.label: partial(_row, campaign, row, (kind, teacher), site) for row in asked}
+    made, failures = table.carry_out_all(work, site.progress.say, site.results / LOGS)
+    return list(made.values()), failures
 
 
 def _row(campaign: Campaign, row: Row, loaded: tuple[ModelPlugin, Any], site: Site) -> SpeedRecord:
     kind, teacher = loaded
     latent = targets.latent_size(kind, campaign.resolution)
-    scratch = Path(tempfile.mkdtemp(prefix="aptp-bench-"))
-    try:
-        subject = _subject(campaign, row, teacher, site, scratch)
+    with tempfile.TemporaryDirectory(prefix="aptp-bench-", ignore_cleanup_errors=True) as scratch:
+        subject = _subject(campaign, row, teacher, site, Path(scratch))
         profiler = Profiler(kind, subject, latent)
         unmeasured = profiler.record(profiler.predicted(list(devices.known())), [], site.command, site.device)
-        unmeasured = unmeasured.model_copy(update={"published": _published(campaign, row)})
+        published = None if row.published is None else {**row.published, **(campaign.published or {})}
+        unmeasured = unmeasured.model_copy(update={"published": published})
         old = _old(unmeasured, campaign.setups, site.results)
         if old is not None:
             site.progress.say(f"{row.label}: measured before, {site.results / records.FOLDER / old.name}.json")
@@ -134,8 +108,6 @@ def _row(campaign: Campaign, row: Row, loaded: tuple[ModelPlugin, Any], site: Si
         record = unmeasured.model_copy(update={"timings": timings})
         records.save(record, site.results)
         return record
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _subject(campaign: Campaign, row: Row, teacher: Any, site: Site, scratch: Path) -> targets.Subject:
@@ -172,7 +144,3 @@ def _old(record: SpeedRecord, setups: Sequence[Setup], results: Path) -> SpeedRe
 def _network(record: SpeedRecord) -> dict[str, Any]:
     """What must be the same for an old record to stand."""
     return record.model_dump(include={"method_config", "budget", "experts", "published"})
-
-
-def _published(campaign: Campaign, row: Row) -> dict[str, Any] | None:
-    return None if row.published is None else {**row.published, **(campaign.published or {})}

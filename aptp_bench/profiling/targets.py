@@ -16,9 +16,11 @@ from torch import Tensor
 
 from aptp_bench import registry
 from aptp_bench.budget import Budget
+from aptp_bench.contracts.method import Job
+from aptp_bench.contracts.model import ModelPlugin
+from aptp_bench.core.progress import Progress
 from aptp_bench.errors import ConfigError
 from aptp_bench.models.mixture import Mixture
-from aptp_bench.plugins import Job, ModelPlugin, Progress
 from aptp_bench.training.latents import Pairs
 
 if TYPE_CHECKING:
@@ -62,7 +64,7 @@ def saved(folder: Path, label: str, share: Sequence[float] | None = None) -> Sub
 
 
 def of_run(run: RunFolder) -> Subject:
-    """What a run measured, its experts weighed by their evaluation prompts. Raises CheckpointError, ConfigError."""
+    """What a run measured, its experts weighted by their evaluation prompts. Raises CheckpointError, ConfigError."""
     served = torch.tensor([expert.eval_prompts for expert in run.record.experts], dtype=torch.float64)
     recipe, mixture = run.recipe, Mixture.load(run.mixture, lazy=True)
     about = (f"the run {run.folder.name}", recipe.method, recipe.method_config, recipe.budget)

@@ -9,7 +9,6 @@ from typing import Any
 
 import diffusers
 import torch
-from diffusers import StableDiffusionPipeline
 from torch import Tensor, nn
 
 from aptp_bench.core.provenance import device_name
@@ -61,17 +60,6 @@ def placed(module: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Mo
     if not module.training and all(t.device.type == device.type and t.dtype == dtype for t in tensors):
         return module
     return copy.deepcopy(module).to(device, dtype).eval()
-
-
-def pipeline_on(pipeline: StableDiffusionPipeline, device: torch.device, dtype: torch.dtype) -> StableDiffusionPipeline:
-    """The pipeline's parts on one device in one type; parts that are there already are shared."""
-    parts = {
-        k: placed(part, device, dtype) if isinstance(part, nn.Module) else part
-        for k, part in pipeline.components.items()
-    }
-    made = StableDiffusionPipeline(**parts, requires_safety_checker=False)
-    made.set_progress_bar_config(disable=True)
-    return made
 
 
 def conditions(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:

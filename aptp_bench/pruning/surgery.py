@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +19,7 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.models.upsampling import Upsample2D
 from torch import Tensor, nn
 
+from aptp_bench.core.documents import meant
 from aptp_bench.errors import PruningError
 from aptp_bench.pruning.gates import Depth, GateSpace, Width
 from aptp_bench.pruning.substitutes import SUBSTITUTES, SkipResnet, SkipTransformer, Substitute
@@ -123,8 +123,8 @@ def _module(unet: nn.Module, path: str) -> nn.Module:
     try:
         return unet.get_submodule(path)
     except AttributeError as err:
-        near = difflib.get_close_matches(path, [name for name, _ in unet.named_modules()], n=1)
-        raise PruningError(f"no module '{path}' in the network; did you mean '{''.join(near) or 'another'}'?") from err
+        hint = meant(path, [name for name, _ in unet.named_modules()], "no module is called alike")
+        raise PruningError(f"no module '{path}' in the network; {hint}") from err
 
 
 def _skip(unit: Depth) -> Substitute:

@@ -8,30 +8,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from diffusers import DiffusionPipeline, StableDiffusionPipeline
+from diffusers import DiffusionPipeline, StableDiffusionPipeline, UNet2DConditionModel
 from diffusers.utils import BaseOutput
 from PIL import Image
 from torch import Tensor
 
+from aptp_bench.core.files import written_aside
 from aptp_bench.core.lazy import OnDemand
 from aptp_bench.errors import ConfigError, WeightsError
-from aptp_bench.generation.generate import batches, fresh_scheduler, quantised
-from aptp_bench.models.checkpoint import json_document, written_aside
+from aptp_bench.generation.generate import batches
+from aptp_bench.generation.sampling import PARTS, Sampler, parts_of, quantised
+from aptp_bench.models.checkpoint import json_document
 from aptp_bench.models.mixture import INDEX, Mixture, saved_experts
-from aptp_bench.models.stable_diffusion import pipeline, read_parts
+from aptp_bench.models.stable_diffusion import read_parts
 from aptp_bench.models.weights import quiet
 from aptp_bench.serving import requests
-from aptp_bench.serving.batch_invariant import RowByRow
-from aptp_bench.serving.requests import Order
+from aptp_bench.serving.requests import Request
 
-PARTS = ("vae", "text_encoder", "tokenizer", "scheduler")
 MIXTURE = "mixture"
 OutputType = Literal["pil", "pt", "np", "latent"]
 
@@ -45,8 +44,8 @@ class RoutedOutput(BaseOutput):
 
 
 @dataclass(frozen=True)
-class Served:
-    """One batch: the expert, the positions of its prompts in the order, and their images (or latents) [len(at), ...]."""
+class ServedBatch:
+    """One batch: the expert, the positions of its prompts in the request, and their images (or latents) [len(at), ...]."""
 
     expert: int
     at: list[int]
@@ -161,38 +160,36 @@ class RoutedPipeline(DiffusionPipeline):
         seed, indices: choose each image's noise (indices: 0, 1, 2, … unless given); latents: or the noise itself,
         [n, C, h, w]. batch_size: most prompts sampled together. height, width: pixels; the U-Net's own if None.
         output_type: "pil"; "pt", float [n, 3, H, W] in [0, 1]; "np", float [n, H, W, 3]; "latent", [n, C, h, w].
-        exact: bit for bit the same in every batch, see rowwise.RowByRow, which the smallest networks feel; None: on a
-        CPU only. Raises ConfigError.
+        exact: bit for bit the same in every batch, see batch_invariant.RowByRow, which the smallest networks feel; None:
+        on a CPU only. Raises ConfigError.
         """
         if output_type not in (known := OutputType.__args__):  # type: ignore[attr-defined]
             raise ConfigError(f"unknown output type '{output_type}'; take one of {', '.join(known)}")
-        requests.sampling(num_inference_steps, guidance_scale, batch_size)
+        exact = self.device.type == "cpu" if exact is None else exact
+        sampling = requests.sampling(num_inference_steps, guidance_scale, batch_size, exact)
         prompts = requests.texts(prompt)
         routes = self.mixture.route(prompts)
-        shape = self.latent_shape(self._first(routes), height, width)
-        noise = requests.noise(len(prompts), shape, seed, indices, latents)
-        negatives = requests.texts(negative_prompt, len(prompts))
-        order = Order(prompts, negatives, noise, num_inference_steps, guidance_scale)
+        first = self.layout(routes, 1)[0][0]  # the expert that serves first, so that none is read for its size alone
+        noise = requests.noise(len(prompts), self.latent_shape(first, height, width), seed, indices, latents)
+        request = Request(prompts, requests.texts(negative_prompt, len(prompts)), noise, sampling)
         found: list[Any] = [None] * len(prompts)
-        for served in self.serve(order, routes, batch_size, latent=output_type == "latent", exact=exact):
-            for position, image in zip(served.at, served.images, strict=True):
+        for batch in self.serve(request, routes, latent=output_type == "latent"):
+            for position, image in zip(batch.at, batch.images, strict=True):
                 found[position] = image
         images = _as(output_type, torch.stack(found))
         return RoutedOutput(images=images, experts=routes) if return_dict else (images, routes)
 
-    def serve(
-        self, order: Order, routes: Tensor, batch_size: int = 16, latent: bool = False, exact: bool | None = None
-    ) -> Iterator[Served]:
+    def serve(self, request: Request, routes: Tensor, latent: bool = False) -> Iterator[ServedBatch]:
         """Batches as they are done, expert by expert, beginning with those in memory. routes: expert of each prompt, [n].
 
-        Images are floats [*, 3, H, W] in [0, 1], or latents. Call within torch.inference_mode().
+        Images are floats [*, 3, H, W] in [0, 1], or latents. Call within torch.inference_mode(). Raises ConfigError.
         """
-        exact = self.device.type == "cpu" if exact is None else exact
-        with self.progress_bar(total=len(order.prompts)) as bar:
-            for expert, at in self.layout(routes, batch_size):
-                with RowByRow() if exact else nullcontext():
-                    images = self._sample(expert, order, at, latent)
-                yield Served(expert, at, images)
+        sampler = Sampler({name: getattr(self, name) for name in PARTS}, request.sampling)
+        with self.progress_bar(total=len(request.prompts)) as bar:
+            for expert, at in self.layout(routes, request.sampling.batch):
+                prompts, negatives = [request.prompts[i] for i in at], [request.negatives[i] for i in at]
+                images = sampler(self._expert(expert), prompts, request.noise[at], negatives, latent)
+                yield ServedBatch(expert, at, images)
                 bar.update(len(at))
 
     def layout(self, routes: Tensor, batch_size: int) -> list[tuple[int, list[int]]]:
@@ -211,37 +208,13 @@ class RoutedPipeline(DiffusionPipeline):
         """Pixels a latent, in height and in width."""
         return 2 ** (len(self.vae.config.block_out_channels) - 1)
 
-    def _first(self, routes: Tensor) -> int:
-        """The expert that will serve first, so that none is read for its size alone."""
-        return self.layout(routes, 1)[0][0]
-
-    def _sample(self, expert: int, order: Order, at: list[int], latent: bool) -> Tensor:
-        made = self._around(expert)(
-            prompt=[order.prompts[i] for i in at],
-            negative_prompt=[order.negatives[i] for i in at],
-            latents=order.latents[at].to(self.device, self.dtype),
-            height=order.latents.shape[2] * self.pixels,
-            width=order.latents.shape[3] * self.pixels,
-            num_inference_steps=order.steps,
-            guidance_scale=order.guidance,
-            output_type="latent" if latent else "pt",
-        )
-        return made.images
-
-    def _around(self, expert: int) -> StableDiffusionPipeline:
-        """An ordinary pipeline with that expert and a fresh scheduler. Raises ConfigError if they do not go together."""
-        unet = self.mixture.experts[expert]
+    def _expert(self, index: int) -> UNet2DConditionModel:
+        """An expert, ready to sample with. Raises ConfigError if it and the other parts do not go together."""
+        unet = self.mixture.experts[index]
         if (unet.device, unet.dtype) != (self.device, self.dtype):
             there, here = f"{unet.dtype} on {unet.device}", f"{self.dtype} on {self.device}"
-            raise ConfigError(f"expert {expert} is {there}, the other parts {here}; call pipeline.to(device, dtype)")
-        scheduler = type(self.scheduler).from_config(self.scheduler.config)
-        return pipeline(unet.eval(), self.vae, self.text_encoder, self.tokenizer, scheduler)
-
-
-def parts_of(teacher: StableDiffusionPipeline, scheduler: str = "pndm") -> dict[str, Any]:
-    """All but the U-Net by their names, with a fresh scheduler: "pndm" or "ddim"."""
-    parts = {name: getattr(teacher, name) for name in PARTS}
-    return {**parts, "scheduler": fresh_scheduler(teacher.scheduler, scheduler)}
+            raise ConfigError(f"expert {index} is {there}, the other parts {here}; call pipeline.to(device, dtype)")
+        return unet.eval()
 
 
 def _as(kind: OutputType, images: Tensor) -> Any:

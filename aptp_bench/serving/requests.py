@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from aptp_bench.core.noise import starting_noise
+from aptp_bench.core.settings import SamplingConfig
 from aptp_bench.errors import ConfigError
 
 MULTIPLE = 8  # diffusers refuses other heights and widths, whatever the autoencoder
 
 
 @dataclass(frozen=True)
-class Order:
-    """n prompts, what each image should keep away from, and its starting noise: latents [n, C, h, w]."""
+class Request:
+    """n prompts, what each image should keep away from, its starting noise [n, C, h, w], and how all are sampled."""
 
     prompts: Sequence[str]
     negatives: Sequence[str]
-    latents: Tensor
-    steps: int = 25
-    guidance: float = 7.5
+    noise: Tensor
+    sampling: SamplingConfig
 
 
 def texts(prompts: str | Sequence[str], count: int | None = None) -> list[str]:
@@ -36,14 +36,15 @@ def texts(prompts: str | Sequence[str], count: int | None = None) -> list[str]:
     return made
 
 
-def sampling(steps: int, guidance: float, batch: int) -> None:
-    """Raise ConfigError for numbers that no sampler can follow."""
+def sampling(steps: int, guidance: float, batch: int, exact: bool = False) -> SamplingConfig:
+    """The settings; batch: prompts sampled together. Raises ConfigError for numbers that no sampler can follow."""
     if steps < 1:
         raise ConfigError(f"{steps} steps make no image; take 1 or more, e.g. 25")
     if not guidance >= 0:
         raise ConfigError(f"guidance {guidance} is below zero; take 1 for none, e.g. 7.5")
     if batch < 1:
         raise ConfigError(f"batches of {batch} prompts hold nothing; take 1 or more")
+    return SamplingConfig(steps=steps, guidance=guidance, batch=batch, exact=exact)
 
 
 def latent_shape(

@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from aptp_bench.core.progress import Progress
 from aptp_bench.errors import CheckpointError, ConfigError, WeightsError
 from aptp_bench.harness.costs import served_by
 from aptp_bench.harness.keywords import TOP, frequent_words
 from aptp_bench.harness.run_folder import RunFolder
 from aptp_bench.models.mixture import Router, saved_router
-from aptp_bench.plugins import Progress
 from aptp_bench.records import Record
 
 CHUNK = 1024  # prompts between two signs of progress
@@ -35,7 +35,7 @@ class Routes:
     @property
     def conventions(self) -> list[str]:
         """The convention of the run's budget, and exact."""
-        return list(dict.fromkeys([str(self.record.what["budget"]["convention"]), EXACT]))
+        return list(dict.fromkeys([self.record.what.budget.convention, EXACT]))
 
     @cached_property
     def served(self) -> list[list[str]]:

@@ -10,22 +10,22 @@ from typing import Any
 import torch
 
 from aptp_bench import registry
-from aptp_bench.config import SamplingConfig
-from aptp_bench.core.provenance import weights_digest
-from aptp_bench.core.store import check_writable, write_json
+from aptp_bench.core.digests import weights_digest
+from aptp_bench.core.files import check_writable, write_json
+from aptp_bench.core.settings import SamplingConfig
 from aptp_bench.errors import ConfigError, WeightsError
-from aptp_bench.generation.generate import NEGATIVE_PROMPT, quantised
 from aptp_bench.generation.images import image_path, write_image
+from aptp_bench.generation.sampling import NEGATIVE_PROMPT, parts_of, quantised
 from aptp_bench.harness.run_folder import RunFolder
 from aptp_bench.serving import requests
-from aptp_bench.serving.pipeline import RoutedPipeline, parts_of
-from aptp_bench.serving.requests import Order
+from aptp_bench.serving.pipeline import RoutedPipeline
+from aptp_bench.serving.requests import Request
 
 INDEX = "prompts.json"
 
 
 @dataclass(frozen=True)
-class Opened:
+class Source:
     """A pipeline, and how its images are sampled unless told otherwise."""
 
     pipeline: RoutedPipeline
@@ -33,20 +33,20 @@ class Opened:
     seed: int = 0
 
 
-def opened(folder: Path, device: torch.device, dtype: torch.dtype = torch.float32, held: int = 1) -> Opened:
+def open_source(folder: Path, device: torch.device, dtype: torch.dtype = torch.float32, held: int = 1) -> Source:
     """The mixture of a run's folder, or of one that RoutedPipeline.save_pretrained wrote.
 
     Raises ConfigError if it is neither, WeightsError if the run's model has other weights now.
     """
     if (folder / RoutedPipeline.config_name).is_file():
-        return Opened(RoutedPipeline.from_pretrained(folder, device, dtype, held), SamplingConfig())
+        return Source(RoutedPipeline.from_pretrained(folder, device, dtype, held), SamplingConfig())
     run = RunFolder.load(folder)
     recipe, mixture = run.recipe, run.mixture
     teacher = registry.get("models", recipe.model)().load(recipe.weights)
     if weights_digest(teacher) != run.record.how.digests["model"]:
         raise WeightsError(f"{recipe.model} has other weights than when {folder} was made; {run.record.how.command}")
     parts = parts_of(teacher, recipe.sampling.scheduler)
-    return Opened(RoutedPipeline.around(parts, mixture, device, dtype, held), recipe.sampling, recipe.seed)
+    return Source(RoutedPipeline.around(parts, mixture, device, dtype, held), recipe.sampling, recipe.seed)
 
 
 def read_prompts(path: Path, option: str = "--prompts") -> list[str]:
@@ -72,21 +72,20 @@ def check_folder(folder: Path) -> None:
 
 
 @torch.inference_mode()
-def draw(source: Opened, prompts: Sequence[str], folder: Path, first: int = 0) -> list[dict[str, Any]]:
+def draw(source: Source, prompts: Sequence[str], folder: Path, first: int = 0) -> list[dict[str, Any]]:
     """Write one PNG a prompt, numbered from `first`, which chooses its noise too, and prompts.json beside them.
 
     Images are written as they are done; their names are numbers whatever the prompts say. A row a prompt: image,
     prompt, index, expert.
     """
     pipe, sampling = source.pipeline, source.sampling
-    requests.sampling(sampling.steps, sampling.guidance, sampling.batch)
     routes = pipe.mixture.route(requests.texts(prompts))
     shape = pipe.latent_shape(pipe.layout(routes, 1)[0][0])
     numbers = range(first, first + len(prompts))
     noise = requests.noise(len(prompts), shape, source.seed, numbers, None)
-    order = Order(prompts, [NEGATIVE_PROMPT] * len(prompts), noise, sampling.steps, sampling.guidance)
-    for served in pipe.serve(order, routes, sampling.batch):
-        for at, image in zip(served.at, quantised(served.images), strict=True):
+    request = Request(prompts, [NEGATIVE_PROMPT] * len(prompts), noise, sampling)
+    for batch in pipe.serve(request, routes):
+        for at, image in zip(batch.at, quantised(batch.images), strict=True):
             write_image(folder, numbers[at], image)
     rows = [
         {"image": image_path(folder, number).name, "prompt": prompt, "index": number, "expert": expert}

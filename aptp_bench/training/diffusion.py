@@ -11,16 +11,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from aptp_bench.core.settings import Blocks, Precision
 from aptp_bench.errors import ConfigError
 from aptp_bench.training.latents import Batch
 
-Blocks = Literal["mean", "sum", "norm"]
-Precision = Literal["float32", "bfloat16"]
 MID = "mid"  # the mid block's name among the blocks
 
 
@@ -70,7 +69,7 @@ class Noising:
     def min_snr_weights(self, t: Tensor, gamma: float) -> Tensor:
         """Min-SNR weights (Hang et al. 2023, arXiv:2303.09556) of a loss on the prediction, t: [B] -> [B].
 
-        min(snr, gamma) weighs an error of x0; an error of eps is snr times, one of v snr + 1 times as large.
+        min(snr, gamma) weights an error of x0; an error of eps is snr times, one of v snr + 1 times as large.
         """
         snr = self.snr(t)
         scale = snr if self.prediction == "epsilon" else snr + 1.0
@@ -185,19 +184,19 @@ def observe(unet: nn.Module, noised: Noised, precision: Precision = "float32", e
 
 
 def denoising_loss(student: Seen, noised: Noised) -> Tensor:
-    """Eq. 1 for every sample, the squared error meant over elements and weighed by the Min-SNR weights: [B]."""
+    """Eq. 1 for every sample, the squared error averaged over elements, weighted by Min-SNR: [B]."""
     return noised.weights * _mse(student.prediction, noised.target)
 
 
 def output_distillation(student: Seen, teacher: Seen) -> Tensor:
-    """Eq. 27 for every sample, meant over elements: [B]."""
+    """Eq. 27 for every sample, averaged over elements: [B]."""
     return _mse(student.prediction, teacher.prediction)
 
 
 def block_distillation(student: Seen, teacher: Seen, blocks: Blocks = "mean", mid: bool = True) -> Tensor:
     """Eq. 28 for every sample: [B]. Blocks that both networks have in the same shape count; zero if there is none.
 
-    blocks: "mean" over blocks of the squared error meant over elements (the authors' code), its "sum" over blocks,
+    blocks: "mean" over blocks of the squared error averaged over elements (the authors' code), its "sum" over blocks,
     or "norm", the sum of squared norms as printed. mid: whether the mid block counts.
     """
     shared = [

@@ -10,94 +10,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 from diffusers import UNet2DConditionModel
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from aptp_bench.core.lazy import OnDemand
-from aptp_bench.core.progress import SilentProgress
+from aptp_bench.core.noise import expert_seed
+from aptp_bench.core.progress import Progress, SilentProgress
+from aptp_bench.core.settings import FinetuneConfig
 from aptp_bench.models.mixture import Mixture
-from aptp_bench.plugins import Progress
 from aptp_bench.pruning.surgery import clone
 from aptp_bench.training import diffusion
 from aptp_bench.training.diffusion import Draw, Noising
 from aptp_bench.training.latents import Batch, Pairs, encode_text
-from aptp_bench.training.loop import Part, TrainConfig, frozen, train
+from aptp_bench.training.loop import Part, frozen, train
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
-
-
-class FinetuneConfig(BaseModel):
-    """How experts are fine-tuned. The defaults are the paper's where it gives a number."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    steps: int = Field(30_000, ge=0, description="optimiser steps; see `share`")
-    share: Literal["each", "total"] = Field(
-        "each",
-        description="each: every expert trains for `steps`; total: `steps` are divided among the experts by their "
-        "number of pairs, so that a mixture costs what one network does. The paper does not say which",
-    )
-    batch: int = Field(128, ge=1, description="pairs of a step; paper 128")
-    lr: float = Field(1e-5, gt=0, description="learning rate, constant; paper 1e-5")
-    warmup: int = Field(
-        0,
-        ge=0,
-        description="steps of linear warm-up; paper: fixed rate; the authors' baseline config 250",
-    )
-    weight_decay: float = Field(
-        0.0,
-        ge=0,
-        description="weight decay of AdamW; not in the paper, 0 in the authors' pruning configs",
-    )
-    clip: float | None = Field(1.0, gt=0, description="largest gradient norm; None: not clipped; not in the paper")
-    alpha_ddpm: float = Field(
-        0.0001,
-        ge=0,
-        description="weight of the denoising loss, eq. 30; the authors' configs have 0.01",
-    )
-    alpha_distill: float = Field(
-        1.0,
-        ge=0,
-        description="weight of output + block distillation, eq. 30; the authors' configs have 0.5",
-    )
-    output_distillation: bool = Field(True, description="whether eq. 27 is part of the distillation")
-    block_distillation: bool = Field(True, description="whether eq. 28 is part of the distillation")
-    blocks: diffusion.Blocks = Field(
-        "mean",
-        description="how eq. 28 adds up: mean over blocks (authors), sum, or norm (as printed)",
-    )
-    mid_block: bool = Field(
-        True, description="whether eq. 28 compares the mid block too, as in APTP; BK-SDM leaves it out"
-    )
-    snr_gamma: float | None = Field(
-        5.0,
-        gt=0,
-        description="Min-SNR gamma of the denoising loss (authors: 5); None: unweighted (paper)",
-    )
-    drop_text: float = Field(
-        0.0,
-        ge=0,
-        lt=1,
-        description="share of prompts replaced by the empty one, which guidance needs at sampling; neither the paper "
-        "nor its code has it",
-    )
-    accumulate: int = Field(
-        1,
-        ge=1,
-        description="parts in which a process computes its share of the batch, to save memory",
-    )
-    precision: diffusion.Precision = Field("float32", description="autocast type; the authors use float32")
-    checkpoint_every: int = Field(500, ge=1, description="steps between two checkpoints")
-
-    def training(self, steps: int) -> TrainConfig:
-        """The settings of the loop that trains one expert."""
-        kept = self.model_dump(include=set(TrainConfig.model_fields))
-        return TrainConfig(**{**kept, "steps": steps})
 
 
 @dataclass(frozen=True)
@@ -172,7 +103,7 @@ def tune(expert: UNet2DConditionModel, members: Tensor, steps: int, lesson: Less
             student,
             partial(_loss, student, members, lesson),
             config,
-            seed=lesson.seed * 1000 + index,
+            seed=expert_seed(lesson.seed, index),
             folder=lesson.folder / f"expert-{index:02d}",
             progress=lesson.progress,
             label=f"fine-tune expert {index + 1}",

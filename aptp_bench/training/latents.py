@@ -18,10 +18,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from aptp_bench.core.progress import SilentProgress
-from aptp_bench.core.store import write_json
+from aptp_bench.core.files import write_json
+from aptp_bench.core.progress import Progress, SilentProgress
 from aptp_bench.errors import CheckpointError, DataError
-from aptp_bench.plugins import Progress
 
 if TYPE_CHECKING:
     import datasets
@@ -154,7 +153,7 @@ def _latents(pipeline: StableDiffusionPipeline, images: list[Tensor], device: to
 class _Sink:
     """Where encoded rows go.
 
-    Arrays in memory, or a safetensors file that is written in place and can be gone on with.
+    Arrays in memory, or a safetensors file that is written in place and can be resumed.
     """
 
     def __init__(self, folder: Path | None, shapes: dict[str, tuple[int, ...]]) -> None:

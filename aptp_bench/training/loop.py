@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,37 +16,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from aptp_bench.core.distributed import Ranks
+from aptp_bench.core.files import write_text, write_whole
 from aptp_bench.core.noise import generator
+from aptp_bench.core.progress import Progress
+from aptp_bench.core.settings import TrainConfig
 from aptp_bench.errors import CheckpointError, TrainingError
-from aptp_bench.plugins import Progress
 
 STATE, HISTORY = "state.safetensors", "history.jsonl"
 Row = dict[str, Any]  # what one step reports: floats, and lists of floats
-
-
-class TrainConfig(BaseModel):
-    """How long and how fast to train. `batch` is global: over all processes and accumulated parts."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    steps: int = Field(ge=0, description="optimiser steps")
-    batch: int = Field(ge=1, description="samples of a step, over all processes and accumulated parts")
-    lr: float = Field(gt=0, description="learning rate of AdamW after the warm-up, constant")
-    warmup: int = Field(0, ge=0, description="steps in which the learning rate rises linearly to lr")
-    weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay")
-    clip: float | None = Field(None, gt=0, description="largest gradient norm; None: not clipped")
-    accumulate: int = Field(1, ge=1, description="parts in which a process computes its share, to save memory")
-    checkpoint_every: int = Field(100, ge=1, description="steps between two checkpoints")
-
-    def lr_at(self, step: int) -> float:
-        """The learning rate of a step, counted from 0."""
-        return self.lr * min(1.0, (step + 1) / self.warmup) if self.warmup else self.lr
 
 
 @dataclass(frozen=True)
@@ -125,13 +106,13 @@ class Checkpoint:
         if not write:
             return
         lines = "".join(json.dumps(row) + "\n" for row in history)
-        replace(self.folder / HISTORY, lambda path: path.write_text(lines, encoding="utf-8"))
+        write_text(self.folder / HISTORY, lines)
         tensors = {f"param.{name}": p.detach() for name, p in _trained(self.module).items()}
         if not final:
             tensors.update(self._moments())
         tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
         metadata = {"step": str(len(history)), "identity": self.identity}
-        replace(self.folder / STATE, lambda path: save_file(tensors, path, metadata=metadata))
+        write_whole(self.folder / STATE, lambda path: save_file(tensors, path, metadata=metadata))
 
     def load(self) -> list[Row]:
         """Restore the last state; the history up to it, empty if there is none. Raises CheckpointError."""
@@ -165,13 +146,6 @@ class Checkpoint:
             if f"exp_avg.{name}" in tensors:
                 moments = {key: tensors[f"{key}.{name}"].to(p) for key in ("exp_avg", "exp_avg_sq")}
                 self.optimizer.state[p] = {"step": torch.tensor(float(step)), **moments}
-
-
-def replace(path: Path, write: Callable[[Path], Any]) -> None:
-    """Write a file aside and rename it into place: whoever reads it sees the old one or the new one whole."""
-    aside = path.with_name(path.name + ".partial")
-    write(aside)
-    os.replace(aside, path)
 
 
 @contextmanager

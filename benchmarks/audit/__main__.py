@@ -15,6 +15,7 @@ from aptp_bench.benchmarks.audit.checks import CHECKS
 from aptp_bench.benchmarks.audit.finding import Finding, Place, save
 from aptp_bench.benchmarks.audit.page import filled
 from aptp_bench.cli.failures import outcome
+from aptp_bench.core.files import write_text
 from aptp_bench.errors import ConfigError
 from aptp_bench.models.weights import quiet
 
@@ -28,14 +29,14 @@ def audit(
     measure: Annotated[bool, typer.Option("--measure/--no-measure", help="Measure, or fill the page only.")] = True,
 ) -> None:
     """Measure findings, print their tables, and fill the page."""
-    from aptp_bench.core import provenance
+    from aptp_bench.core import provenance, threads
     from aptp_bench.core.progress import reporter
 
     if unknown := [name for name in names or () if name not in CHECKS]:
         raise ConfigError(f"there is no check '{unknown[0]}'; choose from {', '.join(CHECKS)}")
     if scale not in ("mini", "smoke"):
         raise ConfigError(f"the audit runs at scale mini or smoke, not '{scale}'")
-    provenance.use_threads()
+    threads.use_threads()
     command = provenance.command_line(["python", "-m", "aptp_bench.benchmarks.audit"], sys.argv[1:])
     place: Any = Place(results_dir, runs_dir, scale, reporter())  # type: ignore[arg-type]
     with quiet():
@@ -46,7 +47,7 @@ def audit(
             save(Finding(name=name, world=place.scale, facts=facts, how=how), results_dir)
     if page is not None:
         text = page.read_text(encoding="utf-8")
-        page.write_text(filled(text, list(CHECKS.values()), results_dir), encoding="utf-8")
+        write_text(page, filled(text, list(CHECKS.values()), results_dir))
 
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 from pydantic import PositiveInt
 
-from aptp_bench.plugins import Progress
-from aptp_bench.records import Frozen, Measurement, Provenance, read, write
+from aptp_bench.core.documents import Frozen
+from aptp_bench.core.progress import Progress
+from aptp_bench.records import Measurement, Provenance, read, write
 
 FOLDER = "audit"
 

@@ -9,10 +9,11 @@ from diffusers import UNet2DConditionModel
 
 from aptp_bench.benchmarks.audit.finding import Check, Place, quality, table
 from aptp_bench.benchmarks.audit.scene import Scene
+from aptp_bench.core.settings import FinetuneConfig
 from aptp_bench.harness.run import MIXTURE
 from aptp_bench.models.mixture import Mixture
 from aptp_bench.pruning.surgery import clone
-from aptp_bench.training.finetune import FinetuneConfig, finetune
+from aptp_bench.training.finetune import finetune
 from aptp_bench.training.latents import Pairs
 
 SEED = 0

@@ -102,9 +102,9 @@ def _runs(place: Place) -> dict[str, dict[str, Any]]:
 
 def _is(record: Record, placement: Placement) -> bool:
     what, changed = record.what, Entry((record,)).changed
-    plain = changed in ((), (f"placement={placement}",)) and what["seed"] == 0 and what["budget"]["ratio"] == 0.78
-    same = (what["method"], what["dataset"], record.world) == ("aptp", "coco", "mini")
-    return plain and same and what["method_config"]["placement"] == placement
+    plain = changed in ((), (f"placement={placement}",)) and what.seed == 0 and what.budget.ratio == 0.78
+    same = (what.method, what.dataset, record.world) == ("aptp", "coco", "mini")
+    return plain and same and what.method_config["placement"] == placement
 
 
 CHECK = Check("placement", "gates before norm2 are cancelled", measure, lines)

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from aptp_bench import config, registry
 from aptp_bench.benchmarks.audit.finding import Place
+from aptp_bench.contracts.evidence import Evidence
 from aptp_bench.core.provenance import device
 from aptp_bench.core.store import Store
-from aptp_bench.evaluation.evaluate import Evidence, measure
-from aptp_bench.generation.generate import Sampler
+from aptp_bench.evaluation.evaluate import measure
 from aptp_bench.generation.image_sets import Held
+from aptp_bench.generation.sampling import Sampler
 from aptp_bench.harness.inputs import Materials
 from aptp_bench.harness.run import Bench
 
@@ -46,10 +47,10 @@ class Scene:
     def sample(self, unet: UNet2DConditionModel, numbers: Sequence[int], label: str) -> Tensor:
         """One image a caption: uint8 [n, H, W, 3]. numbers: of the noise that each image starts from."""
         given, recipe = self.bench.materials, self.bench.recipe
-        sampler = Sampler(given.teacher, recipe.sampling, recipe.seed, given.device)
+        sampler = Sampler.of(given.teacher, recipe.sampling, recipe.seed)
         size = recipe.sampling.batch
         starts = self.place.progress.track(range(0, len(self.captions), size), label)
-        parts = [sampler(unet, self.captions[s : s + size], numbers[s : s + size]) for s in starts]
+        parts = [sampler.draw(unet, self.captions[s : s + size], numbers[s : s + size]) for s in starts]
         return torch.cat(parts)
 
     def quality(self, images: Tensor, digest: str) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from aptp_bench.core.files import write_whole
+
 Loss = Callable[[int, torch.Generator], dict[str, Tensor]]
 
 
@@ -112,9 +114,8 @@ def _keep(
     tensors = {f"own.{k}": v for k, v in module.state_dict().items()} | {f"ema.{k}": v for k, v in average.items()}
     for index, moments in optimiser.state_dict()["state"].items():
         tensors |= {f"opt.{index}.{k}": torch.as_tensor(v) for k, v in moments.items()}
-    aside = file.with_suffix(".tmp")
-    save_file({k: v.detach().clone().contiguous() for k, v in tensors.items()}, aside, metadata={"step": str(step)})
-    aside.replace(file)
+    tensors = {k: v.detach().clone().contiguous() for k, v in tensors.items()}
+    write_whole(file, lambda aside: save_file(tensors, aside, metadata={"step": str(step)}))
 
 
 def _restore(file: Path, module: nn.Module, optimiser: torch.optim.Optimizer, average: dict[str, Tensor]) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from aptp_bench.benchmarks.mini_world import vae
 from aptp_bench.benchmarks.mini_world.classifier import accuracy
 from aptp_bench.benchmarks.mini_world.scenes import SPLITS, Scenes
 from aptp_bench.benchmarks.mini_world.towers import retrieval
+from aptp_bench.core.files import write_json
 from aptp_bench.data import scenes
 from aptp_bench.metrics.fid import frechet_distance
 
@@ -45,7 +45,7 @@ def measure(world: World) -> dict[str, float]:
     for name, pictures in (("real", real), ("generated", made)):
         figures |= {f"{label}_{name}": value for label, value in accuracy(net, pictures, data.labels[:IMAGES]).items()}
     figures = {name: round(value, 4) for name, value in figures.items()} | {"images": IMAGES}
-    (assets.ROOT / "quality.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    write_json(assets.ROOT / "quality.json", figures)
     grid(made[:64], assets.ROOT / "samples.png")
     return figures
 

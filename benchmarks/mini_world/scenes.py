@@ -35,12 +35,7 @@ class Scenes:
         return self.images[index].permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-LABELS = {
-    "subject": len(scenes.SUBJECTS),
-    "setting": len(scenes.SETTINGS),
-    "colour": len(scenes.COLOURS),
-    "count": 3,
-}
+LABELS = {"subject": len(scenes.SUBJECTS), "setting": len(scenes.SETTINGS), "colour": len(scenes.COLOURS), "count": 3}
 
 
 def gather(split: str, work: Path) -> Scenes:

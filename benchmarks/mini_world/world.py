@@ -15,6 +15,7 @@ from transformers import CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPTextM
 from aptp_bench import assets
 from aptp_bench.benchmarks.mini_world import classifier, pick, scenes, sentence, tokenizer, towers, unet, vae
 from aptp_bench.benchmarks.mini_world.loop import Recipe
+from aptp_bench.core.files import write_json
 
 PARTS = ("tokenizer", "text_encoder", "inception", "vae", "decoder", "unet", "clip", "pick", "sentence_encoder")
 PATCH = 8  # of the image towers, in pixels
@@ -131,7 +132,7 @@ class World:
         encoder = sentence.trained(self.train, self.work / "sentence_encoder")
         encoder.save(str(_fresh(assets.ROOT / "sentence_encoder")), create_model_card=False)
         for name, recipe in self.recipes().items():
-            (assets.ROOT / name / "recipe.json").write_text(json.dumps(recipe, indent=2) + "\n", encoding="utf-8")
+            write_json(assets.ROOT / name / "recipe.json", recipe)
 
     def recipes(self) -> dict[str, dict]:
         """How each shipped model was trained, and what its last log line says."""

@@ -28,12 +28,13 @@ def speed(
 ) -> None:
     """Every network of a speed table on this device: a record each, a table, and the plot of MACs against time."""
     from aptp_bench.cli.speed_view import show_speed
-    from aptp_bench.core import provenance
+    from aptp_bench.core import provenance, threads
+    from aptp_bench.core.files import check_writable
     from aptp_bench.core.progress import reporter
-    from aptp_bench.core.store import check_writable
-    from aptp_bench.errors import SuiteError
+    from aptp_bench.harness.rows import raise_failures
     from aptp_bench.models.weights import quiet
     from aptp_bench.profiling.speed_suite import Campaign, Site, carry_out
+    from aptp_bench.reporting.figures.speed import draw
 
     path = Path(name) if Path(name).is_file() else Path(str(files("aptp_bench.benchmarks.speed") / f"{name}.yaml"))
     asked = Campaign.load(path)
@@ -42,15 +43,14 @@ def speed(
     ways = tuple(way for place, way in enumerate(asked.setups, start=1) if not setup or place in setup)
     asked = Campaign.model_validate(asked.model_dump() | {"protocol": counts.model_dump(), "setups": ways})
     check_writable(results_dir, "--results-dir")
-    provenance.use_threads()
+    threads.use_threads()
     command = provenance.command_line(["python", "-m", "aptp_bench.benchmarks.speed"], sys.argv[1:])
     with quiet():
         site = Site(provenance.device(device), results_dir, reporter(), command)
         found, failures = carry_out(asked, site, only or ())
+    draw(found, asked.title, results_dir)
     show_speed(asked.title, found)
-    if failures:
-        reasons = "; ".join(f"{label}: {why}" for label, why in failures.items())
-        raise SuiteError(f"{len(failures)} of {len(found) + len(failures)} rows failed: {reasons}")
+    raise_failures(failures, len(found) + len(failures))
 
 
 if __name__ == "__main__":

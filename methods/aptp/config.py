@@ -20,13 +20,10 @@ class APTPConfig(PluginConfig):
 
     # the mixture
     experts: int = Field(
-        8,
-        ge=1,
-        description="N, number of experts; paper: 8 on COCO, 16 or 8 on CC3M, 4, 8, 12 in an ablation",
+        8, ge=1, description="N, number of experts; paper: 8 on COCO, 16 or 8 on CC3M, 4, 8, 12 in an ablation"
     )
     uni_arch: bool = Field(
-        False,
-        description="Uni-Arch baseline of Table 3: one learned code, no router; `experts` is ignored",
+        False, description="Uni-Arch baseline of Table 3: one learned code, no router; `experts` is ignored"
     )
     encoder: str | None = Field(
         None,
@@ -46,8 +43,7 @@ class APTPConfig(PluginConfig):
         description="added to every width and depth logit so that gates start open; authors 3, not in the paper (0)",
     )
     gates: Literal["soft", "straight_through"] = Field(
-        "soft",
-        description="soft: relaxed gates act (paper, authors); straight_through: 0/1 forward, relaxed backward",
+        "soft", description="soft: relaxed gates act (paper, authors); straight_through: 0/1 forward, relaxed backward"
     )
     placement: Literal["consumer", "before_norm"] = Field(
         "consumer",
@@ -70,16 +66,12 @@ class APTPConfig(PluginConfig):
         "does",
     )
     threshold: float = Field(
-        0.5,
-        gt=0,
-        lt=1,
-        description="gate without noise from which a unit is kept; authors 0.5, not in the paper",
+        0.5, gt=0, lt=1, description="gate without noise from which a unit is kept; authors 0.5, not in the paper"
     )
 
     # routing
     transport: bool = Field(
-        True,
-        description="optimal transport in training (eqs. 5-8); off: nearest code, row 2 of Table 3",
+        True, description="optimal transport in training (eqs. 5-8); off: nearest code, row 2 of Table 3"
     )
     transport_eps: float = Field(0.05, gt=0, description="entropy weight of eq. 5; paper 0.05")
     transport_iterations: int = Field(3, ge=1, description="Sinkhorn iterations; paper 3")
@@ -113,10 +105,7 @@ class APTPConfig(PluginConfig):
         "paper's rule gives no such guarantee",
     )
     align_below: float = Field(
-        0.1,
-        ge=0,
-        lt=1,
-        description="smallest share of the prompts, in parts of 1/N, that is left as it is",
+        0.1, ge=0, lt=1, description="smallest share of the prompts, in parts of 1/N, that is left as it is"
     )
     align_lr: float = Field(1e-2, gt=0, description="learning rate of the alignment; ours")
 
@@ -143,33 +132,23 @@ class APTPConfig(PluginConfig):
         "as printed",
     )
     max_weight: float = Field(
-        0.1,
-        ge=0,
-        description="weight of 1 - largest ratio in the batch; authors 0.1, not in the paper (0)",
+        0.1, ge=0, description="weight of 1 - largest ratio in the batch; authors 0.1, not in the paper (0)"
     )
     std_weight: float = Field(
-        0.1,
-        ge=0,
-        description="weight of minus the ratios' standard deviation; authors 0.1, not in the paper (0)",
+        0.1, ge=0, description="weight of minus the ratios' standard deviation; authors 0.1, not in the paper (0)"
     )
     snr_gamma: float | None = Field(
-        5.0,
-        gt=0,
-        description="Min-SNR gamma of the denoising loss; authors 5; None: unweighted (paper)",
+        5.0, gt=0, description="Min-SNR gamma of the denoising loss; authors 5; None: unweighted (paper)"
     )
 
     # schedule
     warmup_steps: int = Field(500, ge=0, description="stage 1a, predictor alone; paper 500")
     joint_steps: int = Field(
-        2500,
-        ge=0,
-        description="stage 1b, predictor and codes; paper 2500 (the authors' COCO config: 4500)",
+        2500, ge=0, description="stage 1b, predictor and codes; paper 2500 (the authors' COCO config: 4500)"
     )
     batch: int = Field(1024, ge=2, description="pairs of a step over all processes and parts; paper 1024 = 16 x 64")
     accumulate: int = Field(
-        1,
-        ge=1,
-        description="parts in which a process computes its share of the batch; 16 for one 64-pair device",
+        1, ge=1, description="parts in which a process computes its share of the batch; 16 for one 64-pair device"
     )
     lr: float = Field(2e-4, gt=0, description="learning rate of AdamW for both modules; paper 2e-4")
     lr_scale: Literal["sqrt_batch", "none"] = Field(
@@ -180,8 +159,7 @@ class APTPConfig(PluginConfig):
     lr_warmup: int = Field(100, ge=0, description="steps of linear warm-up of each stage; paper 100")
     weight_decay: float = Field(0.0, ge=0, description="weight decay; authors 0, not in the paper")
     precision: Literal["float32", "bfloat16"] = Field(
-        "float32",
-        description="autocast type of the U-Net; authors float32",
+        "float32", description="autocast type of the U-Net; authors float32"
     )
     checkpoint_every: int = Field(50, ge=1, description="steps between two checkpoints")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from aptp_bench.core.lazy import OnDemand
-from aptp_bench.core.noise import generator
+from aptp_bench.core.noise import generator, stage_seed
+from aptp_bench.core.settings import TrainConfig
 from aptp_bench.methods.aptp.config import APTPConfig
 from aptp_bench.methods.aptp.encoder import PromptEncoder, default
 from aptp_bench.methods.aptp.gumbel import Relaxation, outside_in
@@ -33,7 +33,7 @@ from aptp_bench.pruning.macs import example_inputs
 from aptp_bench.pruning.surgery import cut
 from aptp_bench.pruning.threshold import Landed, land, logit_of
 from aptp_bench.training.diffusion import Noising
-from aptp_bench.training.loop import Loss, TrainConfig, frozen, train
+from aptp_bench.training.loop import Loss, frozen, train
 
 Rows = list[dict[str, Any]]
 ATTEMPTS = 5  # alignments in a row, each from where the last one stopped
@@ -55,7 +55,8 @@ def prune(job: Job, config: APTPConfig) -> Mixture:
     if encoder is None:
         return Mixture(experts, ConstantRouter(history=history))
     about = report(landed, routes, job.train.captions, search.cost, job.budget, before)
-    served, balance = _served(search.routing, order), _balance(config)
+    balance = Balance(eps=config.transport_eps, iterations=config.transport_iterations) if config.transport else None
+    served = _served(search.routing, order)
     return Mixture(experts, CosineRouter(PromptEncoder(encoder.name), served, about, history, balance))
 
 
@@ -122,9 +123,10 @@ def _aligned(search: Search, job: Job) -> Spread | None:
 
 def _train(module: nn.Module, loss: Loss, config: TrainConfig, job: Job, stage: str) -> Rows:
     """Run one stage in its own folder with its own random numbers; its rows, marked with its name."""
-    seed = zlib.crc32(f"{stage}/{job.seed}".encode())
     folder, label = job.workdir / stage, f"APTP {stage}"
-    rows = train(module, loss, config, seed=seed, folder=folder, progress=job.progress, label=label)
+    rows = train(
+        module, loss, config, seed=stage_seed(job.seed, stage), folder=folder, progress=job.progress, label=label
+    )
     return [{"stage": stage, **row} for row in rows]
 
 
@@ -135,10 +137,6 @@ def _landed(search: Search, routes: Tensor) -> Landed:
     threshold = logit_of(config.threshold, config.temperature)
     together = chunks(search.gated.unet, search.cost.space, config.align)
     return land(logits, loads, search.cost, search.budget, threshold, config.landing == "shift", together)
-
-
-def _balance(config: APTPConfig) -> Balance | None:
-    return Balance(eps=config.transport_eps, iterations=config.transport_iterations) if config.transport else None
 
 
 def _served(routing: Routing, order: Tensor) -> Routing:

@@ -8,20 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from aptp_bench.budget import Budget, Convention
+from aptp_bench.core.documents import Frozen
 from aptp_bench.harness.keywords import frequent_words
 from aptp_bench.pruning.cost import Cost
 from aptp_bench.pruning.threshold import Landed
 
 
-class _Closed(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ExpertReport(_Closed):
+class ExpertReport(Frozen):
     """One expert: share of the dense MACs, training prompts, their frequent words, share of MACs kept by block."""
 
     macs_ratio: float
@@ -30,7 +26,7 @@ class ExpertReport(_Closed):
     blocks: dict[str, float]
 
 
-class Spread(_Closed):
+class Spread(Frozen):
     """How prompts are spread over experts.
 
     The number of equally loaded experts with the same entropy, and the largest share.
@@ -40,7 +36,7 @@ class Spread(_Closed):
     largest: float
 
 
-class Report(_Closed):
+class Report(Frozen):
     """A mixture: the experts in order of their cost, and how the budget was met.
 
     mean_ratio: load-weighted; plain_ratio: what the threshold that was asked for would have given; before_alignment:

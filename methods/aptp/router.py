@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from aptp_bench.core.documents import Frozen, first_problem
 from aptp_bench.errors import CheckpointError
 from aptp_bench.methods.aptp.encoder import PromptEncoder
 from aptp_bench.methods.aptp.gumbel import Noise, Relaxation
@@ -28,10 +29,8 @@ STATE, TENSORS, REPORT = "router.json", "router.safetensors", "experts.json"
 SPACE = TypeAdapter(GateSpace)
 
 
-class Balance(BaseModel):
+class Balance(Frozen):
     """How transport spreads a batch over the codes: entropy weight of eq. 5 and Sinkhorn iterations, the paper's."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     eps: float = 0.05
     iterations: int = 3
@@ -40,9 +39,7 @@ class Balance(BaseModel):
 PAPER = Balance()
 
 
-class _State(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class _State(Frozen):
     version: Literal[1] = 1
     encoder: str
     encoder_digest: str
@@ -128,16 +125,16 @@ class CosineRouter(Router):
         try:
             state = _State.model_validate_json((folder / STATE).read_text(encoding="utf-8"))
             routing = _routing(state, load_file(folder / TENSORS))
-            report = _optional(folder / REPORT, Report.model_validate_json)
+            kept = folder / REPORT
+            report = Report.model_validate_json(kept.read_text(encoding="utf-8")) if kept.exists() else None
             history = read_history(folder)
         except (OSError, ValueError, KeyError, RuntimeError, ValidationError, SafetensorError) as err:
-            first = str(err).splitlines()[0]
-            raise CheckpointError(f"the router in {folder} cannot be read ({first}); prune again") from err
+            raise CheckpointError(f"the router in {folder} cannot be read ({first_problem(err)}); prune again") from err
         encoder = PromptEncoder(moved or state.encoder)
         if encoder.digest() != state.encoder_digest:
-            mend = f"name {state.encoder} or a copy of it" if moved else "prune again"
+            fix = f"name {state.encoder} or a copy of it" if moved else "prune again"
             raise CheckpointError(
-                f"the prompt encoder '{encoder.name}' is not the one of the router in {folder}; {mend}"
+                f"the prompt encoder '{encoder.name}' is not the one of the router in {folder}; {fix}"
             )
         return cls(encoder, routing, report, history, state.balance)
 
@@ -149,7 +146,3 @@ def _routing(state: _State, tensors: dict[str, torch.Tensor]) -> Routing:
     architect.load_state_dict(tensors)
     relaxation = Relaxation(space, state.temperature, state.offset, state.noise, state.order, state.guard)
     return Routing(architect.requires_grad_(False), relaxation, Similarity.of(space, state.similarity))
-
-
-def _optional(path: Path, read: Any) -> Any:
-    return read(path.read_text(encoding="utf-8")) if path.exists() else None

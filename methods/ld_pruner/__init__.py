@@ -74,12 +74,7 @@ class LDPruner(Method):
         "smoke": {"prompts": 2, "generations": 2, "steps": 1, "guidance": 1.0},
     }
     # Supplementary Table 4: 0.7 for features and outputs; the denoising loss beside them as in BK-SDM
-    finetuning: ClassVar[dict[str, Any]] = {
-        "alpha_ddpm": 1.0,
-        "alpha_distill": 0.7,
-        "blocks": "sum",
-        "snr_gamma": None,
-    }
+    finetuning: ClassVar[dict[str, Any]] = {"alpha_ddpm": 1.0, "alpha_distill": 0.7, "blocks": "sum", "snr_gamma": None}
 
     def prune(self, job: Job) -> Mixture:
         """Score every operator, modify the lowest. Raises BudgetError if all of them together do not save enough."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from aptp_bench.budget import TOLERANCE, Budget
 from aptp_bench.core.distributed import Ranks
-from aptp_bench.core.store import write_json
+from aptp_bench.core.files import write_json
 from aptp_bench.errors import BudgetError
 from aptp_bench.methods.ld_pruner import LDPrunerConfig
 from aptp_bench.methods.ld_pruner.operators import Operator, operators, savings, stand_ins

@@ -18,9 +18,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from aptp_bench.core.digests import weights_digest
 from aptp_bench.core.distributed import Ranks
+from aptp_bench.core.files import write_text
 from aptp_bench.core.noise import generator
-from aptp_bench.core.provenance import weights_digest
 from aptp_bench.core.store import digest_of
 from aptp_bench.methods.ld_pruner import LDPrunerConfig
 from aptp_bench.methods.ld_pruner.latents import Trial, answering, overhearing, trials
@@ -28,7 +29,6 @@ from aptp_bench.methods.ld_pruner.operators import Operator, stand_in
 from aptp_bench.methods.ld_pruner.scores import avg_dist, score, std_dist
 from aptp_bench.plugins import Job
 from aptp_bench.pruning.surgery import clone, swapped
-from aptp_bench.training.loop import replace
 
 Row = dict[str, Any]  # part, operator, samples, and the distances of the part's prompts: avg, std
 
@@ -119,7 +119,7 @@ class Ledger:
         """Make this process's file end after its last whole row; one of another key begins anew."""
         rows = self._read(self.file) if self.file.exists() else []
         lines = "".join(json.dumps(row) + "\n" for row in ({"key": self.key}, *rows))
-        replace(self.file, lambda path: path.write_text(lines, encoding="utf-8"))
+        write_text(self.file, lines)
 
     def append(self, row: Row) -> None:
         """Write one row, so that a kill afterwards does not lose it."""

@@ -50,7 +50,7 @@ def test_a_table_is_measured_saved_and_shown(table, tmp_path, capsys, monkeypatc
 def test_rows_that_fail_are_named_after_the_table(table, tmp_path, capsys) -> None:
     broken = {**TABLE, "rows": [*TABLE["rows"], {"label": "too lean", "method": "norm", "budget": 0.0001}]}
     (tmp_path / "table.yaml").write_text(yaml.safe_dump(broken), encoding="utf-8")
-    with pytest.raises(SuiteError, match=r"1 of 2 rows failed: too lean: .*raise --budget"):
+    with pytest.raises(SuiteError, match=r"1 of 2 runs failed: too lean: .*raise --budget"):
         speed(table, device="cpu", repeats=2, setup=[1], only=["dense", "too lean"])
     assert "dense" in capsys.readouterr().out
 

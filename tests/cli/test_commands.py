@@ -60,7 +60,7 @@ def test_a_record_belongs_to_its_run_until_it_is_submitted(call, run_words, tmp_
 def test_what_is_no_run_is_submitted_neither_alone_nor_with_others(call, run_words, tmp_path):
     code, out = call(*run_words, "--json", "--seed", "3")
     (record,) = json.loads(out)["records"]
-    assert code == 0 and Record.model_validate(record).what["seed"] == 3
+    assert code == 0 and Record.model_validate(record).what.seed == 3
     (run,) = (path.parent for path in tmp_path.glob("runs/*/run.json"))
     assert json.loads(out)["runs"] == [str(run.relative_to(tmp_path))]
     (tmp_path / "empty").mkdir()

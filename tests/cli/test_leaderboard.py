@@ -167,7 +167,7 @@ def test_an_error_names_the_file_the_line_and_the_command(call, check, small):
     code, out = check("--check")
     assert code == 2 and out == "" and call.err.count("\n") == 1
     assert re.search(
-        r"line \d+ of results/leaderboard.md is not what the records give; mend it: aptp-bench leaderboard$",
+        r"line \d+ of results/leaderboard.md is not what the records give; fix it: aptp-bench leaderboard$",
         call.err.strip(),
     )
     assert check()[0] == 0 and check("--check")[0] == 0

@@ -32,3 +32,13 @@ def test_the_console_script_is_there():
     script = Path(sys.executable).with_name("aptp-bench")
     done = subprocess.run([script, "--version"], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.startswith("aptp-bench ")
+
+
+def test_listing_and_resolving_load_no_network_library(tracked, tmp_path):
+    """Every plugin's facts, every row's recipe and a whole table are had without torch."""
+    load = "from aptp_bench import registry\n[p.load() for g in registry.GROUPS[:-1] for p in registry.plugins(g).values()]\n"
+    asked = ["tables", "aptp_1b", "--out", "a.md", "--results-dir", str(tracked / "results")]
+    words = [sys.executable, "-c", load + ASK, json.dumps([asked])]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120)
+    ((_, modules),) = json.loads(done.stdout)
+    assert "Table 1b" in (tmp_path / "a.md").read_text(encoding="utf-8") and not (HEAVY - {"numpy"}) & set(modules)

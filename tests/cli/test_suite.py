@@ -56,7 +56,7 @@ def test_it_goes_on_past_failures_names_them_at_the_end_and_shows_the_rest(
     assert "A small table" in out and "whole" in out and "lots" in out and "bug" not in out
     assert "numbers mean little" in out
     records = [Record.model_validate_json(p.read_text()) for p in sorted((tmp_path / "results/records").iterdir())]
-    assert [record.what["method"] for record in records] == ["dense", "random"]
+    assert [record.what.method for record in records] == ["dense", "random"]
     assert records[1].macs["exact"]["ratio"] == pytest.approx(0.7, abs=0.005)
 
 
@@ -125,8 +125,8 @@ def test_a_table_is_planned_at_the_scale_that_is_asked_for_and_names_what_it_lea
     [
         (["aptp_7", "--only", "RAPHAEL"], "no row 'RAPHAEL' that can be run: another system"),
         (["ld_pruner_2"], "can be run at scale mini: an audio model"),
-        (["mini/placement", "--scale", "paper"], "is for scale mini alone; leave --scale paper away"),
-        (["suite.yaml", "--scale", "mini"], "'A small table' is for scale smoke alone; leave --scale mini away"),
+        (["mini/placement", "--scale", "paper"], "is for scale mini alone; omit --scale paper"),
+        (["suite.yaml", "--scale", "mini"], "'A small table' is for scale smoke alone; omit --scale mini"),
     ],
 )
 def test_what_cannot_be_run_is_refused_in_one_line(call: Call, suite: str, words: list[str], hint: str) -> None:

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from aptp_bench.budget import Budget
 from aptp_bench.cli import view
+from aptp_bench.config import recipe
 from aptp_bench.records import Expert, Measurement, Provenance, Record
 
 
@@ -10,13 +12,15 @@ def record(
     method: str, world: str = "mini", value: float = 12.345, weights: str | None = None, experts: int = 1
 ) -> Record:
     facts = {"dense": 2.0, "pruned": 1.56, "ratio": 0.78, "train_ratio": 0.7812}
-    budget = {"ratio": 0.78, "convention": "exact"}
+    budget = Budget(ratio=0.78)
     how = {"command": "", "device": "", "threads": 1, "commit": None, "dirty": None}
     how |= {"versions": {}, "seconds": {}, "digests": {}}
     macs = {"exact": 1, "aptp": 1, "modules": 1}
     return Record(
         world=world,
-        what={"method": method, "dataset": "coco", "model": "m", "budget": budget, "seed": 0, "weights": weights},
+        what=recipe("norm", "coco", "mini", {"weights": weights}).model_copy(
+            update={"method": method, "budget": budget}
+        ),
         macs={name: facts for name in ("exact", "aptp", "modules")},
         parameters={"dense": 2_000_000, "stored": 3_000_000, "per_image": 1},
         experts=[Expert(macs=macs, parameters=1_500_000, train_prompts=3 + i, eval_prompts=2) for i in range(experts)],
@@ -80,11 +84,9 @@ def test_numbers_have_four_digits(value, text):
 
 
 def test_checks_mark_what_only_other_scales_need(monkeypatch, capsys):
-    from aptp_bench.cli.doctor import Check
+    from aptp_bench.cli.doctor import Check, show_checks
 
     monkeypatch.setenv("COLUMNS", "160")
-    view.show_checks(
-        [Check("a", True, "x"), Check("b", False, "y", fix="mend b"), Check("c", False, "z", needed=False)]
-    )
+    show_checks([Check("a", True, "x"), Check("b", False, "y", fix="mend b"), Check("c", False, "z", needed=False)])
     out = capsys.readouterr().out
     assert "ok" in out and "missing" in out and "optional" in out and "b: mend b" in out

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from aptp_bench.budget import TOLERANCE, Budget
 from aptp_bench.core.progress import SilentProgress
+from aptp_bench.core.settings import FinetuneConfig
 from aptp_bench.errors import BudgetError, ConfigError, PruningError
 from aptp_bench.methods.bk_sdm import BKSDM, Member, Offer, build, dense, family, fixed, nearest, path, priced
 from aptp_bench.models.checkpoint import load_unet, save_unet
@@ -21,7 +22,7 @@ from aptp_bench.pruning.gates import GateSpace, guarded
 from aptp_bench.pruning.macs import count, example_inputs, parameters
 from aptp_bench.pruning.surgery import cut, meta_clone
 from aptp_bench.training import finetune as finetuning
-from aptp_bench.training.finetune import FinetuneConfig, finetune
+from aptp_bench.training.finetune import finetune
 from aptp_bench.training.latents import Pairs
 
 CPU = torch.device("cpu")

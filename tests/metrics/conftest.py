@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from aptp_bench.config import LatencyConfig, SamplingConfig
+from aptp_bench.core.settings import LatencyConfig, SamplingConfig
+from aptp_bench.harness.costs import network_facts
 from aptp_bench.models.mixture import Mixture
 
 CAPTIONS = ("a", "bb", "ccc", "dddd", "eeeee")
@@ -52,12 +53,12 @@ CPU = torch.device("cpu")
 
 @dataclass
 class System:
-    """The part of Evidence that metrics of cost read."""
+    """The part of Deployed that metrics of cost read."""
 
     mixture: Mixture
     teacher: Any
     model: Any
-    captions: Sequence[str]
+    costs: dict[str, Any]
     assignment: Tensor
     sampling: SamplingConfig
     latency: LatencyConfig
@@ -84,14 +85,16 @@ def mixture(narrowed: Callable[[float], Any], router_by: Any) -> Mixture:
 
 
 @pytest.fixture
-def system(teacher: Any, mixture: Mixture) -> System:
+def evidence(teacher: Any, mixture: Mixture) -> Any:
     """Two experts, 3/4 and 1/4 wide; of five prompts two go to the first."""
-    return System(
+    dense, *experts = (network_facts(unet, 8, 32) for unet in (teacher.unet, *mixture.experts))
+    system = System(
         mixture,
         teacher,
         SimpleNamespace(latent_size=teacher.unet.config.sample_size),
-        CAPTIONS,
+        {"dense": dense, "experts": experts},
         mixture.route(CAPTIONS),
         SamplingConfig(steps=2),
         LatencyConfig(warmup=1, repeats=5),
     )
+    return SimpleNamespace(captions=CAPTIONS, system=system)

@@ -5,8 +5,9 @@ import time
 import pytest
 import torch
 
-from aptp_bench.metrics import latency
-from aptp_bench.metrics.latency import Latency, Times, call_inputs, count_calls, time_router
+from aptp_bench.metrics.latency import Latency, timing
+from aptp_bench.profiling import alignment
+from aptp_bench.profiling.speed import Times, count_calls
 
 
 def constant(value: float, n: int = 5) -> torch.Tensor:
@@ -52,12 +53,14 @@ def test_the_estimate_is_that_of_the_medians_and_the_replicates_scatter_around_i
     assert mixture.min() < 11.5 < mixture.max()
 
 
-def test_guidance_doubles_the_batch_and_no_guidance_does_not(system) -> None:
-    inputs = call_inputs(system.teacher.unet, system)
+def test_guidance_doubles_the_batch_and_no_guidance_does_not(evidence) -> None:
+    setup, protocol = timing(evidence)
+    inputs = protocol.inputs(evidence.system.teacher.unet, setup)
     assert inputs["sample"].shape == (2, 4, 8, 8)
     assert inputs["encoder_hidden_states"].shape == (2, 32, 128)
-    system.sampling = system.sampling.model_copy(update={"guidance": 1.0})
-    assert len(call_inputs(system.teacher.unet, system)["sample"]) == 1
+    evidence.system.sampling = evidence.system.sampling.model_copy(update={"guidance": 1.0})
+    setup, protocol = timing(evidence)
+    assert len(protocol.inputs(evidence.system.teacher.unet, setup)["sample"]) == 1
 
 
 def test_calls_are_counted_and_the_hook_is_taken_off() -> None:
@@ -66,23 +69,23 @@ def test_calls_are_counted_and_the_hook_is_taken_off() -> None:
     assert not net._forward_pre_hooks
 
 
-def test_the_router_is_timed(system, monkeypatch) -> None:
+def test_the_router_is_timed(evidence, monkeypatch) -> None:
     seen: list[str] = []
-    route = system.mixture.route
+    route = evidence.system.mixture.route
 
     def slow(prompts):
         seen.extend(prompts)
         time.sleep(0.005)
         return route(prompts)
 
-    monkeypatch.setattr(system.mixture, "route", slow)
-    assert time_router(system).median() >= 0.005
-    assert set(seen) == set(system.captions)
+    monkeypatch.setattr(evidence.system.mixture, "route", slow)
+    assert Latency()(evidence).detail["router"]["median_s"] >= 0.005
+    assert set(seen) == set(evidence.captions)
 
 
-def test_the_measurement_has_all_that_is_needed_to_read_it(system) -> None:
-    before = {name: value.clone() for name, value in system.teacher.unet.state_dict().items()}
-    found = Latency()(system)
+def test_the_measurement_has_all_that_is_needed_to_read_it(evidence) -> None:
+    before = {name: value.clone() for name, value in evidence.system.teacher.unet.state_dict().items()}
+    found = Latency()(evidence)
     low, high = found.interval
     assert 0 < low <= found.value <= high
     detail = found.detail
@@ -95,15 +98,15 @@ def test_the_measurement_has_all_that_is_needed_to_read_it(system) -> None:
     assert len(detail["alignment"]) == 2
     assert detail["dtype"] == "float32"
     assert detail["router"]["median_s"] < found.value
-    after = system.teacher.unet.state_dict()
+    after = evidence.system.teacher.unet.state_dict()
     assert all(torch.equal(after[name], value) for name, value in before.items())
 
 
-def test_a_slow_expert_shows_in_the_value(system, monkeypatch) -> None:
+def test_a_slow_expert_shows_in_the_value(evidence, monkeypatch) -> None:
     """The same run with one expert made slower by 20 ms a call costs its share of the prompts more."""
-    monkeypatch.setattr(latency, "alignment", lambda *_: {})
-    handle = system.mixture.experts[0].register_forward_pre_hook(lambda *_: time.sleep(0.02))
-    slow = Latency()(system)
+    monkeypatch.setattr(alignment, "alignment", lambda *_: {})
+    handle = evidence.system.mixture.experts[0].register_forward_pre_hook(lambda *_: time.sleep(0.02))
+    slow = Latency()(evidence)
     handle.remove()
     calls = [each["median_s"] for each in slow.detail["unet_call"]["experts"]]
     assert calls[0] > calls[1] + 0.01

@@ -10,8 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from aptp_bench.core.files import written_aside
 from aptp_bench.errors import CheckpointError
-from aptp_bench.models.checkpoint import CONFIG, PRUNING, WEIGHTS, Pruning, load_unet, save_unet, written_aside
+from aptp_bench.models.checkpoint import CONFIG, PRUNING, WEIGHTS, Pruning, load_unet, save_unet
 from aptp_bench.pruning import surgery
 from aptp_bench.pruning.gates import GateSpace, guarded
 from aptp_bench.pruning.macs import count, example_inputs

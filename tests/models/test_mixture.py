@@ -132,7 +132,7 @@ def test_what_cannot_be_is_refused(unet):
 def test_a_router_that_tells_nothing_has_no_history_and_balances_nothing(tmp_path):
     for router in (ByLength(), ConstantRouter()):
         assert list(router.history) == [] and router.balanced(["a", "b"]) is None
-        with pytest.raises(ConfigError, match=f"'{router.name}' .* has no prompt encoder; leave --encoder away"):
+        with pytest.raises(ConfigError, match=f"'{router.name}' .* has no prompt encoder; omit --encoder"):
             type(router).load_moved(tmp_path, "elsewhere")
 
 
@@ -148,7 +148,7 @@ def test_the_router_is_read_without_the_networks(mixture, tmp_path):
     for folder in (tmp_path / "mix").glob("expert-*"):
         shutil.rmtree(folder)
     assert isinstance(saved_router(tmp_path / "mix"), ByLength)
-    with pytest.raises(ConfigError, match="leave --encoder away"):
+    with pytest.raises(ConfigError, match="omit --encoder"):
         saved_router(tmp_path / "mix", "elsewhere")
 
 

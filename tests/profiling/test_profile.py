@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from aptp_bench.config import SamplingConfig
+from aptp_bench.core.settings import SamplingConfig
 from aptp_bench.models.mixture import ConstantRouter, Mixture
 from aptp_bench.models.stable_diffusion import SD21, MiniSD
 from aptp_bench.profiling.profile import Profiler

@@ -5,7 +5,7 @@ import time
 import pytest
 import torch
 
-from aptp_bench.config import SamplingConfig
+from aptp_bench.core.settings import SamplingConfig
 from aptp_bench.models.mixture import ConstantRouter, Mixture
 from aptp_bench.profiling import speed
 from aptp_bench.profiling.setups import Setup

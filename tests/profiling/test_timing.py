@@ -6,15 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from aptp_bench.profiling.timing import (
-    alternately,
-    conditions,
-    pipeline_on,
-    placed,
-    resampled_medians,
-    seconds,
-    summary,
-)
+from aptp_bench.profiling.timing import alternately, conditions, placed, resampled_medians, seconds, summary
 
 CPU = torch.device("cpu")
 
@@ -55,13 +47,6 @@ def test_a_module_in_place_is_itself_and_another_type_is_a_copy() -> None:
     assert module.weight.dtype == torch.float32
     assert not placed(module.train(), CPU, torch.float32).training
     assert module.training
-
-
-def test_a_pipeline_shares_what_is_in_place(small_sd) -> None:
-    made = pipeline_on(small_sd, CPU, torch.float32)
-    assert made.vae is small_sd.vae
-    assert pipeline_on(small_sd, CPU, torch.bfloat16).vae.dtype == torch.bfloat16
-    assert small_sd.vae.dtype == torch.float32
 
 
 def test_conditions_name_device_type_threads_and_versions() -> None:

@@ -19,12 +19,7 @@ COLOURS: tuple[str, ...] = (*NAMED, "none")
 INK: RGB = (30, 30, 36)
 PAPER: RGB = (250, 250, 250)
 SKIN: tuple[RGB, ...] = ((244, 204, 170), (222, 168, 124), (150, 98, 62))
-HAIR: dict[str, RGB] = {
-    "dark": (38, 28, 26),
-    "brown": (112, 64, 30),
-    "blonde": (240, 206, 96),
-    "red": (190, 70, 26),
-}
+HAIR: dict[str, RGB] = {"dark": (38, 28, 26), "brown": (112, 64, 30), "blonde": (240, 206, 96), "red": (190, 70, 26)}
 
 
 def blend(a: RGB, b: RGB, share: float) -> RGB:

@@ -129,11 +129,7 @@ def _counter(pen: Pen) -> None:
     pen.box((40, 42, 48), 0.35, 0.34, 0.8, 0.65)
 
 
-_FURNITURE: dict[str, Callable[[Pen], None]] = {
-    "living room": _sofa,
-    "bedroom": _double_bed,
-    "kitchen": _counter,
-}
+_FURNITURE: dict[str, Callable[[Pen], None]] = {"living room": _sofa, "bedroom": _double_bed, "kitchen": _counter}
 
 
 def pattern(pen: Pen, look: Look) -> None:

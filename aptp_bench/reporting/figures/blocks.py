@@ -11,8 +11,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from aptp_bench import registry
+from aptp_bench.core.progress import Progress
 from aptp_bench.models.mixture import Mixture
-from aptp_bench.plugins import Progress
 from aptp_bench.pruning.macs import MacCount, count, example_inputs
 from aptp_bench.reporting.figures.colormap import MAP, WHOLE, on_tone
 from aptp_bench.reporting.figures.style import PLAIN

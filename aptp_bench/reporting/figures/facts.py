@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from aptp_bench import registry
-from aptp_bench.config import Recipe
-from aptp_bench.core.provenance import captions_digest
+from aptp_bench.config import reference_of
+from aptp_bench.contracts.dataset import DatasetPlugin
+from aptp_bench.core.digests import captions_digest
+from aptp_bench.core.recipe import Recipe
 from aptp_bench.core.store import MANIFEST
 from aptp_bench.errors import ConfigError, DataError, FigureError
 from aptp_bench.harness import run_folder
@@ -20,7 +22,6 @@ from aptp_bench.harness.keywords import frequent_words
 from aptp_bench.harness.run import ASSIGNMENT, GENERATE, IMAGES
 from aptp_bench.harness.run_folder import RunFolder
 from aptp_bench.models.mixture import Router, saved_router
-from aptp_bench.plugins import DatasetPlugin
 from aptp_bench.records import Record
 from aptp_bench.reporting.worlds import NAMES
 
@@ -38,20 +39,20 @@ class RunFacts:
         """The run's record."""
         return self.run.record
 
-    @cached_property
+    @property
     def recipe(self) -> Recipe:
-        """All settings. Raises ConfigError if they are another release's."""
-        return self.run.recipe
+        """All settings."""
+        return self.record.what
 
     @property
     def convention(self) -> str:
         """How the MACs of the budget are counted."""
-        return str(self.record.what["budget"]["convention"])
+        return self.record.what.budget.convention
 
     @property
     def budget(self) -> float:
         """The share of the dense MACs that was asked for."""
-        return float(self.record.what["budget"]["ratio"])
+        return self.record.what.budget.ratio
 
     @property
     def budgets(self) -> list[float]:
@@ -62,12 +63,12 @@ class RunFacts:
     def world(self) -> str:
         """Which world the numbers are of, in a few words."""
         name = NAMES[self.record.world]
-        return f"{name}, random weights" if self.record.what.get("weights") == "random" else name
+        return f"{name}, random weights" if self.record.what.random_weights else name
 
     def check_several(self) -> None:
         """Raise FigureError for a run of one expert, of which there is nothing to compare."""
         if len(self.record.experts) < 2:
-            method = self.record.what["method"]
+            method = self.record.what.method
             raise FigureError(f"{method} has one expert, which serves every prompt; run a method that has several")
 
     def ratios(self, convention: str) -> list[float]:
@@ -77,7 +78,7 @@ class RunFacts:
     def title(self, text: str) -> str:
         """A figure's title: what it shows, of which run and of which world."""
         what = self.record.what
-        return f"{text}\n{what['method']} on {what['dataset']}, seed {what['seed']}, {self.world}"
+        return f"{text}\n{what.method} on {what.dataset}, seed {what.seed}, {self.world}"
 
     @cached_property
     def router(self) -> Router:
@@ -107,7 +108,9 @@ class RunFacts:
         known = [list(expert.words) for expert in self.record.experts]
         if any(known):
             return known
-        served = served_by(_tensor(self.assignment()), self.captions(), len(self.record.experts))
+        import torch
+
+        served = served_by(torch.tensor(self.assignment(), dtype=torch.long), self.captions(), len(self.record.experts))
         return [frequent_words(own) for own in served]
 
     @cached_property
@@ -116,10 +119,11 @@ class RunFacts:
 
         Raises ConfigError with the command that makes it if it is not there.
         """
-        wanted = self.recipe.of_reference()
+        wanted = reference_of(self.recipe)
         if wanted is None:
             return None
-        folder = run_folder.place(_recorded(self.record, wanted), self.run.folder.absolute().parent)
+        named = self.record.model_copy(update={"what": wanted, "world": wanted.scale})  # as its run would name it
+        folder = run_folder.place(named, self.run.folder.absolute().parent)
         if not (folder / run_folder.FILE).is_file():
             what = f"there is no {wanted.method} run beside {self.run.folder.name}"
             raise ConfigError(f"{what}; make it: {wanted.command}")
@@ -149,14 +153,3 @@ class RunFacts:
 def facts_of(folder: Path) -> RunFacts:
     """The facts of the run in `folder`. Raises ConfigError if there is none."""
     return RunFacts(RunFolder.load(folder))
-
-
-def _recorded(record: Record, recipe: Recipe) -> Record:
-    """A record as the recipe's run would leave it, as far as its name goes."""
-    return record.model_copy(update={"what": recipe.model_dump(mode="json"), "world": recipe.scale})
-
-
-def _tensor(assignment: Sequence[int]) -> Any:
-    import torch
-
-    return torch.tensor(assignment, dtype=torch.long)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
+from aptp_bench.core.documents import meant
+from aptp_bench.core.progress import Progress
 from aptp_bench.errors import AptpBenchError, ConfigError
-from aptp_bench.plugins import Progress
 from aptp_bench.reporting.figures import assignment, blocks, loads, samples, search
 from aptp_bench.reporting.figures.facts import RunFacts
 from aptp_bench.reporting.figures.samples import Panel
@@ -83,7 +83,5 @@ def names_of(asked: Sequence[str]) -> list[str]:
     known = [*MAKERS, SAMPLES]
     for name in asked:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-            hint = f"did you mean '{near[0]}'?" if near else f"use --only with one of: {', '.join(known)}"
-            raise ConfigError(f"there is no figure '{name}'; {hint}")
+            raise ConfigError(f"there is no figure '{name}'; {meant(name, known)}")
     return [name for name in known if not asked or name in asked]

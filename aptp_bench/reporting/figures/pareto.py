@@ -50,13 +50,13 @@ def draw(shown: Tradeoff, title: str | None = None) -> Figure:
 def default_title(shown: Tradeoff) -> str:
     """Metric, dataset, model and world."""
     record = shown.points[0].entry.first
-    return f"{named(shown.metric)} on {record.what['dataset']}, {record.what['model']}: {NAMES[record.world]}"
+    return f"{named(shown.metric)} on {record.what.dataset}, {record.what.model}: {NAMES[record.world]}"
 
 
 def styles(entries: Sequence[Entry]) -> dict[str, tuple[str, str]]:
     """Colour and marker of every method, in the order of their names; the network as it is has its own."""
     found: dict[str, tuple[str, str]] = {}
-    references = {entry.method for entry in entries if entry.first.what["budget"]["ratio"] == 1}
+    references = {entry.method for entry in entries if entry.first.what.budget.ratio == 1}
     pruned = sorted({entry.method for entry in entries} - references)
     for place, method in enumerate(pruned):
         turn, at = divmod(place, len(COLOURS) - 1)
@@ -81,7 +81,7 @@ def _point(axes: Any, point: Point, colour: str, marker: str, named: bool) -> No
     edge = {"markeredgecolor": "black", "markeredgewidth": 0.4}
     axes.errorbar(point.x, point.y, **bars, fmt=marker, color=colour, markersize=7, capsize=2, linewidth=0.9, **edge)
     if named:
-        text = " ".join([f"{point.entry.first.what['budget']['ratio']:g}", *point.entry.changed])
+        text = " ".join([f"{point.entry.first.what.budget.ratio:g}", *point.entry.changed])
         axes.annotate(text, (point.x, point.y), xytext=(6, 5), textcoords="offset points", fontsize=7.5, color=colour)
 
 

@@ -76,7 +76,7 @@ def panels(facts: RunFacts) -> list[Panel]:
 
 def ends(facts: RunFacts, beside: RunFacts | None, missing: str) -> list[Panel]:
     """Prompts of the cheapest and of the dearest experts, a row a prompt, beside the dense network's images."""
-    columns = tuple(str(each.record.what["method"]) for each in (beside, facts) if each is not None)
+    columns = tuple(each.record.what.method for each in (beside, facts) if each is not None)
     low, high = _ends(facts)
     named = {"cheap": ("Experts of low budget", low), "dear": ("Experts of high budget", high)}
     if len(facts.record.experts) == 1:
@@ -110,10 +110,10 @@ def further(facts: RunFacts, beside: RunFacts | None, missing: str) -> Panel:
         Tile(tile(image_path(facts.images(on), at)), f"{text} (expert {assignment[at]})" if several else text)
         for at, text in enumerate(captions)
     )
-    rows = [Row(str(facts.record.what["method"]), own)]
+    rows = [Row(facts.record.what.method, own)]
     if beside is not None:
         there = tuple(Tile(tile(image_path(beside.images(on), at)), text) for at, text in enumerate(captions))
-        rows.insert(0, Row(str(beside.record.what["method"]), there))
+        rows.insert(0, Row(beside.record.what.method, there))
     about = f"The first prompts of {facts.recipe.prompts}, which no expert was trained on."
     return Panel("prompts", "Further prompts", about, tuple(rows), note=missing)
 

@@ -47,7 +47,7 @@ def losses(rows: Rows, title: str, budget: float | None = None, convention: str 
     """
     names = _names(rows)
     if not names:
-        raise FigureError("the pruning stage left no history of its steps; leave this figure away")
+        raise FigureError("the pruning stage left no history of its steps; omit this figure")
     height = math.ceil(len(names) / COLUMNS)
     with mpl.rc_context(PLAIN):
         figure = Figure(figsize=(10.5, 0.9 + 2.3 * height), layout="constrained")
@@ -70,7 +70,7 @@ def losses(rows: Rows, title: str, budget: float | None = None, convention: str 
 def of_run(facts: RunFacts) -> Figure:
     """The figure of a run. Raises FigureError if its method keeps no history."""
     if not facts.router.history:
-        method = facts.record.what["method"]
+        method = facts.record.what.method
         raise FigureError(f"{method} left no history of its pruning stage; run a method that searches by steps")
     title = facts.title("Losses of the pruning stage")
     return losses(facts.router.history, title, facts.budget, facts.convention)
@@ -88,12 +88,10 @@ def smoothed(values: Sequence[float], window: int) -> np.ndarray:
 
 def _names(rows: Rows) -> list[str]:
     """Of what the rows report the numbers, the known ones first."""
-    found = dict.fromkeys(key for row in rows for key, value in row.items() if _is_number(value) and key != "step")
+    found = dict.fromkeys(
+        key for row in rows for key, value in row.items() if type(value) in (int, float) and key != "step"
+    )
     return [name for name in LABELS if name in found] + [name for name in found if name not in LABELS]
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _panel(axes: Any, rows: Rows, name: str) -> None:

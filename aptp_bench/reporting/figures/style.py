@@ -6,6 +6,7 @@ drawn in INK on nothing, so that it can be laid on paper (`save`) or take its pa
 
 from __future__ import annotations
 
+import html
 import io
 import re
 from pathlib import Path
@@ -40,9 +41,5 @@ def inline(figure: Figure, label: str) -> str:
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, count=1, flags=re.DOTALL)
     svg = svg.replace(INK, "currentColor")
-    said = f'role="img" aria-label="{_attribute(label)}" fill="currentColor"'  # text that is black names no colour
+    said = f'role="img" aria-label="{html.escape(label)}" fill="currentColor"'  # text that is black names no colour
     return svg.replace("<svg ", f"<svg {said} ", 1)
-
-
-def _attribute(text: str) -> str:
-    return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")

@@ -20,21 +20,21 @@ MARK = "<!-- aptp-bench: data {data}, file {file} -->\n"
 PATTERN = re.compile(r"<!-- aptp-bench: data ([0-9a-f]{64}), file ([0-9a-f]{64}) -->\n\Z")
 
 
-def drawn(figure: Figure, data: Any) -> str:
+def render(figure: Figure, data: Any) -> str:
     """The figure as SVG on white, sealed with its data."""
     stream = io.StringIO()
     with mpl.rc_context(PLAIN):
         figure.savefig(stream, format="svg", metadata={"Date": None})
-    return sealed(stream.getvalue(), data)
+    return seal(stream.getvalue(), data)
 
 
-def sealed(svg: str, data: Any) -> str:
+def seal(svg: str, data: Any) -> str:
     """An SVG with its mark."""
     svg = svg.rstrip("\n") + "\n"
     return svg + MARK.format(data=digest(data), file=_sha256(svg))
 
 
-def broken(svg: str, data: Any) -> str | None:
+def verify(svg: str, data: Any) -> str | None:
     """What is wrong with a file that should show `data` as it was drawn; None if nothing is."""
     mark = PATTERN.search(svg)
     if mark is None:

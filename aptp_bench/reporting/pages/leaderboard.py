@@ -7,38 +7,40 @@ from dataclasses import dataclass
 from typing import Any
 
 from aptp_bench.reporting.figures.pareto import styles
+from aptp_bench.reporting.numbers import exact, fixed, rounded
 from aptp_bench.reporting.pages import render, wording
-from aptp_bench.reporting.pages.run_facts import Source, run_facts, slug
-from aptp_bench.reporting.ranking.boards import Board, Column, Row
+from aptp_bench.reporting.pages.run_facts import Source, run_facts, source_of
+from aptp_bench.reporting.ranking.boards import Board, Column, Row, groups_of
 from aptp_bench.reporting.ranking.entries import Entry
-from aptp_bench.reporting.ranking.groups import Contest, budget, measured_alike
+from aptp_bench.reporting.ranking.groups import ComparisonGroup, budget, measured_alike
 from aptp_bench.reporting.ranking.names import ARROWS, headed, title
-from aptp_bench.reporting.ranking.tradeoff import conditions, rounded
+from aptp_bench.reporting.ranking.selection import quality_columns, timed_columns
+from aptp_bench.reporting.ranking.tradeoff import conditions
 from aptp_bench.reporting.worlds import NAMES, SAID
 
 
 @dataclass(frozen=True)
-class Made:
-    """What a page is made from: boards, each record's file by id(record), and the digests of all files read."""
+class Contents:
+    """What a page is made from: boards, the records' files, and the digests of all files read."""
 
     boards: Sequence[Board]
-    sources: Mapping[int, Source]
+    sources: Sequence[Source]
     digests: Mapping[str, str]
 
 
-def page(made: Made, figures: Mapping[str, str]) -> str:
+def page(made: Contents, figures: Mapping[str, str]) -> str:
     """The whole page. figures: path from the page -> what it shows, for readers without a script."""
-    found = contests(made.boards)
-    looks = styles([entry for contest in found for entry in contest.entries])
+    found = groups_of(made.boards)
+    looks = styles([entry for group in found for entry in group.entries])
     facts = {
-        "contests": [_plot(contest, made) for contest in found],
+        "contests": [_plot(group, made) for group in found],
         "looks": {method: list(look) for method, look in looks.items()},
     }
     return render.render(
         "leaderboard.html",
         worlds={world: SAID[world] for world in dict.fromkeys(c.world for c in found)},
         boards=[_board(board, place, found, made) for place, board in enumerate(made.boards)],
-        runs=[run_facts(entry, contest, made.sources) for contest in found for entry in contest.entries],
+        runs=[run_facts(entry, group, made.sources) for group in found for entry in group.entries],
         choices=_choices(made.boards),
         figures=figures,
         digests=made.digests,
@@ -46,41 +48,24 @@ def page(made: Made, figures: Mapping[str, str]) -> str:
     )
 
 
-def contests(boards: Sequence[Board]) -> list[Contest]:
-    """The contests of boards, each once, in order."""
-    return list({id(board.contest): board.contest for board in boards}.values())
-
-
-def quality_columns(boards: Sequence[Board], contest: Contest) -> list[Column]:
-    """The metrics of a contest that are read off images and have a better direction, in order."""
-    found = {c.metric: c for b in boards if b.contest is contest for c in b.columns}
-    return [column for column in found.values() if column.quality and column.better != "neither"]
-
-
-def timed_columns(boards: Sequence[Board], contest: Contest) -> list[Column]:
-    """The metrics of a contest that a device decides, such as a time."""
-    found = {c.metric: c for b in boards if b.contest is contest for c in b.columns}
-    return [c for c in found.values() if not c.quality and not c.counted and "device" in c.conditions]
-
-
 def _choices(boards: Sequence[Board]) -> dict[str, dict[str, str]]:
     """Filter -> its values and their words."""
     return {
-        "world": {b.contest.world: NAMES[b.contest.world] for b in boards},
-        "dataset": {str(b.contest.what("dataset")): str(b.contest.what("dataset")) for b in boards},
+        "world": {b.group.world: NAMES[b.group.world] for b in boards},
+        "dataset": {b.group.what.dataset: b.group.what.dataset for b in boards},
         "budget": {b.name: wording.budget(b.ratio, b.convention) for b in boards},
     }
 
 
-def _board(board: Board, place: int, found: Sequence[Contest], made: Made) -> dict[str, Any]:
+def _board(board: Board, place: int, found: Sequence[ComparisonGroup], made: Contents) -> dict[str, Any]:
     """One table. Columns and cells in the same order."""
-    contest = board.contest
+    group = board.group
     return {
         "id": f"board-{place}",
-        "contest": next(i for i, each in enumerate(found) if each is contest),
-        "world": contest.world,
-        "world_words": SAID[contest.world],
-        "dataset": contest.what("dataset"),
+        "contest": next(i for i, each in enumerate(found) if each is group),
+        "world": group.world,
+        "world_words": SAID[group.world],
+        "dataset": group.what.dataset,
         "budget": board.name,
         "heading": wording.heading(board),
         "order": board.first_ranked and title(board.first_ranked.metric),
@@ -99,11 +84,11 @@ def _column(column: Column) -> dict[str, Any]:
     return {"metric": column.metric, "first": first, "better": column.better, **words}
 
 
-def _row(row: Row, board: Board, made: Made) -> dict[str, Any]:
+def _row(row: Row, board: Board, made: Contents) -> dict[str, Any]:
     entry, lead = row.entry, board.first_ranked
     place = row.places.get(lead.metric) if lead is not None else None
     return {
-        "run": slug(made.sources[id(entry.first)]),
+        "run": source_of(entry.first, made.sources).slug,
         "method": entry.method,
         "changed": entry.changed,
         "label": entry.label,
@@ -122,8 +107,8 @@ def _cell(row: Row, column: Column, board: Board) -> dict[str, Any] | None:
         return None
     summary, ranked = place.summary, len([r for r in board.of("main") if column.metric in r.places])
     return {
-        "value": f"{rounded(summary.value):.6g}",
-        "shown": wording.number(summary.value, column.decimals),
+        "value": exact(summary.value),
+        "shown": fixed(summary.value, column.decimals),
         "interval": wording.interval(row, column),
         "rank": _rank(place.best, place.worst, ranked) if place.rank else None,
         "whisker": _whisker(row, column, board) if summary.half_width else None,
@@ -150,9 +135,9 @@ def _whisker(row: Row, column: Column, board: Board) -> dict[str, str]:
     return {name: f"{100 * (spot - low) / width:.1f}%" for name, spot in spots.items()}
 
 
-def _plot(contest: Contest, made: Made) -> dict[str, Any]:
-    """What the page's plot draws of a contest: its axes, and a point an entry with every value it has on them."""
-    qualities, times = quality_columns(made.boards, contest), timed_columns(made.boards, contest)
+def _plot(group: ComparisonGroup, made: Contents) -> dict[str, Any]:
+    """What the page's plot draws of a group: its axes, and a point an entry with every value it has on them."""
+    qualities, times = quality_columns(made.boards, group), timed_columns(made.boards, group)
     costs = [{"key": "exact", "label": "exact MACs, share of dense", "note": "MACs of an image's U-Net call"}]
     costs += [
         {
@@ -162,24 +147,24 @@ def _plot(contest: Contest, made: Made) -> dict[str, Any]:
         }
         for c in times
     ]
-    boards = [board for board in made.boards if board.contest is contest]
+    boards = [board for board in made.boards if board.group is group]
     return {
-        "title": f"{contest.what('dataset')}, {wording.model(contest)}",
-        "world": SAID[contest.world],
+        "title": f"{group.what.dataset}, {wording.model(group)}",
+        "world": SAID[group.world],
         "metrics": [
             {"key": c.metric, "label": headed(c.metric, c.unit, c.better), "better": c.better} for c in qualities
         ],
         "costs": costs,
-        "points": [_point(entry, contest, boards, made) for entry in contest.entries],
+        "points": [_point(entry, group, boards, made) for entry in group.entries],
     }
 
 
-def _point(entry: Entry, contest: Contest, boards: Sequence[Board], made: Made) -> dict[str, Any]:
+def _point(entry: Entry, group: ComparisonGroup, boards: Sequence[Board], made: Contents) -> dict[str, Any]:
     ratio, convention = budget(entry)
-    names = [c.metric for c in (*quality_columns(boards, contest), *timed_columns(boards, contest))]
-    values = {name: _triple(entry, name, contest) for name in names if entry in measured_alike(contest.entries, name)}
+    names = [c.metric for c in (*quality_columns(boards, group), *timed_columns(boards, group))]
+    values = {name: _triple(entry, name, group) for name in names if entry in measured_alike(group.entries, name)}
     return {
-        "run": slug(made.sources[id(entry.first)]),
+        "run": source_of(entry.first, made.sources).slug,
         "label": entry.label,
         "method": entry.method,
         "budget": f"{ratio:g}{convention}",
@@ -189,9 +174,9 @@ def _point(entry: Entry, contest: Contest, boards: Sequence[Board], made: Made) 
     }
 
 
-def _triple(entry: Entry, metric: str, contest: Contest) -> list[float | None]:
+def _triple(entry: Entry, metric: str, group: ComparisonGroup) -> list[float | None]:
     """Value, and the ends of its interval."""
-    found = contest.summary(entry, metric)
+    found = group.summary(entry, metric)
     assert found is not None  # it is among those that were measured
     low, high = found.interval or (None, None)
     return [None if x is None else rounded(x) for x in (found.value, low, high)]

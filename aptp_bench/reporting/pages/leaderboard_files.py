@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import zip_longest
@@ -17,22 +16,22 @@ from pathlib import Path
 
 from aptp_bench import records
 from aptp_bench.budget import CONVENTIONS
+from aptp_bench.core.files import write_text
 from aptp_bench.errors import ConfigError
 from aptp_bench.harness import contact_sheet
 from aptp_bench.profiling import records as speed
 from aptp_bench.records import Record
 from aptp_bench.reporting.figures import svg_digest
 from aptp_bench.reporting.figures.pareto import draw
-from aptp_bench.reporting.pages import leaderboard, markdown, render
+from aptp_bench.reporting.pages import leaderboard, markdown
 from aptp_bench.reporting.pages.run_facts import Source
 from aptp_bench.reporting.ranking.boards import Board, boards, main_board
-from aptp_bench.reporting.ranking.groups import Contest
 from aptp_bench.reporting.ranking.names import title
+from aptp_bench.reporting.ranking.selection import PREFIX, tradeoffs
 from aptp_bench.reporting.ranking.tradeoff import Tradeoff
 
 OPEN, CLOSE = "<!-- leaderboard -->", "<!-- /leaderboard -->"
-MARKDOWN, PAGE, FIGURES, PREFIX = "leaderboard.md", "leaderboard.html", "figures", "pareto-"
-PLOTTED = 2  # quality metrics with figures; the page plots all
+MARKDOWN, PAGE, FIGURES = "leaderboard.md", "leaderboard.html", "figures"
 
 
 @dataclass(frozen=True)
@@ -63,21 +62,8 @@ class Publication:
 
     @cached_property
     def figures(self) -> dict[str, Tradeoff]:
-        """File's name -> what it shows: the first quality metrics of every ranked contest against MACs and time."""
-        shown: dict[str, Tradeoff] = {}
-        for contest in leaderboard.contests(self.boards):
-            if not contest.unranked and len(contest.mains) > 1:
-                stem = _stem(contest, shown)
-                shown |= {f"{stem}-{_fit(t.metric)}-{_fit(t.cost)}.svg": t for t in self._tradeoffs(contest)}
-        return shown
-
-    def _tradeoffs(self, contest: Contest) -> Iterator[Tradeoff]:
-        """The first quality metrics against MACs and against the first time; without those that nothing has."""
-        times = [column.metric for column in leaderboard.timed_columns(self.boards, contest)[:1]]
-        for column in leaderboard.quality_columns(self.boards, contest)[:PLOTTED]:
-            for cost in ("exact", *times):
-                with suppress(ConfigError):
-                    yield Tradeoff.of(contest.mains, column.metric, cost, pool=contest)
+        """File's name -> what it shows: the first quality metrics of every ranked group against MACs and time."""
+        return {f"{name}.svg": shown for name, shown in tradeoffs(self.boards, leading=True)}
 
     @cached_property
     def pages(self) -> dict[Path, str]:
@@ -85,7 +71,9 @@ class Publication:
         here = {f"{FIGURES}/{name}": _words(shown) for name, shown in self.figures.items()}
         pages = {
             self.results / MARKDOWN: markdown.page(self.boards, here),
-            self.results / PAGE: leaderboard.page(leaderboard.Made(self.boards, self._sources, self._digests), here),
+            self.results / PAGE: leaderboard.page(
+                leaderboard.Contents(self.boards, self._sources, self._digests), here
+            ),
         }
         return pages if self.readme is None else {**pages, self.readme: self._in_readme(self.readme)}
 
@@ -94,7 +82,7 @@ class Publication:
         wrong = [line for path, text in self.pages.items() if (line := _difference(path, text))]
         for name, shown in self.figures.items():
             path = self.results / FIGURES / name
-            why = svg_digest.broken(_text(path), shown.facts()) if path.is_file() else "is missing"
+            why = svg_digest.verify(_text(path), shown.facts()) if path.is_file() else "is missing"
             wrong += [f"{path} {why}"] if why else []
         return wrong + [f"{path} is of no record" for path in self._stale()]
 
@@ -108,19 +96,19 @@ class Publication:
             path.unlink()
         for path, text in self.pages.items():
             if _difference(path, text):
-                changed.append(render.write(text, path))
+                changed.append(write_text(path, text))
         for name, shown in self.figures.items():
             path = self.results / FIGURES / name
-            if not path.is_file() or svg_digest.broken(_text(path), shown.facts()):
-                changed.append(render.write(svg_digest.drawn(draw(shown), shown.facts()), path))
+            if not path.is_file() or svg_digest.verify(_text(path), shown.facts()):
+                changed.append(write_text(path, svg_digest.render(draw(shown), shown.facts())))
         return changed
 
     @cached_property
-    def _sources(self) -> dict[int, Source]:
-        return {
-            id(record): Source(f"{records.FOLDER}/{path.name}", _sha256(path), contact_sheet.read(path, record.samples))
+    def _sources(self) -> list[Source]:
+        return [
+            Source(record, f"{records.FOLDER}/{path.name}", _sha256(path), contact_sheet.read(path, record.samples))
             for path, record in self.found.items()
-        }
+        ]
 
     @cached_property
     def _digests(self) -> dict[str, str]:
@@ -166,29 +154,16 @@ def _malformed_speed(results: Path) -> dict[Path, str]:
     return wrong
 
 
-def _stem(contest: Contest, taken: Mapping[str, Tradeoff]) -> str:
-    """pareto-world-dataset-model, fit for a file's name; numbered where contests share it."""
-    stem = PREFIX + "-".join(
-        _fit(str(word)) for word in (contest.world, contest.what("dataset"), contest.what("model"))
-    )
-    return stem if not any(name.startswith(f"{stem}-") for name in taken) else f"{stem}-{len(taken)}"
-
-
-def _fit(word: str) -> str:
-    """A word that is one part of a file's name, whatever a record says."""
-    return "".join(c if c.isalnum() or c in "._" else "_" for c in word)
-
-
 def _is_first(name: str, shown: Tradeoff, board: Board) -> bool:
-    """Whether a figure is of the board's contest and of the metric that its order is by."""
+    """Whether a figure is of the board's group and of the metric that its order is by."""
     lead = board.first_ranked
-    return lead is not None and shown.metric == lead.metric and shown.points[0].entry in board.contest.entries
+    return lead is not None and shown.metric == lead.metric and shown.points[0].entry in board.group.entries
 
 
 def _words(shown: Tradeoff) -> str:
     record = shown.points[0].entry.first
     against = f"{shown.cost} MACs" if shown.cost in CONVENTIONS else title(shown.cost)
-    return f"{title(shown.metric)} against {against}, {record.what['dataset']}, {record.world}"
+    return f"{title(shown.metric)} against {against}, {record.what.dataset}, {record.world}"
 
 
 def _difference(path: Path, text: str) -> str:

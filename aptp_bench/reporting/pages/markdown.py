@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from aptp_bench.reporting.numbers import fixed
 from aptp_bench.reporting.pages import wording
 from aptp_bench.reporting.ranking.boards import Board, Column, Row
 from aptp_bench.reporting.ranking.names import title
@@ -23,7 +24,7 @@ def page(boards: Sequence[Board], figures: Mapping[str, str]) -> str:
     """The whole leaderboard. figures: path from the page -> what it shows."""
     parts = ["# Leaderboard", INTRO]
     for board in boards:
-        parts += [f"## {text(wording.heading(board))}", f"**{text(SAID[board.contest.world])}**"]
+        parts += [f"## {text(wording.heading(board))}", f"**{text(SAID[board.group.world])}**"]
         parts += [table(board, [*board.of("reference"), *board.of("main")])]
         if variants := board.of("variant"):
             parts += [VARIANTS, table(board, variants)]
@@ -40,7 +41,7 @@ def block(board: Board | None, folder: str, figures: Mapping[str, str]) -> str:
     columns = [column for column in board.columns if not column.counted]
     timed = {wording.capital(title(column.metric)) for column in columns}
     state = [(name, fact) for name, fact in wording.state(board) if name in {"Evaluation", "Seeds", "Ranks", *timed}]
-    head = f"**{wording.heading(board)}; {SAID[board.contest.world]}.** Value [95 % interval] (rank)."
+    head = f"**{wording.heading(board)}; {SAID[board.group.world]}.** Value [95 % interval] (rank)."
     said = " ".join([head, *(f"{name}: {fact}." for name, fact in state)])
     more = f"[every board]({folder}/leaderboard.md), [the page with samples and settings]({folder}/leaderboard.html)"
     rows = [*board.of("reference"), *board.of("main")]
@@ -67,9 +68,9 @@ def cell(row: Row, column: Column, ranked: bool = True) -> str:
     place = row.places.get(column.metric)
     if place is None:
         return "–"
-    shown = wording.number(place.summary.value, column.decimals)
-    doubt = wording.interval(row, column)
-    parts = [shown, f"[{doubt}]" if doubt else "", f"({place.rank})" if ranked and place.rank else ""]
+    shown = fixed(place.summary.value, column.decimals)
+    uncertainty = wording.interval(row, column)
+    parts = [shown, f"[{uncertainty}]" if uncertainty else "", f"({place.rank})" if ranked and place.rank else ""]
     note = row.notes.get(column.metric)
     return " ".join(part for part in parts if part) + (f" ({text(note)})" if note else "")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -15,15 +14,6 @@ from markupsafe import Markup
 def render(template: str, **facts: Any) -> str:
     """The page `templates/<template>` makes of facts. Text in them is escaped; what is Markup is not."""
     return _templates().get_template(template).render(**facts).strip() + "\n"
-
-
-def write(page: str, path: Path) -> Path:
-    """Write a page, whole or not at all; where it lies."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.tmp")
-    aside.write_text(page, encoding="utf-8", newline="\n")
-    aside.replace(path)
-    return path
 
 
 def picture(png: bytes) -> str:

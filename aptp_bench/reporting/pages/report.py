@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,13 +10,14 @@ import yaml
 from markupsafe import Markup
 
 from aptp_bench.budget import CONVENTIONS
+from aptp_bench.core.progress import Progress
 from aptp_bench.errors import AptpBenchError
-from aptp_bench.plugins import Progress
 from aptp_bench.records import Measurement, Record
 from aptp_bench.reporting.figures.facts import RunFacts
 from aptp_bench.reporting.figures.of_run import MAKERS, SAMPLES, Exhibit, exhibits, sample_panels
 from aptp_bench.reporting.figures.samples import Panel
 from aptp_bench.reporting.figures.style import inline
+from aptp_bench.reporting.numbers import MEGA, macs, significant, span
 from aptp_bench.reporting.pages.render import picture, render
 from aptp_bench.reporting.ranking.names import headed
 from aptp_bench.reporting.worlds import SAID
@@ -29,7 +29,6 @@ TITLES = {
     "blocks": "What is kept of each block",
     SAMPLES: "Images",
 }
-MEGA = 1e6
 SMALL = 64  # pixels up to which an image is shown in its own squares
 SHORT = 12  # characters of a digest that tell it from others
 
@@ -53,7 +52,7 @@ def report(facts: RunFacts, progress: Progress) -> Report:
         facts=facts,
         record=facts.record,
         world=SAID[facts.record.world],
-        random=facts.record.what.get("weights") == "random",
+        random=facts.record.what.random_weights,
         results=results(facts),
         budgets=list(budgets(facts)),
         costs=costs(facts.record),
@@ -63,7 +62,7 @@ def report(facts: RunFacts, progress: Progress) -> Report:
         notes=list(dict.fromkeys(panel.note for panel in panels if panel.note)),
         titles=TITLES,
         left_out=left_out,
-        settings=yaml.safe_dump(json.loads(json.dumps(facts.record.what)), sort_keys=False, allow_unicode=True),
+        settings=yaml.safe_dump(facts.record.what.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
         stages=_stages(facts),
         short=SHORT,
         conventions=CONVENTIONS,
@@ -88,7 +87,7 @@ def results(facts: RunFacts) -> dict[str, Any]:
     beside, missing = _reference(facts)
     there = beside.results if beside else {}
     rows = [_result(name, found, there.get(name)) for name, found in facts.record.results.items()]
-    method = None if beside is None else beside.what["method"]
+    method = None if beside is None else beside.what.method
     return {"rows": rows, "beside": method, "missing": missing, "skipped": facts.record.skipped}
 
 
@@ -101,8 +100,8 @@ def budgets(facts: RunFacts) -> Iterator[dict[str, str]]:
             "asked": f"{facts.budget:g}" if name == facts.convention else "",
             "train": f"{found['train_ratio']:.4f}",
             "val": f"{found['ratio']:.4f}",
-            "pruned": large(found["pruned"]),
-            "dense": large(found["dense"]),
+            "pruned": macs(found["pruned"]),
+            "dense": macs(found["dense"]),
         }
 
 
@@ -113,23 +112,10 @@ def costs(record: Record) -> list[tuple[str, str]]:
     return [(f"parameters {text}", f"{sizes[key] / MEGA:,.2f} M") for key, text in names.items()]
 
 
-def number(value: float) -> str:
-    """Four significant digits, or more of a large whole number; a nought is 0."""
-    return f"{value:,.0f}" if abs(value) >= 1_000 or value == 0 else f"{value:#.4g}"
-
-
-def large(value: float) -> str:
-    """MACs with a unit: 52.43 M, 1,074.55 G."""
-    return f"{value / 1e9:,.2f} G" if value >= 1e9 else f"{value / MEGA:,.2f} M"
-
-
 def _result(name: str, found: Measurement, beside: Measurement | None) -> Result:
-    there = ("–", "") if beside is None else (number(beside.value), _interval(beside))
-    return Result(headed(name, found.unit, found.better), number(found.value), _interval(found), f"{found.n:,}", *there)
-
-
-def _interval(found: Measurement) -> str:
-    return "" if found.interval is None else f"{number(found.interval[0])} to {number(found.interval[1])}"
+    there = ("–", "") if beside is None else (significant(beside.value), span(beside.interval, significant))
+    own = (significant(found.value), span(found.interval, significant), f"{found.n:,}")
+    return Result(headed(name, found.unit, found.better), *own, *there)
 
 
 def _reference(facts: RunFacts) -> tuple[Record | None, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,55 +10,61 @@ import yaml
 
 from aptp_bench.budget import CONVENTIONS
 from aptp_bench.records import Measurement, Record
+from aptp_bench.reporting.numbers import MEGA, exact, span
 from aptp_bench.reporting.pages import wording
 from aptp_bench.reporting.pages.render import picture
 from aptp_bench.reporting.ranking.entries import PROTOCOL, Entry
-from aptp_bench.reporting.ranking.groups import Contest, budget
+from aptp_bench.reporting.ranking.groups import ComparisonGroup, budget
 from aptp_bench.reporting.ranking.names import headed
 from aptp_bench.reporting.worlds import SAID
 
-MEGA = 1e6
 SHORT = 12  # characters of a digest that are enough to see a difference
 PIXELS = 64  # tiles below this are shown with sharp pixels
 
 
 @dataclass(frozen=True)
 class Source:
-    """A record's file: its path in the results folder, its digest, and its samples if they are there."""
+    """A record and its file: its path in the results folder, its digest, and its samples if they are there."""
 
+    record: Record
     path: str
     sha256: str
     sheet: bytes | None
 
+    @property
+    def slug(self) -> str:
+        """The run's name on the page."""
+        return self.path.rpartition("/")[2].removesuffix(".json")
 
-def slug(source: Source) -> str:
-    """A run's name on the page: its record's."""
-    return source.path.rpartition("/")[2].removesuffix(".json")
+
+def source_of(record: Record, sources: Iterable[Source]) -> Source:
+    """The file that a record was read from."""
+    return next(source for source in sources if source.record is record)
 
 
-def run_facts(entry: Entry, contest: Contest, sources: Mapping[int, Source]) -> dict[str, Any]:
+def run_facts(entry: Entry, group: ComparisonGroup, sources: Sequence[Source]) -> dict[str, Any]:
     """All that the page says of an entry: the part that its seeds share, and each seed's own."""
     first, (ratio, convention) = entry.first, budget(entry)
     return {
-        "id": slug(sources[id(first)]),
+        "id": source_of(first, sources).slug,
         "label": entry.label,
         "method": entry.method,
         "changed": entry.changed,
         "world": first.world,
-        "world_words": SAID[contest.world],
-        "about": ", ".join([str(first.what["dataset"]), wording.budget(ratio, convention), wording.model(contest)]),
-        "seeds": [_seed(record, sources[id(record)]) for record in entry.records],
+        "world_words": SAID[group.world],
+        "about": ", ".join([first.what.dataset, wording.budget(ratio, convention), wording.model(group)]),
+        "seeds": [_seed(source_of(record, sources)) for record in entry.records],
     }
 
 
-def _seed(record: Record, source: Source) -> dict[str, Any]:
-    how = record.how
+def _seed(source: Source) -> dict[str, Any]:
+    record, how = source.record, source.record.how
     return {
-        "seed": record.what["seed"],
+        "seed": record.what.seed,
         "file": source.path,
         "sha256": source.sha256,
         "remark": record.remark,
-        "samples": _samples(record, source),
+        "samples": _samples(source),
         "results": [_result(name, found) for name, found in record.results.items()],
         "skipped": record.skipped,
         "macs": [(name, record.macs[name]) for name in CONVENTIONS if name in record.macs],
@@ -71,30 +77,30 @@ def _seed(record: Record, source: Source) -> dict[str, Any]:
         "versions": how.versions,
         "seconds": how.seconds,
         "digests": how.digests,
-        "config": yaml.safe_dump(record.what, sort_keys=False, allow_unicode=True),
+        "config": yaml.safe_dump(record.what.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
     }
 
 
-def _samples(record: Record, source: Source) -> dict[str, Any] | None:
+def _samples(source: Source) -> dict[str, Any] | None:
     """The sheet's tiles and captions; None where the record kept none or its sheet is not there."""
-    if record.samples is None or source.sheet is None:
+    samples = source.record.samples
+    if samples is None or source.sheet is None:
         return None
-    captions = record.samples.captions
+    captions = samples.captions
     last = max(1, len(captions) - 1)
     return {
         "sheet": picture(source.sheet),
-        "sharp": record.samples.edge < PIXELS,
+        "sharp": samples.edge < PIXELS,
         "count": len(captions),
         "tiles": [(f"{100 * place / last:.4g}%", caption) for place, caption in enumerate(captions)],
     }
 
 
 def _result(name: str, found: Measurement) -> dict[str, Any]:
-    low, high = found.interval or (None, None)
     return {
         "head": headed(name, found.unit, found.better),
-        "value": f"{found.value:.6g}",
-        "interval": "" if low is None else f"{low:.4g} to {high:.4g}",
+        "value": exact(found.value),
+        "interval": span(found.interval, "{:.4g}".format),
         "n": found.n,
         "how": ", ".join(
             f"{key.replace('_', ' ')} {_short(found.detail[key])}" for key in PROTOCOL if key in found.detail

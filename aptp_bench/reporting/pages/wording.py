@@ -6,25 +6,24 @@ from collections.abc import Sequence
 from typing import Any
 
 from aptp_bench.records import Record
+from aptp_bench.reporting.numbers import GIGA, fixed, span
 from aptp_bench.reporting.ranking.boards import Board, Column, Row
-from aptp_bench.reporting.ranking.groups import RANDOM, Contest
+from aptp_bench.reporting.ranking.groups import ComparisonGroup
 from aptp_bench.reporting.ranking.names import headed, title
 from aptp_bench.reporting.ranking.tradeoff import conditions
 from aptp_bench.reporting.worlds import SAID
 
 SHARES = {"total": "in all, which the experts of a mixture share", "each": "for every expert"}
-GIGA = 1e9
 
 
 def heading(board: Board) -> str:
     """What a board is about: dataset, budget, model."""
-    return f"{board.contest.what('dataset')}, {budget(board.ratio, board.convention)}, {model(board.contest)}"
+    return f"{board.group.what.dataset}, {budget(board.ratio, board.convention)}, {model(board.group)}"
 
 
-def model(contest: Contest) -> str:
+def model(group: ComparisonGroup) -> str:
     """The model, and its weights where they are not its own."""
-    weights = contest.what("weights")
-    return ", ".join([str(contest.what("model")), *([f"{weights} weights"] if weights == RANDOM else [])])
+    return f"{group.what.model}, random weights" if group.what.random_weights else group.what.model
 
 
 def budget(ratio: float, convention: str) -> str:
@@ -32,19 +31,13 @@ def budget(ratio: float, convention: str) -> str:
     return "no budget" if ratio == 1 else f"{ratio:g} of the {convention} MACs"
 
 
-def number(value: float, decimals: int) -> str:
-    """A value with a column's decimals."""
-    return f"{value:,.{decimals}f}"
-
-
 def interval(row: Row, column: Column) -> str:
     """2.30–3.03; empty where there is none, or where a count has no width."""
     place = row.places.get(column.metric)
     if place is None or not place.summary.half_width or place.summary.interval is None:
         return ""
-    low, high = place.summary.interval
-    dash = " to " if low < 0 else "–"
-    return f"{number(low, column.decimals)}{dash}{number(high, column.decimals)}"
+    ends = place.summary.interval
+    return span(ends, lambda end: fixed(end, column.decimals), " to " if ends[0] < 0 else "–")
 
 
 def head(column: Column) -> str:
@@ -60,8 +53,9 @@ def seeds(numbers: Sequence[int]) -> str:
 
 def state(board: Board) -> list[tuple[str, str]]:
     """What stands under a board: all that its numbers have in common, and how they are to be read."""
-    record, mains = board.contest.first, board.of("main") or list(board.rows)
-    facts = [("World", SAID[record.world]), ("Evaluation", _evaluation(record)), ("Networks", _backbones(record))]
+    record, mains = board.group.first, board.of("main") or list(board.rows)
+    networks = ", ".join(f"{role.replace('_', ' ')}: {name}" for role, name in record.what.backbones.items())
+    facts = [("World", SAID[record.world]), ("Evaluation", _evaluation(record)), ("Networks", networks)]
     facts += [("Budget", _budget(board)), ("Fine-tuning", _finetuning(mains)), ("Seeds", _seeds(board))]
     facts += [(title(c.metric), conditions(dict(c.conditions))) for c in board.columns if "device" in c.conditions]
     facts += [("Intervals", _intervals(board)), *_ranks(board)]
@@ -74,18 +68,11 @@ def capital(words: str) -> str:
 
 
 def _evaluation(record: Record) -> str:
-    what = record.what
-    sizes, sampling = what.get("sizes", {}), what.get("sampling", {})
-    parts = [f"{sizes['val']} held-out captions of {what['dataset']}"] if "val" in sizes else []
-    parts += [f"{sizes['partiprompts']} prompts of {what['prompts']}"] if what.get("prompts") and sizes else []
-    shown = {"scheduler": "{}", "steps": "{} steps", "guidance": "guidance {:g}"}
-    parts += [", ".join(text.format(sampling[key]) for key, text in shown.items() if key in sampling)]
-    pixels = what.get("resolution", {}).get("measure")
-    return "; ".join(part for part in [*parts, f"measured at {pixels} px" if pixels else ""] if part)
-
-
-def _backbones(record: Record) -> str:
-    return ", ".join(f"{role.replace('_', ' ')}: {name}" for role, name in record.what.get("backbones", {}).items())
+    what, sampling = record.what, record.what.sampling
+    parts = [f"{what.sizes.val} held-out captions of {what.dataset}"]
+    parts += [f"{what.sizes.partiprompts} prompts of {what.prompts}"] if what.prompts else []
+    parts += [f"{sampling.scheduler}, {sampling.steps} steps, guidance {sampling.guidance:g}"]
+    return "; ".join([*parts, f"measured at {what.resolution.measure} px"])
 
 
 def _budget(board: Board) -> str:
@@ -96,7 +83,7 @@ def _budget(board: Board) -> str:
 
 def _finetuning(rows: Sequence[Row]) -> str:
     """Steps, and whether the experts of a mixture share them."""
-    tuned = [record.what.get("finetune", {}) for row in rows for record in row.entry.records]
+    tuned = [record.what.finetune for row in rows for record in row.entry.records]
     known = sorted({(t["steps"], t.get("share", "total")) for t in tuned if t.get("steps") is not None})
     return " or ".join(f"{steps:,} steps {SHARES[share]}" for steps, share in known)
 
@@ -109,7 +96,7 @@ def _seeds(board: Board) -> str:
 
 
 def _intervals(board: Board) -> str:
-    """Which doubt the intervals of which metric speak of."""
+    """Which uncertainty the intervals of which metric speak of."""
     groups: dict[str, list[str]] = {}
     for column in board.columns:
         found = {row.places[column.metric].summary.basis for row in board.rows if column.metric in row.places}
@@ -128,8 +115,8 @@ def _doubt(basis: str) -> str:
 
 
 def _ranks(board: Board) -> list[tuple[str, str]]:
-    if board.contest.unranked:
-        return [("Ranks", f"none: {board.contest.unranked}")]
+    if board.group.unranked:
+        return [("Ranks", f"none: {board.group.unranked}")]
     reasons: dict[str, list[str]] = {}
     for column in board.columns:
         if column.unranked:

@@ -11,9 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
+from aptp_bench.core.recipe import World
 from aptp_bench.harness.suite import DEFAULT_SCALE, Row, Suite
-from aptp_bench.records import Measurement, Record, World
-from aptp_bench.reporting.paper_tables.published import Printed, Published, PublishedColumn, PublishedRow
+from aptp_bench.records import Measurement, Record
+from aptp_bench.reporting.numbers import significant
+from aptp_bench.reporting.paper_tables.published import PrintedValue, PublishedColumn, PublishedRow, PublishedTable
 from aptp_bench.reporting.paper_tables.readings import NO_WORDS, Reading, readings
 from aptp_bench.reporting.ranking.entries import Entry, entries, question
 from aptp_bench.reporting.ranking.spread import SeedSpread, Summary, summary
@@ -31,7 +33,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Found:
+class CellValue:
     """What one world has for a cell: a number, words, or why there is neither.
 
     unit, beside: of the number; command: what would run it; reason: why nothing can.
@@ -51,8 +53,8 @@ class Cell:
     """One number of the paper and ours; `ours` lacks the worlds in which nothing here measures it."""
 
     column: PublishedColumn
-    published: Printed
-    ours: Mapping[World, Found]
+    published: PrintedValue
+    ours: Mapping[World, CellValue]
 
 
 @dataclass(frozen=True)
@@ -66,10 +68,10 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Filled:
+class FilledTable:
     """A table of a paper beside what was measured here."""
 
-    table: Published
+    table: PublishedTable
     about: str
     lines: tuple[Line, ...]
     commands: Mapping[World, str]  # what runs all of it; lacks worlds in which nothing of it can be run
@@ -94,7 +96,7 @@ class Slot:
 Slots = Mapping[tuple[str, str | None], Slot]
 
 
-def fill(table: Published, records: Iterable[Record]) -> Filled:
+def fill(table: PublishedTable, records: Iterable[Record]) -> FilledTable:
     """The table with every record that is a run of one of its rows. Raises what resolving its suite raises."""
     answers = _answers(entries(records))
     suites = {world: Suite.load(table.id, world) for world in WORLDS}
@@ -107,18 +109,18 @@ def fill(table: Published, records: Iterable[Record]) -> Filled:
     commands = {
         world: command(table, suite) for world, suite in suites.items() if any(not r.reason for r in suite.rows)
     }
-    return Filled(table, suites[DEFAULT_SCALE].about, tuple(lines), commands)
+    return FilledTable(table, suites[DEFAULT_SCALE].about, tuple(lines), commands)
 
 
-def command(table: Published, suite: Suite, row: Row | None = None) -> str:
+def command(table: PublishedTable, suite: Suite, row: Row | None = None) -> str:
     """What runs a row of the table, or all of them."""
     scale = [] if suite.scale == DEFAULT_SCALE else ["--scale", str(suite.scale)]
     return shlex.join(["aptp-bench", "suite", table.id, *scale, *(["--only", row.label] if row else [])])
 
 
 def _line(
-    table: Published,
-    found: Mapping[str, Sequence[Mapping[World, Found]]],
+    table: PublishedTable,
+    found: Mapping[str, Sequence[Mapping[World, CellValue]]],
     place: int,
     label: str,
     row: PublishedRow | None = None,
@@ -137,9 +139,9 @@ def _answers(found: Sequence[Entry]) -> dict[str, Entry]:
     return best
 
 
-def _slots(table: Published, suite: Suite, answers: Mapping[str, Entry]) -> Slots:
+def _slots(table: PublishedTable, suite: Suite, answers: Mapping[str, Entry]) -> Slots:
     """(line, column or None for all of the line's) -> the suite's row that fills it."""
-    asked = {run.label: question(run.recipe.model_dump(mode="json")) for run in suite.runs()}
+    asked = {run.label: question(run.recipe) for run in suite.runs()}
     slots: dict[tuple[str, str | None], Slot] = {}
     for row in suite.rows:
         slot = Slot(row, answers.get(asked.get(row.label, "")), command(table, suite, row))
@@ -151,10 +153,10 @@ def _slots(table: Published, suite: Suite, answers: Mapping[str, Entry]) -> Slot
 
 
 def _column(
-    table: Published, column: PublishedColumn, slots: Mapping[World, Slots], lines: Sequence[str]
-) -> list[dict[World, Found]]:
+    table: PublishedTable, column: PublishedColumn, slots: Mapping[World, Slots], lines: Sequence[str]
+) -> list[dict[World, CellValue]]:
     """What each world has for a column, a mapping a line; worlds in which it is not measured are left out."""
-    found: list[dict[World, Found]] = [{} for _ in lines]
+    found: list[dict[World, CellValue]] = [{} for _ in lines]
     if (own := readings(table.id).get(column.key)) is None:
         return found
     for world in WORLDS:
@@ -163,12 +165,14 @@ def _column(
         unit = (column.unit if reading.unit is None else reading.unit) or ""
         for place, each in enumerate(_read(here, reading)):
             printed = table.rows[place].values[column.key] if place < len(table.rows) else None
-            gap = _difference(each, printed) if _comparable(world, reading, column) else None
+            # never from a mini number, and only where both say the same thing
+            comparable = world == "paper" and not reading.apart and reading.unit in (None, column.unit)
+            gap = _difference(each, printed) if comparable else None
             found[place][world] = replace(each, unit=unit if each.summary else "", difference=gap)
     return found
 
 
-def _read(slots: Sequence[Slot | None], reading: Reading) -> list[Found]:
+def _read(slots: Sequence[Slot | None], reading: Reading) -> list[CellValue]:
     """What one world says of a column, line by line; what seeds do is pooled over the lines."""
     said = [slot.read(reading) if slot else [] for slot in slots]
     numbers = [[each for each in found if isinstance(each, Measurement)] for found in said]
@@ -176,40 +180,27 @@ def _read(slots: Sequence[Slot | None], reading: Reading) -> list[Found]:
     return [_found(slot, words, spread, reading) for slot, words in zip(slots, said, strict=True)]
 
 
-def _found(slot: Slot | None, said: Sequence[Measurement | str], spread: SeedSpread, reading: Reading) -> Found:
+def _found(slot: Slot | None, said: Sequence[Measurement | str], spread: SeedSpread, reading: Reading) -> CellValue:
     if slot is None or slot.row.reason:
-        return Found(reason=slot.row.reason if slot else "no row of the suite fills it")
+        return CellValue(reason=slot.row.reason if slot else "no row of the suite fills it")
     if slot.entry is None:
-        return Found(text=NOT_RUN, command=slot.command)
+        return CellValue(text=NOT_RUN, command=slot.command)
     numbers = [each for each in said if isinstance(each, Measurement)]
     if not numbers:
         kept = next((each for each in said if each != NO_WORDS), said[0] if said else None)
-        return Found(text=str(kept) if said else NOT_MEASURED if slot.expert is None else NO_EXPERT)
+        return CellValue(text=str(kept) if said else NOT_MEASURED if slot.expert is None else NO_EXPERT)
     known = SeedSpread(0.0, 0) if reading.counted else spread  # what a seed does to one count, it does not to another
-    return Found(summary(numbers, known), beside=_second(slot, reading.beside) if reading.beside else "")
+    return CellValue(summary(numbers, known), beside=_second(slot, reading.beside) if reading.beside else "")
 
 
 def _second(slot: Slot, reading: Reading) -> str:
     """The number by which another is read, with its unit; mean over seeds."""
     values = [each.value for each in slot.read(reading) if isinstance(each, Measurement)]
-    return f"{shown(fmean(values))} {reading.unit or ''}".strip() if values else ""
+    return f"{significant(fmean(values))} {reading.unit or ''}".strip() if values else ""
 
 
-def _comparable(world: World, reading: Reading, column: PublishedColumn) -> bool:
-    """Whether the published number may be subtracted: never from a mini one, and only where both say the same thing."""
-    return world == "paper" and not reading.apart and reading.unit in (None, column.unit)
-
-
-def _difference(found: Found, printed: Printed) -> Difference | None:
+def _difference(found: CellValue, printed: PrintedValue) -> Difference | None:
     if found.summary is None or not isinstance(printed, int | float):
         return None
     gap = found.summary.value - printed
     return Difference(gap, gap / abs(printed) if printed else None)
-
-
-def shown(value: float, digits: int = 4) -> str:
-    """A number with as many significant digits, zeros at the end included; from a thousand on with one decimal or none."""
-    size = abs(value)
-    if size >= 1000:
-        return f"{value:,.0f}" if size >= 10_000 else f"{value:.1f}"
-    return f"{value:#.{digits}g}".rstrip(".")

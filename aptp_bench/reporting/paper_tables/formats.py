@@ -8,8 +8,9 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 
-from aptp_bench.reporting.paper_tables.filled import WORLDS, Cell, Filled, Found, Line
-from aptp_bench.reporting.paper_tables.layout import Group, Note, Sheet, laid_out
+from aptp_bench.reporting.numbers import exact
+from aptp_bench.reporting.paper_tables.filled import WORLDS, Cell, CellValue, FilledTable, Line
+from aptp_bench.reporting.paper_tables.layout import Group, Note, Sheet, lay_out
 
 HEADER = ("table", "row", "setting", "column", "unit", "published")
 OURS = ("ours_{}", "{}_low", "{}_high", "{}_unit", "{}_seeds", "{}_n", "{}_note", "{}_command")
@@ -26,24 +27,24 @@ LATEX_HEAD = r"""% Needs \usepackage{booktabs,graphicx}. A part is shrunk to the
 \providecommand{\stacked}[2]{\begin{tabular}[t]{@{}#1@{}}#2\end{tabular}}"""
 
 
-def markdown(tables: Sequence[Filled]) -> str:
+def markdown(tables: Sequence[FilledTable]) -> str:
     """Every table under a heading, as GitHub's Markdown."""
-    return "\n".join(_markdown(laid_out(table)) for table in tables)
+    return "\n".join(_markdown(lay_out(table)) for table in tables)
 
 
-def latex(tables: Sequence[Filled]) -> str:
+def latex(tables: Sequence[FilledTable]) -> str:
     """Every table as a float with a part for each world, for \\input; ASCII only."""
-    return "\n".join([LATEX_HEAD, *(_latex(laid_out(table)) for table in tables)]) + "\n"
+    return "\n".join([LATEX_HEAD, *(_latex(lay_out(table)) for table in tables)]) + "\n"
 
 
-def html(tables: Sequence[Filled]) -> str:
+def html(tables: Sequence[FilledTable]) -> str:
     """One page that needs nothing else."""
     from aptp_bench.reporting.pages.render import render
 
-    return render("tables.html", sheets=[laid_out(table) for table in tables])
+    return render("tables.html", sheets=[lay_out(table) for table in tables])
 
 
-def comma_separated(tables: Sequence[Filled]) -> str:
+def comma_separated(tables: Sequence[FilledTable]) -> str:
     """One line a cell, for machines: numbers in full, commands that would fill what is missing."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
@@ -55,7 +56,7 @@ def comma_separated(tables: Sequence[Filled]) -> str:
     return stream.getvalue()
 
 
-FORMATS: dict[str, Callable[[Sequence[Filled]], str]] = {
+FORMATS: dict[str, Callable[[Sequence[FilledTable]], str]] = {
     "md": markdown,
     "csv": comma_separated,
     "latex": latex,
@@ -82,27 +83,23 @@ def _markdown_text(text: str) -> str:
     return re.sub(r"([\\`*_|<]|\[(?=[^\]]*\][(\[:]))", r"\\\1", " ".join(text.split()))
 
 
-def _csv_row(table: Filled, line: Line, cell: Cell) -> list[str]:
+def _csv_row(table: FilledTable, line: Line, cell: Cell) -> list[str]:
     column = cell.column
     row = [table.table.id, line.label, line.setting, column.key, column.unit or "", column.printed(cell.published)]
     for world in WORLDS:
         row += _csv_found(cell.ours.get(world))
     gap = cell.ours["paper"].difference if "paper" in cell.ours else None
-    return [*row, *([_number(gap.absolute), _number(gap.relative)] if gap else ["", ""])]
+    return [*row, *([exact(gap.absolute), exact(gap.relative)] if gap else ["", ""])]
 
 
-def _csv_found(found: Found | None) -> list[str]:
+def _csv_found(found: CellValue | None) -> list[str]:
     if found is None:
         return [""] * (len(OURS) - 2) + ["not measured here", ""]
     if found.summary is None:
         return [""] * (len(OURS) - 2) + [found.reason or found.text, found.command]
     low, high = found.summary.interval or (None, None)
-    ends = [_number(found.summary.value), _number(low), _number(high)]
+    ends = [exact(found.summary.value), exact(low), exact(high)]
     return [*ends, found.unit, str(found.summary.seeds), str(found.summary.n), found.beside, ""]
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.6g}"
 
 
 def _latex(sheet: Sheet) -> str:

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from aptp_bench.records import World
-from aptp_bench.reporting.paper_tables.filled import NOT_RUN, WORLDS, Cell, Filled, Found, Line, shown
+from aptp_bench.core.recipe import World
+from aptp_bench.reporting.numbers import significant
+from aptp_bench.reporting.paper_tables.filled import NOT_RUN, WORLDS, Cell, CellValue, FilledTable, Line
 from aptp_bench.reporting.paper_tables.published import QUALIFIER, PublishedColumn
 from aptp_bench.reporting.paper_tables.readings import Reading, readings
 from aptp_bench.reporting.worlds import NAMES
@@ -59,7 +60,7 @@ class Sheet:
     notes: tuple[Note, ...]
 
 
-def laid_out(filled: Filled) -> Sheet:
+def lay_out(filled: FilledTable) -> Sheet:
     """The table's sheet."""
     table, maker = filled.table, _Maker(filled)
     labels = tuple("\n".join(filter(None, (line.label, OURS if line.ours else line.setting))) for line in filled.lines)
@@ -71,7 +72,7 @@ def laid_out(filled: Filled) -> Sheet:
 class _Maker:
     """The parts of one sheet."""
 
-    filled: Filled
+    filled: FilledTable
 
     @cached_property
     def reasons(self) -> list[str]:
@@ -132,7 +133,7 @@ class _Maker:
     def _rows(self, world: World) -> list[list[Cell]]:
         return [[cell for cell in line.cells if world in cell.ours] for line in self.filled.lines]
 
-    def _found(self, world: World) -> list[tuple[PublishedColumn, Found]]:
+    def _found(self, world: World) -> list[tuple[PublishedColumn, CellValue]]:
         return [(cell.column, cell.ours[world]) for row in self._rows(world) for cell in row]
 
     def _reading(self, column: PublishedColumn, world: World) -> Reading:
@@ -144,19 +145,19 @@ class _Maker:
         own = {"label": reading.label or column.label, "unit": column.unit if reading.unit is None else reading.unit}
         return f"{_heading(column.model_copy(update=own))}\n{TAGS[world]}"
 
-    def _text(self, found: Found) -> str:
+    def _text(self, found: CellValue) -> str:
         """A cell of ours: value [interval]; the second number; (difference, relative)."""
         if found.reason:
             return f"[{self.reasons.index(found.reason) + 1}]"
         if found.summary is None:
             return found.text
         low_high = found.summary.interval
-        parts = [shown(found.summary.value)]
-        parts += [f"[{shown(low_high[0], 3)}, {shown(low_high[1], 3)}]"] if low_high else []
+        parts = [significant(found.summary.value)]
+        parts += [f"[{significant(low_high[0], 3)}, {significant(low_high[1], 3)}]"] if low_high else []
         parts += [found.beside] if found.beside else []
         if gap := found.difference:
             relative = "" if gap.relative is None else f", {gap.relative:+.1%}".replace("%", " %")
-            parts += [f"({'+' if gap.absolute >= 0 else '-'}{shown(abs(gap.absolute), 3)}{relative})"]
+            parts += [f"({'+' if gap.absolute >= 0 else '-'}{significant(abs(gap.absolute), 3)}{relative})"]
         return "\n".join(parts)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections import Counter
 from functools import cache
@@ -11,10 +10,12 @@ from typing import Any, Literal
 
 from pydantic import StrictFloat, StrictInt, StrictStr, model_validator
 
+from aptp_bench.core.documents import Frozen, nearest
 from aptp_bench.errors import ConfigError
-from aptp_bench.records import Frozen
 
-Printed = StrictInt | StrictFloat | StrictStr | tuple[StrictStr, ...] | None  # None: the paper prints nothing there
+PrintedValue = (
+    StrictInt | StrictFloat | StrictStr | tuple[StrictStr, ...] | None
+)  # None: the paper prints nothing there
 QUALIFIER = "_qualifier"  # a column of this name holds the sign in front of another column's numbers
 
 
@@ -28,7 +29,7 @@ class PublishedColumn(Frozen):
     decimals: int | None = None  # None: as many as the number has
     train_steps: int | None = None
 
-    def printed(self, value: Printed) -> str:
+    def printed(self, value: PrintedValue) -> str:
         """A value as the paper prints it; empty where it prints nothing."""
         if isinstance(value, float | int) and self.decimals is not None:
             return f"{value:.{self.decimals}f}"
@@ -45,7 +46,7 @@ class PublishedRow(Frozen):
     label: str
     finetune_steps: int | None
     budget: float | None
-    values: dict[str, Printed]
+    values: dict[str, PrintedValue]
     facts: dict[str, Any]
 
     @property
@@ -57,7 +58,7 @@ class PublishedRow(Frozen):
         return ", ".join([*parts, *([f"budget {self.budget}"] if self.budget is not None else [])])
 
 
-class Published(Frozen):
+class PublishedTable(Frozen):
     """One table of a paper."""
 
     id: str
@@ -78,14 +79,14 @@ class Published(Frozen):
         return {**document, "rows": [_row(row, columns, times[row["label"]] > 1) for row in document["rows"]]}
 
     @classmethod
-    def get(cls, name: str) -> Published:
+    def get(cls, name: str) -> PublishedTable:
         """The table of an id such as aptp_1b, or of the end of one that no other has, such as 1b. Raises ConfigError."""
         known = published()
         asked = name.lower().replace("-", "_")
         found = [id for id in known if id == asked] or [id for id in known if id.endswith(f"_{asked}")]
         if len(found) == 1:
             return known[found[0]]
-        near = found or difflib.get_close_matches(asked, known, n=1)
+        near = found or nearest(asked, known)
         hint = f"did you mean {' or '.join(near)}?" if near else f"tables are {', '.join(known)}"
         raise ConfigError(f"there is no published table '{name}'; {hint}")
 
@@ -104,10 +105,10 @@ class Published(Frozen):
 
 
 @cache
-def published() -> dict[str, Published]:
+def published() -> dict[str, PublishedTable]:
     """Every published table by its id, in the order of the file."""
     text = files("aptp_bench.reference").joinpath("paper_tables.json").read_text(encoding="utf-8")
-    return {id: Published.model_validate({"id": id, **table}) for id, table in json.loads(text).items()}
+    return {id: PublishedTable.model_validate({"id": id, **table}) for id, table in json.loads(text).items()}
 
 
 def _row(row: dict[str, Any], columns: list[str], twice: bool) -> dict[str, Any]:

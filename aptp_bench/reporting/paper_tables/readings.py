@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 from pydantic import model_validator
 
-from aptp_bench.records import Expert, Frozen, Measurement, Record
+from aptp_bench.core.documents import Frozen
+from aptp_bench.records import Expert, Measurement, Record
 
 COUNTS = ("macs", "parameters", "expert")
 NO_PROMPTS, NO_WORDS = "serves no prompt", "words not kept by this record"
@@ -43,7 +44,7 @@ class Reading(Frozen):
 
     @property
     def counted(self) -> bool:
-        """Whether the number is a count that nobody doubts, as MACs and parameters are."""
+        """Whether the number is a count that is exact, as MACs and parameters are."""
         return self.value.partition(".")[0] in COUNTS
 
     def _scaled(self, value: float) -> float:
@@ -73,8 +74,7 @@ def readings(table: str) -> Mapping[str, Readings]:
 
 def ordered(record: Record) -> list[Expert]:
     """The experts by their cost, counted as the budget is, as the papers number them."""
-    convention = record.what["budget"]["convention"]
-    return sorted(record.experts, key=lambda expert: expert.macs[convention])
+    return sorted(record.experts, key=lambda expert: expert.macs[record.what.budget.convention])
 
 
 def _at(record: Record, path: str, expert: int | None) -> Any:

@@ -1,4 +1,4 @@
-"""Boards: the entries of one contest and one budget, ranked metric by metric, the network as it is beside them.
+"""Boards: the entries of one group and one budget, ranked metric by metric, the network as it is beside them.
 
 Entries whose settings are not the recipe's are variants: measured beside, never ranked. Where a metric cannot be ranked,
 the board says why.
@@ -10,12 +10,13 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from statistics import median_low
 from typing import Any, Literal, get_args
 
 from aptp_bench.records import Better, Record
 from aptp_bench.reporting.ranking.entries import Entry, entries, metric_names
-from aptp_bench.reporting.ranking.groups import Contest, alike, budget, contests, signature
+from aptp_bench.reporting.ranking.groups import ComparisonGroup, alike, budget, comparison_groups, signature
 from aptp_bench.reporting.ranking.ranking import Place, ranking, rule, why_not
 from aptp_bench.reporting.ranking.spread import Summary
 
@@ -23,16 +24,8 @@ Kind = Literal["reference", "main", "variant"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 ALONE = "one entry alone: nothing to rank it with"
 NO_DIRECTION = "neither higher nor lower is better"
-SHOWN = 4  # significant digits of what has no doubt
-HIDDEN = (
-    "metric",
-    "unit",
-    "world",
-    "captions",
-    "images",
-    "pixels",
-    "n",
-)  # of a protocol: said once for the whole board
+SHOWN = 4  # significant digits of what is exact
+HIDDEN = ("metric", "unit", "world", "captions", "images", "pixels", "n")  # of a protocol: said once for the board
 
 
 @dataclass(frozen=True)
@@ -67,7 +60,7 @@ class Row:
 class Board:
     """Rows: references, then the ranked entries in their order, then variants. ratio, convention: the budget."""
 
-    contest: Contest
+    group: ComparisonGroup
     ratio: float
     convention: str
     columns: tuple[Column, ...]
@@ -84,46 +77,54 @@ class Board:
 
     @property
     def name(self) -> str:
-        """Of this budget in its contest: 0.78exact."""
+        """Of this budget in its group: 0.78exact."""
         return f"{self.ratio:g}{self.convention}"
 
 
 def boards(records: Iterable[Record]) -> list[Board]:
-    """Every board that the records give: contests in their order, larger budgets first."""
-    return [board for contest in contests(entries(records)) for board in boards_of(contest)]
+    """Every board that the records give: groups in their order, larger budgets first."""
+    return [board for group in comparison_groups(entries(records)) for board in boards_of(group)]
 
 
-def boards_of(contest: Contest) -> list[Board]:
+def boards_of(group: ComparisonGroup) -> list[Board]:
     """A board a budget; one of the references alone where nothing was pruned."""
-    pruned = {budget(entry) for entry in contest.entries if budget(entry)[0] != 1}
-    asked = pruned or {budget(entry) for entry in contest.entries[:1]}
-    return [_board(contest, ratio, convention) for ratio, convention in sorted(asked, key=lambda b: (-b[0], b[1]))]
+    pruned = {budget(entry) for entry in group.entries if budget(entry)[0] != 1}
+    asked = pruned or {budget(entry) for entry in group.entries[:1]}
+    return [_board(group, ratio, convention) for ratio, convention in sorted(asked, key=lambda b: (-b[0], b[1]))]
+
+
+def groups_of(among: Iterable[Board]) -> list[ComparisonGroup]:
+    """The groups of boards, each once, in order."""
+    return [group for group, _ in groupby(board.group for board in among)]
 
 
 def main_board(among: Sequence[Board]) -> Board | None:
     """The board that speaks for all: of the first world that has a ranking, the one with most ranked entries."""
     ranked = [board for board in among if board.first_ranked is not None]
     return max(
-        (board for board in ranked if board.contest.world == ranked[0].contest.world),
+        (board for board in ranked if board.group.world == ranked[0].group.world),
         key=lambda board: len(board.of("main")),
         default=None,
     )
 
 
-def _board(contest: Contest, ratio: float, convention: str) -> Board:
-    here = [entry for entry in contest.entries if budget(entry) == (ratio, convention)]
+def _board(group: ComparisonGroup, ratio: float, convention: str) -> Board:
+    here = [entry for entry in group.entries if budget(entry) == (ratio, convention)]
     mains = [entry for entry in here if not entry.changed and ratio != 1]
-    variants = [e for e in contest.entries if e.changed and (e in here or budget(e)[0] == 1)]
-    kinds: list[tuple[Kind, list[Entry]]] = [("reference", contest.references), ("main", mains), ("variant", variants)]
-    found = [entry for _, members in kinds for entry in members]
-    places: dict[tuple[int, str], Place] = {}
-    names = [name for name in metric_names(found) if not _is_budget(found, name)]
-    columns = [_column(contest, metric, mains, found, places) for metric in names]
-    columns.sort(key=lambda column: (not column.quality, column.counted))
-    rows = [_row(entry, kind, columns, places) for kind, members in kinds for entry in members]
-    lead = _leading(columns) or next((c for c in columns if c.quality and not contest.unranked), None)
+    variants = [e for e in group.entries if e.changed and (e in here or budget(e)[0] == 1)]
+    members: dict[Kind, list[Entry]] = {"reference": group.references, "main": mains, "variant": variants}
+    found = [(kind, entry) for kind in KINDS for entry in members[kind]]
+    among = [entry for _, entry in found]
+    measured = [_column(group, name, members) for name in metric_names(among) if not _is_budget(among, name)]
+    measured.sort(key=lambda each: (not each[0].quality, each[0].counted))
+    columns = tuple(column for column, _ in measured)
+    rows = [
+        _row(entry, kind, [(column, place) for column, places in measured if (place := places[at]) is not None])
+        for at, (kind, entry) in enumerate(found)
+    ]
+    lead = _leading(columns) or next((c for c in columns if c.quality and not group.unranked), None)
     rows.sort(key=lambda row: (KINDS.index(row.kind), *_order(row, lead), row.entry.label))
-    return Board(contest, ratio, convention, tuple(columns), tuple(rows))
+    return Board(group, ratio, convention, columns, tuple(rows))
 
 
 def _leading(columns: Sequence[Column]) -> Column | None:
@@ -131,37 +132,40 @@ def _leading(columns: Sequence[Column]) -> Column | None:
 
 
 def _column(
-    contest: Contest,
-    metric: str,
-    mains: Sequence[Entry],
-    found: Sequence[Entry],
-    places: dict[tuple[int, str], Place],
-) -> Column:
-    """A metric of the board; its places are added to `places` by entry and metric."""
-    measured = [entry for entry in found if entry.of(metric)]
-    speaker = next((entry for entry in mains if entry.of(metric)), measured[0])
+    group: ComparisonGroup, metric: str, members: Mapping[Kind, Sequence[Entry]]
+) -> tuple[Column, list[Place | None]]:
+    """(a metric of the board, the place of every member in it, kind by kind; None: not measured)."""
+    mains, summaries = members["main"], [group.summary(entry, metric) for entry in group.entries]
+    speaker = next(entry for kind in ("main", *KINDS) for entry in members[kind] if entry.of(metric))
     first = alike(speaker, metric)[0]
-    unranked = contest.unranked or _unranked(mains, metric, first.better)
-    for entry in measured:
-        summary = contest.summary(entry, metric)
-        if summary is not None:
-            places[id(entry), metric] = Place(summary)
+    unranked = group.unranked or _unranked(mains, metric, first.better)
+    places = {kind: [_place(group, entry, metric) for entry in members[kind]] for kind in KINDS}
     if not unranked:
-        for entry, place in zip(mains, ranking(mains, metric, contest.spread(speaker, metric)), strict=True):
-            if place is not None:
-                places[id(entry), metric] = place
-    shared = json.loads(signature(speaker, metric))
-    return Column(
+        places["main"] = ranking(mains, metric, group.spread(speaker, metric))
+    known = rule(metric, first.detail)
+    column = Column(
         metric=metric,
         unit=first.unit,
         better=first.better,
-        quality="backbone" in first.detail and not rule(metric).counted,
-        counted=rule(metric).counted,
-        tie=rule(metric).tie,
+        quality=known.quality,
+        counted=known.counted,
+        tie=known.tie,
         unranked=unranked,
-        decimals=_decimals([s for entry in contest.entries if (s := contest.summary(entry, metric))]),
-        conditions={key: value for key, value in shared.items() if key not in HIDDEN},
+        decimals=_decimals([each for each in summaries if each is not None]),
+        conditions=_conditions(speaker, metric),
     )
+    return column, [place for kind in KINDS for place in places[kind]]
+
+
+def _place(group: ComparisonGroup, entry: Entry, metric: str) -> Place | None:
+    """The place of an entry that is not ranked; None: not measured."""
+    found = group.summary(entry, metric)
+    return None if found is None else Place(found)
+
+
+def _conditions(entry: Entry, metric: str) -> dict[str, Any]:
+    """How an entry's metric was measured, as far as the board does not say it once for all."""
+    return {key: value for key, value in json.loads(signature(entry, metric)).items() if key not in HIDDEN}
 
 
 def _is_budget(found: Sequence[Entry], metric: str) -> bool:
@@ -177,15 +181,14 @@ def _unranked(mains: Sequence[Entry], metric: str, better: Better) -> str:
     return why_not(mains, metric) or ""
 
 
-def _row(entry: Entry, kind: Kind, columns: Sequence[Column], places: Mapping[tuple[int, str], Place]) -> Row:
-    own = {c.metric: places[id(entry), c.metric] for c in columns if (id(entry), c.metric) in places}
-    notes = {c.metric: note for c in columns if c.metric in own and (note := _otherwise(entry, c))}
-    return Row(entry, kind, own, notes)
+def _row(entry: Entry, kind: Kind, measured: Sequence[tuple[Column, Place]]) -> Row:
+    notes = {column.metric: note for column, _ in measured if (note := _otherwise(entry, column))}
+    return Row(entry, kind, {column.metric: place for column, place in measured}, notes)
 
 
 def _otherwise(entry: Entry, column: Column) -> str:
     """In what an entry's measurement differs from the column's conditions; empty where it does not."""
-    own = {k: v for k, v in json.loads(signature(entry, column.metric)).items() if k not in HIDDEN}
+    own = _conditions(entry, column.metric)
     keys = sorted(key for key in own.keys() | column.conditions.keys() if own.get(key) != column.conditions.get(key))
     return ", ".join(f"{key.replace('_', ' ')} {own.get(key)}" for key in keys)
 
@@ -199,9 +202,9 @@ def _order(row: Row, lead: Column | None) -> tuple[float, float]:
 
 
 def _decimals(found: Sequence[Summary]) -> int:
-    """Two significant digits of the median doubt; SHOWN of the largest value where there is none."""
-    doubts = [half for each in found if (half := each.half_width)]
-    if doubts:
-        return max(0, 1 - math.floor(math.log10(median_low(doubts))))
+    """Two significant digits of the median uncertainty; SHOWN of the largest value where there is none."""
+    uncertainties = [half for each in found if (half := each.half_width)]
+    if uncertainties:
+        return max(0, 1 - math.floor(math.log10(median_low(uncertainties))))
     largest = max(abs(each.value) for each in found)
     return max(0, SHOWN - 1 - math.floor(math.log10(largest))) if largest else 0

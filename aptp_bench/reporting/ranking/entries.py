@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from aptp_bench import registry
+from aptp_bench.core.recipe import Recipe
 from aptp_bench.records import Measurement, Record
 
 # What is set without making another network: how it is measured, and how much is done at once.
@@ -38,17 +39,18 @@ class Entry:
     @property
     def method(self) -> str:
         """The method's name."""
-        return str(self.first.what["method"])
+        return self.first.what.method
 
     @property
     def seeds(self) -> tuple[int, ...]:
         """The seeds."""
-        return tuple(int(record.what["seed"]) for record in self.records)
+        return tuple(record.what.seed for record in self.records)
 
     @cached_property
     def changed(self) -> tuple[str, ...]:
         """The settings in which the network differs from the recipe's, as they were given."""
-        return tuple(s for s in self.first.what.get("settings", ()) if not _measures(s.partition("=")[0]))
+        measuring = tuple(f"{name}." for name in MEASURING)
+        return tuple(s for s in self.first.what.settings if not f"{s.partition('=')[0]}.".startswith(measuring))
 
     @property
     def label(self) -> str:
@@ -78,9 +80,9 @@ def entries(records: Iterable[Record]) -> list[Entry]:
     groups: dict[str, dict[int, Record]] = {}
     for record in records:
         seeds = groups.setdefault(_digest([subject(record), evaluation(record)]), {})
-        seed, known = int(record.what["seed"]), seeds.get(int(record.what["seed"]))
+        known = seeds.get(record.what.seed)
         if known is None or len(record.results) >= len(known.results):
-            seeds[seed] = record
+            seeds[record.what.seed] = record
     return [Entry(tuple(seeds[seed] for seed in sorted(seeds))) for seeds in groups.values()]
 
 
@@ -96,7 +98,7 @@ def evaluation(record: Record) -> dict[str, Any]:
     return _evaluation(record.what) | {"digests": digests}
 
 
-def question(what: Mapping[str, Any]) -> str:
+def question(what: Recipe) -> str:
     """A digest of what a run is asked, its seed aside: one for a resolved recipe and for all records of its runs."""
     return _digest([_network(what), _evaluation(what)])
 
@@ -107,7 +109,7 @@ def protocol(record: Record, metric: str) -> dict[str, Any]:
     shared = {key: found.detail[key] for key in PROTOCOL if key in found.detail}
     shared |= {"metric": metric, "unit": found.unit, "world": record.world}
     if "backbone" in found.detail:  # read off images, so how they were made and what they are held against counts too
-        shared |= {"n": found.n, "images": evaluation(record)["sampling"], "pixels": _pixels(record.what)}
+        shared |= {"n": found.n, "images": evaluation(record)["sampling"], "pixels": record.what.resolution.measure}
         shared |= {"captions": evaluation(record)["digests"]}
     return shared
 
@@ -117,32 +119,24 @@ def metric_names(among: Sequence[Entry]) -> list[str]:
     return list(dict.fromkeys(name for entry in among for record in entry.records for name in record.results))
 
 
-def _network(what: Mapping[str, Any]) -> dict[str, Any]:
+def _network(what: Recipe) -> dict[str, Any]:
     """The settings that decide the network."""
-    method = str(what["method"])
-    kept = ("dataset", "dataset_config", "model", "weights", "scale", "budget")
-    found = {key: what.get(key) for key in kept} | {"method": method}
-    found["method_config"] = {**_defaults(method), **what.get("method_config", {})}
-    found["train"] = [what.get("sizes", {}).get("train"), what.get("resolution", {}).get("train")]
-    doing = {"checkpoint_every", "accumulate"}
-    found["finetune"] = {key: value for key, value in what.get("finetune", {}).items() if key not in doing}
-    return found
+    kept = {"method", "dataset", "dataset_config", "model", "weights", "scale", "budget"}
+    return what.model_dump(mode="json", include=kept) | {
+        "method_config": {**_defaults(what.method), **what.method_config},
+        "train": [what.sizes.train, what.resolution.train],
+        "finetune": {k: v for k, v in what.finetune.items() if k not in ("checkpoint_every", "accumulate")},
+    }
 
 
-def _evaluation(what: Mapping[str, Any]) -> dict[str, Any]:
+def _evaluation(what: Recipe) -> dict[str, Any]:
     """The settings that decide what is asked of a network."""
-    sampling = {key: value for key, value in what.get("sampling", {}).items() if key != "batch"}
-    sizes = {key: what.get("sizes", {}).get(key) for key in ("val", "partiprompts")}
-    rest = {"prompts": what.get("prompts"), "backbones": what.get("backbones"), "pixels": _pixels(what)}
-    return {"sampling": sampling, "sizes": sizes, **rest}
-
-
-def _measures(key: str) -> bool:
-    return any(key == name or key.startswith(f"{name}.") for name in MEASURING)
-
-
-def _pixels(what: Mapping[str, Any]) -> Any:
-    return what.get("resolution", {}).get("measure")
+    rest = {"prompts": what.prompts, "backbones": what.backbones, "pixels": what.resolution.measure}
+    return {
+        "sampling": what.sampling.model_dump(exclude={"batch", "exact"}),
+        "sizes": what.sizes.model_dump(exclude={"train"}),
+        **rest,
+    }
 
 
 def _defaults(method: str) -> dict[str, Any]:

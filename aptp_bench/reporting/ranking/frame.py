@@ -27,18 +27,17 @@ def load_records(results: str | Path = "results") -> pandas.DataFrame:
     found, malformed = load_all(Path(results))
     for reason in malformed.values():
         warnings.warn(reason, stacklevel=2)
-    owners = {id(record): entry for entry in entries(found.values()) for record in entry.records}
-    rows = [_row(path, record, owners.get(id(record)) or Entry((record,))) for path, record in found.items()]
-    return pandas.DataFrame(rows)
+    known = entries(found.values())
+    owners = (next((e for e in known if record in e.records), Entry((record,))) for record in found.values())
+    return pandas.DataFrame([_row(*each) for each in zip(found, found.values(), owners, strict=True)])
 
 
 def _row(path: Path, record: Record, entry: Entry) -> dict[str, Any]:
     what = record.what
     row: dict[str, Any] = {"record": path.stem, "world": record.world}
-    row |= {key: what[key] for key in ("dataset", "model", "method")}
-    row |= {"label": entry.label, "entry": entry.name, "budget": what["budget"]["ratio"]}
-    row |= {"convention": what["budget"]["convention"], "seed": what["seed"]}
-    row |= {"steps": what.get("finetune", {}).get("steps"), "experts": len(record.experts)}
+    row |= {"dataset": what.dataset, "model": what.model, "method": what.method, "label": entry.label}
+    row |= {"entry": entry.name, "budget": what.budget.ratio, "convention": what.budget.convention, "seed": what.seed}
+    row |= {"steps": what.finetune.get("steps"), "experts": len(record.experts)}
     row |= {f"macs_{name}": record.macs[name]["ratio"] for name in CONVENTIONS if name in record.macs}
     row |= {f"parameters_{key}": record.parameters[key] for key in ("stored", "per_image")}
     row |= {"commit": record.how.commit, "device": record.how.device}

@@ -1,6 +1,6 @@
-"""Contests: entries of one world, dataset, model and evaluation. What differs is the method, its settings, its budget.
+"""Groups: entries of one world, dataset, model and evaluation. What differs is the method, its settings, its budget.
 
-Only within a contest may numbers be compared at all; a board (boards.py) ranks those of one budget.
+Only within a group may numbers be compared at all; a board (boards.py) ranks those of one budget.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from aptp_bench.core.recipe import Recipe
 from aptp_bench.records import Measurement, Record
 from aptp_bench.reporting.ranking.entries import Entry, evaluation, protocol
 from aptp_bench.reporting.ranking.ranking import rule
 from aptp_bench.reporting.ranking.spread import SeedSpread, Summary, summary
 
 WORLDS = ("paper", "mini", "smoke")  # in the order in which they are shown
-RANDOM = "random"
 
 
 @dataclass(frozen=True)
-class Contest:
+class ComparisonGroup:
     """Entries that were asked the same, in their order."""
 
     entries: tuple[Entry, ...]
@@ -36,16 +36,17 @@ class Contest:
         """mini, smoke or paper."""
         return self.first.world
 
-    def what(self, key: str) -> Any:
-        """A setting that all share."""
-        return self.first.what.get(key)
+    @property
+    def what(self) -> Recipe:
+        """The first recipe: dataset, model, weights and evaluation are everyone's."""
+        return self.first.what
 
     @property
     def unranked(self) -> str:
         """Why nothing here is ranked; empty where ranks mean something."""
         if self.world == "smoke":
             return "smoke runs test that everything works; a ranking of them would mean nothing"
-        if self.what("weights") == RANDOM:
+        if self.what.random_weights:
             return "random weights: images are noise, and a ranking of noise would mean nothing"
         return ""
 
@@ -80,25 +81,28 @@ class Contest:
         return {key: SeedSpread.of(values) for key, values in groups.items()}
 
 
-def contests(among: Iterable[Entry]) -> list[Contest]:
+def comparison_groups(among: Iterable[Entry]) -> list[ComparisonGroup]:
     """Entries by what was asked of them: paper scale first, then the fullest, then by dataset, model and evaluation."""
     groups: dict[tuple[Any, ...], list[Entry]] = {}
     for entry in among:
-        groups.setdefault(contest_key(entry), []).append(entry)
-    return [Contest(tuple(groups[key])) for key in sorted(groups, key=lambda key: (key[0], -len(groups[key]), key[1:]))]
+        groups.setdefault(group_key(entry), []).append(entry)
+    return [
+        ComparisonGroup(tuple(groups[key]))
+        for key in sorted(groups, key=lambda key: (key[0], -len(groups[key]), key[1:]))
+    ]
 
 
-def contest_key(entry: Entry) -> tuple[Any, ...]:
+def group_key(entry: Entry) -> tuple[Any, ...]:
     """World, dataset, model, weights and evaluation, as a key that sorts."""
     record = entry.first
-    named = [str(record.what.get(key) or "") for key in ("dataset", "model", "weights")]
+    named = (record.what.dataset, record.what.model, record.what.weights or "")
     return (WORLDS.index(record.world), *named, json.dumps(evaluation(record), sort_keys=True))
 
 
 def budget(entry: Entry) -> tuple[float, str]:
     """The budget's ratio and the convention it is counted in."""
-    asked = entry.first.what["budget"]
-    return float(asked["ratio"]), str(asked["convention"])
+    asked = entry.first.what.budget
+    return asked.ratio, asked.convention
 
 
 def signature(entry: Entry, metric: str) -> str:

@@ -8,8 +8,10 @@ always have a rank in common, and the ranges do not depend on how close third en
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 from aptp_bench import registry
 from aptp_bench.errors import ConfigError
@@ -62,7 +64,7 @@ def places(summaries: Sequence[Summary | None], gap: float = 0.0) -> list[Place 
 
 
 def is_ahead(one: Summary, other: Summary, gap: float = 0.0) -> bool:
-    """Whether `one` is better than `other` beyond doubt: intervals apart, gap above `gap`. Without intervals: never."""
+    """Whether `one` is better than `other` beyond its uncertainty: intervals apart, gap above `gap`. Without intervals: never."""
     if one.interval is None or other.interval is None:
         return False
     apart = one.interval[1] < other.interval[0] if one.better == "lower" else one.interval[0] > other.interval[1]
@@ -81,7 +83,7 @@ def why_not(among: Sequence[Entry], metric: str) -> str | None:
     for entry in among:
         for record in entry.records:
             if metric in record.results:
-                facts = {**protocol(record, metric), "budgets counted in": record.what["budget"]["convention"]}
+                facts = {**protocol(record, metric), "budgets counted in": record.what.budget.convention}
                 if (found := _difference(seen, facts, entry, metric)) is not None:
                     return found
     return None
@@ -101,16 +103,17 @@ def _difference(seen: dict[str, tuple[str, Entry]], facts: dict[str, object], en
 
 @dataclass(frozen=True)
 class Rule:
-    """What a metric's class says of comparing its values; for metrics that are not installed, nothing."""
+    """What a metric's class says of comparing its values. quality: read off images by a network, no cost."""
 
     tie: float = 0.0
     counted: bool = False
+    quality: bool = False
 
 
-def rule(metric: str) -> Rule:
-    """How values of a metric are compared."""
+def rule(metric: str, detail: Mapping[str, Any] = MappingProxyType({})) -> Rule:
+    """How values of a metric are compared. detail: of a measurement, which speaks where the metric is not installed."""
     found = registry.plugins("metrics").get(metric)
     if found is None:
-        return Rule()
+        return Rule(quality="backbone" in detail)
     kind = found.load()
-    return Rule(kind.tie, kind.counted)
+    return Rule(kind.tie, kind.counted, kind.is_quality())

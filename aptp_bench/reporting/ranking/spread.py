@@ -58,7 +58,7 @@ def summary(found: Sequence[Measurement], spread: SeedSpread, counted: bool = Fa
     """Mean over seeds; an interval of what other prompts and other seeds would do, as far as either is known.
 
     Prompts are the same for every seed, so their part does not shrink with seeds. found: at least one measurement;
-    counted: nobody doubts the values, and what another seed does to one method's count says nothing of another's.
+    counted: the values are exact, and what another seed does to one method's count says nothing of another's.
     """
     value, first = fmean(m.value for m in found), found[0]
     if counted:

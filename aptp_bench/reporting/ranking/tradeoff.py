@@ -10,11 +10,10 @@ from aptp_bench.budget import CONVENTIONS
 from aptp_bench.core.intervals import Interval
 from aptp_bench.errors import ConfigError
 from aptp_bench.records import Better
+from aptp_bench.reporting.numbers import rounded
 from aptp_bench.reporting.ranking.entries import Entry
-from aptp_bench.reporting.ranking.groups import Contest, alike, contest_key, measured_alike
+from aptp_bench.reporting.ranking.groups import ComparisonGroup, alike, group_key, measured_alike
 from aptp_bench.reporting.ranking.names import ARROWS, title
-
-DIGITS = 6  # significant digits of what is written down: the last ones are the machine's
 
 
 @dataclass(frozen=True)
@@ -41,15 +40,17 @@ class Tradeoff:
     conditions: str
 
     @classmethod
-    def of(cls, entries: Sequence[Entry], metric: str, cost: str = "exact", pool: Contest | None = None) -> Tradeoff:
+    def of(
+        cls, entries: Sequence[Entry], metric: str, cost: str = "exact", pool: ComparisonGroup | None = None
+    ) -> Tradeoff:
         """cost: a MAC convention, or a metric such as a time. pool: whose seeds tell the spread; default: the entries.
 
         Entries without one of the two are left out, and so are those that were measured otherwise than most, on another
         device say. Raises ConfigError if entries are of several worlds, datasets, models or evaluations, or none is left.
         """
-        if len({contest_key(entry) for entry in entries}) > 1:
+        if len({group_key(entry) for entry in entries}) > 1:
             raise ConfigError("entries of several worlds, datasets or evaluations share no plot; plot them apart")
-        contest = pool or Contest(tuple(entries))
+        group = pool or ComparisonGroup(tuple(entries))
         shown = measured_alike(entries, metric)
         shown = shown if cost in CONVENTIONS else measured_alike(shown, cost)
         if not shown:
@@ -57,7 +58,7 @@ class Tradeoff:
         first = alike(shown[0], metric)[0]
         priced = None if cost in CONVENTIONS else alike(shown[0], cost)[0]
         return cls(
-            points=tuple(_point(contest, entry, metric, cost) for entry in shown),
+            points=tuple(_point(group, entry, metric, cost) for entry in shown),
             metric=metric,
             cost=cost,
             unit=first.unit,
@@ -92,14 +93,15 @@ class Tradeoff:
         return f"{title(self.metric)}{unit}{way}"
 
     def facts(self) -> dict[str, Any]:
-        """All that is drawn, as plain data, rounded to DIGITS: the same facts give the same picture."""
-        what = self.points[0].entry.first
-        head = {"world": what.world, "dataset": what.what["dataset"], "model": what.what["model"]}
+        """All that is drawn, as plain data, rounded: the same facts give the same picture."""
+        first = self.points[0].entry.first
+        head = {"world": first.world, "dataset": first.what.dataset, "model": first.what.model}
         axes = {"x": self.x_label, "y": self.y_label, "better": self.better}
         points = [
             {"label": p.entry.label, "method": p.entry.method, "x": rounded(p.x), "y": rounded(p.y)}
-            | {"x_interval": _rounded(p.x_interval), "y_interval": _rounded(p.y_interval), "seeds": p.entry.seeds}
-            | {"budget": p.entry.first.what["budget"]}
+            | {"x_interval": p.x_interval and [rounded(end) for end in p.x_interval]}
+            | {"y_interval": p.y_interval and [rounded(end) for end in p.y_interval], "seeds": p.entry.seeds}
+            | {"budget": p.entry.first.what.budget.model_dump()}
             for p in self.points
         ]
         return {**head, **axes, "points": points}
@@ -112,18 +114,9 @@ def conditions(detail: dict[str, Any]) -> str:
     return ", ".join([*words, *counted])
 
 
-def rounded(value: float) -> float:
-    """To DIGITS significant digits."""
-    return float(f"{value:.{DIGITS}g}")
-
-
-def _rounded(interval: Interval | None) -> list[float] | None:
-    return None if interval is None else [rounded(end) for end in interval]
-
-
-def _point(contest: Contest, entry: Entry, metric: str, cost: str) -> Point:
-    quality = contest.summary(entry, metric)
-    priced = None if cost in CONVENTIONS else contest.summary(entry, cost)
+def _point(group: ComparisonGroup, entry: Entry, metric: str, cost: str) -> Point:
+    quality = group.summary(entry, metric)
+    priced = None if cost in CONVENTIONS else group.summary(entry, cost)
     assert quality is not None  # entries without it were left out
     x = entry.macs(cost) if priced is None else priced.value
     return Point(entry, x, quality.value, None if priced is None else priced.interval, quality.interval)

@@ -10,13 +10,14 @@ import torch
 
 from aptp_bench.core.noise import generator
 from aptp_bench.core.progress import SilentProgress
+from aptp_bench.core.settings import TrainConfig
 from aptp_bench.methods.aptp import losses
 from aptp_bench.methods.aptp.config import APTPConfig
 from aptp_bench.methods.aptp.encoder import PromptEncoder
 from aptp_bench.methods.aptp.pruning import searching
 from aptp_bench.methods.aptp.search import Search
 from aptp_bench.plugins import Job
-from aptp_bench.training.loop import Part, TrainConfig, train
+from aptp_bench.training.loop import Part, train
 
 Start = Callable[..., Search]
 

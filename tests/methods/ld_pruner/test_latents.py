@@ -7,10 +7,11 @@ import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
 
 from aptp_bench.core.noise import starting_noise
-from aptp_bench.generation.generate import with_unet
+from aptp_bench.generation.sampling import parts_of
 from aptp_bench.methods.ld_pruner import LDPrunerConfig
 from aptp_bench.methods.ld_pruner.latents import answering, blocks, overhearing, trials
 from aptp_bench.methods.ld_pruner.operators import operators, stand_in
+from aptp_bench.models.stable_diffusion import pipeline
 from aptp_bench.pruning.surgery import clone, swapped
 from aptp_bench.training.latents import Pairs
 
@@ -24,7 +25,7 @@ def test_latents_are_the_stock_pipelines(
 ) -> None:
     config = LDPrunerConfig(**settings | {"guidance": guidance, "steps": steps})
     ours = torch.cat([trial.latents(tiny.unet) for trial in trials(tiny, told, PROMPTS, config, seed=3)])
-    stock = with_unet(tiny, tiny.unet, "ddim")
+    stock = pipeline(tiny.unet, **parts_of(tiny, "ddim"))
     stock.scheduler = DDIMScheduler.from_config(stock.scheduler.config, timestep_spacing="trailing")
     made = stock(
         prompt=[told.captions[i] for i in PROMPTS for _ in range(2)],

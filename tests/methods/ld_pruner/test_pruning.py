@@ -12,6 +12,7 @@ from diffusers import UNet2DConditionModel
 from aptp_bench import registry
 from aptp_bench.budget import Budget
 from aptp_bench.core.progress import SilentProgress
+from aptp_bench.core.settings import FinetuneConfig
 from aptp_bench.errors import BudgetError, ConfigError
 from aptp_bench.methods.ld_pruner import LDPruner
 from aptp_bench.methods.ld_pruner.operators import Operator, operators
@@ -21,7 +22,6 @@ from aptp_bench.plugins import Job
 from aptp_bench.pruning.macs import count, example_inputs
 from aptp_bench.pruning.substitutes import Substitute
 from aptp_bench.pruning.surgery import clone
-from aptp_bench.training.finetune import FinetuneConfig
 
 Jobs = Callable[..., Job]
 

@@ -14,10 +14,11 @@ from diffusers import DDIMScheduler, UNet2DConditionModel
 from aptp_bench.core.distributed import Ranks
 from aptp_bench.core.noise import starting_noise
 from aptp_bench.core.progress import SilentProgress
-from aptp_bench.generation.generate import with_unet
+from aptp_bench.generation.sampling import parts_of
 from aptp_bench.methods.ld_pruner import LDPrunerConfig
 from aptp_bench.methods.ld_pruner.operators import Operator, operators, stand_in
 from aptp_bench.methods.ld_pruner.scoring import Scored, drawn, scored
+from aptp_bench.models.stable_diffusion import pipeline
 from aptp_bench.plugins import Job
 from aptp_bench.pruning.surgery import clone, substitute_
 from aptp_bench.training.latents import Pairs
@@ -45,7 +46,7 @@ def algorithm_1(
     """As printed: operator by operator, prompt by prompt, the pipeline's own text and sampling; the mean over prompts."""
 
     def latents(unet: UNet2DConditionModel, c: int) -> torch.Tensor:
-        pipe = with_unet(teacher, unet, "ddim")
+        pipe = pipeline(unet, **parts_of(teacher, "ddim"))
         pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config, timestep_spacing="trailing")
         noise = starting_noise(0, range(c * n, c * n + n), (4, 4, 4))
         text = [captions[c]] * n
@@ -131,7 +132,7 @@ def test_scores_of_another_teacher_or_seed_or_captions_are_not_taken(
     one, other = pairs.subset([0]), clone(tiny.unet)  # one caption: every seed draws it
     with torch.no_grad():
         other.conv_out.bias += 1.0
-    changes = {"seed": 1, "teacher": with_unet(tiny, other, "ddim"), "captions": pairs.subset([1])}
+    changes = {"seed": 1, "teacher": pipeline(other, **parts_of(tiny, "ddim")), "captions": pairs.subset([1])}
     scored(job(train=one), config(settings), few)
     again, progress = Counting(), Counting()
     scored(job(train=one, progress=again), config(settings), few)

@@ -1,0 +1,31 @@
+"""A metric's network."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from aptp_bench.contracts.base import Plugin
+
+if TYPE_CHECKING:
+    import torch
+
+
+class BackbonePlugin(Plugin, ABC):
+    """A network that turns images (and texts) into features. `role`: inception | clip_score | cmmd | preference."""
+
+    role: ClassVar[tuple[str, ...]]
+    world: ClassVar[Literal["mini", "paper"]]
+
+    @abstractmethod
+    def image_features(self, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """images: uint8 [n, H, W, 3] -> named features, float32 [n, d] (e.g. {"pool": …, "logits": …} or {"embedding": …})."""
+
+    def text_features(self, captions: Sequence[str]) -> torch.Tensor:
+        """Captions -> [n, d]. Raises NotImplementedError for networks that read images only."""
+        raise NotImplementedError(f"{self.name} reads images only")
+
+    @abstractmethod
+    def digest(self) -> str:
+        """sha256 of the weights: two numbers from different backbones are never set side by side."""

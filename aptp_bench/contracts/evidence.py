@@ -1,0 +1,190 @@
+"""Evidence: what metrics may look at. One backbone reads an image set once, however many metrics ask for its features."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aptp_bench.budget import Convention
+from aptp_bench.contracts.backbone import BackbonePlugin
+from aptp_bench.contracts.model import ModelPlugin
+from aptp_bench.core.digests import captions_digest
+from aptp_bench.core.progress import Progress, SilentProgress
+from aptp_bench.core.settings import LatencyConfig, SamplingConfig
+from aptp_bench.errors import MetricError
+
+if TYPE_CHECKING:
+    import torch
+    from diffusers import StableDiffusionPipeline
+    from torch import Tensor
+
+    from aptp_bench.models.mixture import Mixture
+
+READ_AT_ONCE = 256  # images in memory while a backbone reads a set
+
+Features = dict[str, "Tensor"]
+Cache = Callable[[str, dict[str, Any], Callable[[], Features]], Features]
+
+
+def uncached(name: str, key: dict[str, Any], compute: Callable[[], Features]) -> Features:
+    """Compute and keep nothing on disk; evidence still holds in memory what it has read."""
+    return compute()
+
+
+class ImageSet(ABC):
+    """Images in a fixed order. `digest` names what they are: equal digests, equal images."""
+
+    digest: str
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """How many there are."""
+
+    @abstractmethod
+    def read(self, indices: range) -> Tensor:
+        """Some of them: uint8 [n, H, W, 3]. Raises DataError naming an image that is missing or broken."""
+
+
+@dataclass(frozen=True)
+class System:
+    """The system behind the images, read when a metric asks for it.
+
+    load: reads the mixture; assigned: a JSON file with the expert of each evaluation prompt; counted: one with what
+    networks cost; teacher: the dense pipeline; convention: the MAC convention of the budget; device: where the mixture
+    runs.
+    """
+
+    load: Callable[[], Mixture]
+    assigned: Path
+    counted: Path
+    model: ModelPlugin
+    teacher: StableDiffusionPipeline
+    device: torch.device
+    sampling: SamplingConfig
+    latency: LatencyConfig
+    convention: Convention
+
+    @cached_property
+    def mixture(self) -> Mixture:
+        """The experts, one in memory at a time, and their router."""
+        return self.load()
+
+    @cached_property
+    def assignment(self) -> Tensor:
+        """Expert of each evaluation prompt, int64 [n]."""
+        import torch
+
+        return torch.tensor(json.loads(self.assigned.read_text(encoding="utf-8")), dtype=torch.long)
+
+    @cached_property
+    def costs(self) -> dict[str, Any]:
+        """As counted when the mixture was pruned: {"dense": cost, "experts": [cost of each]}.
+
+        A cost is {"macs": {convention: MACs of one call on one sample}, "parameters": number}.
+        """
+        found: dict[str, Any] = json.loads(self.counted.read_text(encoding="utf-8"))
+        return found
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type the mixture computes in."""
+        return self.teacher.unet.dtype
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What metrics may look at. Parts that are not there raise MetricError when asked for."""
+
+    captions: Sequence[str]
+    image_set: ImageSet | None = None
+    real_set: ImageSet | None = None
+    backbones: Mapping[str, BackbonePlugin] = field(default_factory=dict)  # role -> network
+    deployed: System | None = None
+    cache: Cache = uncached
+    progress: Progress = field(default_factory=SilentProgress)
+    read: dict[tuple[str, str], Features] = field(default_factory=dict)  # (network, set) -> features
+
+    def has(self, need: str) -> bool:
+        """Whether a need of Metric.needs is met."""
+        there = {
+            "images": self.image_set,
+            "reals": self.real_set,
+            "captions": self.captions or None,
+            "mixture": self.deployed,
+        }
+        return there.get(need) is not None
+
+    def images(self) -> Tensor:
+        """The generated images, all of them: uint8 [n, H, W, 3]. Raises MetricError if there are none."""
+        return _whole(self.image_set, "generated images")
+
+    def reals(self) -> Tensor:
+        """The real images: uint8 [m, H, W, 3]. Raises MetricError if there are none."""
+        return _whole(self.real_set, "real images")
+
+    def backbone(self, role: str) -> BackbonePlugin:
+        """The network that plays `role`. Raises MetricError if none does."""
+        if role not in self.backbones:
+            raise MetricError(
+                f"no backbone plays '{role}'; name one with --set backbones.{role}=… (see: aptp-bench doctor)"
+            )
+        return self.backbones[role]
+
+    def features(self, role: str) -> tuple[Features, Features | None]:
+        """Features by name, float32 [n, d], of the generated images and of the real ones (None without these)."""
+        if self.image_set is None:
+            raise MetricError("there are no generated images to read; generate some first")
+        return self._features(role, self.image_set), self._features(
+            role, self.real_set
+        ) if self.real_set is not None else None
+
+    def text_features(self, role: str) -> Tensor:
+        """Features of the captions, float32 [n, d]."""
+        network = self.backbone(role)
+        key = {"captions": captions_digest(self.captions)}
+        found = self._kept(network, key["captions"], key, lambda: {"text": network.text_features(list(self.captions))})
+        return found["text"]
+
+    def _features(self, role: str, images: ImageSet) -> Features:
+        network = self.backbone(role)
+
+        def compute() -> Features:
+            import torch
+
+            starts = list(range(0, len(images), READ_AT_ONCE))
+            label = f"{network.name} reads images"
+            parts = [
+                network.image_features(images.read(range(start, min(start + READ_AT_ONCE, len(images)))))
+                for start in self.progress.track(starts, label)
+            ]
+            return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+        return self._kept(network, images.digest, {"images": images.digest}, compute)
+
+    def _kept(
+        self, network: BackbonePlugin, what: str, key: dict[str, Any], compute: Callable[[], Features]
+    ) -> Features:
+        place = (network.name, what)
+        if place not in self.read:
+            settings = network.config.model_dump(mode="json", exclude={"batch", "device"})
+            key = {**key, "backbone": network.name, "weights": network.digest(), "settings": settings}
+            self.read[place] = self.cache(f"features-{network.name}", key, compute)
+        return self.read[place]
+
+    @property
+    def system(self) -> System:
+        """What is measured by cost metrics. Raises MetricError where only images are at hand."""
+        if self.deployed is None:
+            raise MetricError("this metric measures a mixture and only images are at hand; use aptp-bench run")
+        return self.deployed
+
+
+def _whole(images: ImageSet | None, what: str) -> Tensor:
+    if images is None:
+        raise MetricError(f"there are no {what}; give a folder of them")
+    return images.read(range(len(images)))

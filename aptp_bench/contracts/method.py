@@ -1,0 +1,62 @@
+"""A method: it prunes a teacher to a budget."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from aptp_bench.budget import Budget
+from aptp_bench.contracts.base import Plugin
+from aptp_bench.core.progress import Progress
+from aptp_bench.core.recipe import World
+
+if TYPE_CHECKING:
+    import torch
+    from diffusers import StableDiffusionPipeline
+
+    from aptp_bench.models.mixture import Mixture
+    from aptp_bench.training.latents import Pairs
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a method is given. It writes into none of it.
+
+    teacher: the dense pipeline (its U-Net frozen, eval mode); train: the training pairs (latents, text, captions);
+    workdir: a folder that outlives a kill, for checkpoints; device: where to compute.
+    """
+
+    teacher: StableDiffusionPipeline
+    train: Pairs
+    budget: Budget
+    seed: int
+    device: torch.device
+    workdir: Path
+    progress: Progress
+    scale: World = "mini"
+
+
+class Method(Plugin, ABC):
+    """Prunes a teacher to a budget. `paper` is how to cite it.
+
+    presets: its settings by scale, where they differ from the defaults; finetuning: the settings of the shared
+    fine-tuning that its paper prescribes, loss weights only: steps, batch and learning rate are the same for all.
+    """
+
+    paper: ClassVar[str] = ""
+    tunes: ClassVar[bool] = True  # False: the result is used as it is (dense)
+    uses_data: ClassVar[bool] = True  # False: it needs no training pairs, so none are encoded and `job.train` is empty
+    presets: ClassVar[dict[str, dict[str, Any]]] = {}
+    finetuning: ClassVar[dict[str, Any]] = {}
+
+    def check(self, scale: World) -> None:  # most methods need nothing
+        """Raise what would stop `prune` and can be told before any work, such as WeightsError for a missing encoder."""
+
+    @abstractmethod
+    def prune(self, job: Job) -> Mixture:
+        """A mixture within ±0.5 % of the budget, or the nearest below with a remark that says why it is not nearer.
+
+        Raises BudgetError where neither can be had.
+        """

@@ -1,0 +1,37 @@
+"""A metric: it measures evidence."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Literal
+
+from aptp_bench.contracts.base import Plugin
+from aptp_bench.contracts.evidence import Evidence
+from aptp_bench.records import Better, Measurement
+
+
+class Metric(Plugin, ABC):
+    """Measures evidence. `needs`: any of images, reals, captions, mixture; `on`: the prompts it is measured on."""
+
+    unit: ClassVar[str]
+    better: ClassVar[Better]
+    needs: ClassVar[frozenset[str]]
+    on: ClassVar[Literal["dataset", "partiprompts"]] = "dataset"
+    backbone: ClassVar[str | None] = None  # a role: inception | clip_score | cmmd | preference; the scale says whose
+    paper: ClassVar[str] = ""
+    title: ClassVar[str] = ""  # what people call it; empty: its name in words
+    tie: ClassVar[float] = 0.0  # relative gap below which two values say nothing, whatever their intervals
+    counted: ClassVar[bool] = False  # True: counted, not estimated: the value has no interval because it is exact
+
+    @classmethod
+    def is_quality(cls) -> bool:
+        """Whether it judges images, by a network that reads them, rather than what they cost."""
+        return cls.backbone is not None
+
+    @abstractmethod
+    def __call__(self, evidence: Evidence) -> Measurement:
+        """The measurement. Raises MetricError if the evidence does not allow it."""
+
+    def measured(self, value: float, n: int, interval: tuple[float, float] | None = None, **detail: Any) -> Measurement:
+        """A measurement in this metric's unit and direction."""
+        return Measurement(value=value, unit=self.unit, better=self.better, n=n, interval=interval, detail=detail)

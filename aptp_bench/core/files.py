@@ -1,0 +1,86 @@
+"""Files on disk: written whole or not at all, and never over what is not ours."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from aptp_bench.errors import CheckpointError, StoreError
+
+BLOCK = 1 << 20
+UNFINISHED = (".tmp", ".partial")  # suffixes of a file that is being written
+
+
+def write_whole(path: Path, write: Callable[[Path], Any]) -> Path:
+    """`write` a file beside `path`, then rename it into place: a reader sees the old file or the whole new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}{UNFINISHED[0]}")
+    write(aside)
+    aside.replace(path)
+    return path
+
+
+def write_text(path: Path, text: str) -> Path:
+    """A UTF-8 text file, written whole; its line ends are as in `text` on every system."""
+    return write_whole(path, lambda aside: aside.write_bytes(text.encode()))
+
+
+def write_json(path: Path, document: Any) -> Path:
+    """A JSON document, written whole."""
+    return write_text(path, json.dumps(document, indent=2) + "\n")
+
+
+@contextmanager
+def written_aside(folder: Path, marker: str) -> Iterator[Path]:
+    """A new folder to write into, renamed to `folder` at the end of the block and removed if the block fails.
+
+    An existing folder is replaced only if it is empty or holds `marker`, so that no one else's files are lost.
+    """
+    if folder.exists() and not (folder.is_dir() and (not any(folder.iterdir()) or (folder / marker).is_file())):
+        raise CheckpointError(f"{folder} holds other files; name a folder that is new, empty or a checkpoint")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    except OSError as err:
+        raise CheckpointError(f"{folder} cannot be written ({err.strerror}); name another folder") from err
+    try:
+        (fresh := aside / "new").mkdir()
+        yield fresh
+        if folder.exists():
+            folder.rename(aside / "old")
+        fresh.rename(folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def check_writable(folder: Path, option: str) -> None:
+    """Try whether `folder` can be written, or made; nothing is left behind. Raises StoreError naming the option."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as err:
+        reason = err.strerror or str(err)
+        raise StoreError(f"cannot write in {folder} ({reason}); choose another folder with {option}") from err
+
+
+def sha256_of(*files: Path) -> str:
+    """sha256 of the contents of files, one after the other, in hexadecimal digits."""
+    whole = hashlib.sha256()
+    for file in files:
+        feed(whole, file)
+    return whole.hexdigest()
+
+
+def feed(whole: hashlib._Hash, file: Path) -> None:
+    """Add a file's content to a digest, a block at a time: a large network never lies in memory twice."""
+    with file.open("rb") as stream:
+        while block := stream.read(BLOCK):
+            whole.update(block)

@@ -1,0 +1,80 @@
+"""A resolved recipe: every setting that decides a run's numbers, as records keep it. Resolving one: aptp_bench.config."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any, Literal
+
+from pydantic import Field
+
+from aptp_bench.budget import Budget
+from aptp_bench.core.documents import Frozen
+from aptp_bench.core.settings import LatencyConfig, SamplingConfig
+
+World = Literal["mini", "smoke", "paper"]
+
+
+class Sizes(Frozen):
+    """How many rows of each data set a run uses."""
+
+    train: int = Field(gt=0, description="training pairs")
+    val: int = Field(gt=0, description="held-out captions, one image generated for each")
+    partiprompts: int = Field(ge=0, description="prompts of the second evaluation set; 0: leave it out")
+
+
+class Resolution(Frozen):
+    """Pixels, width = height, at which images are handled where they are not generated."""
+
+    train: int = Field(gt=0, description="of training images; the paper uses 256")
+    measure: int = Field(
+        gt=0,
+        description="to which images, generated and real, are brought before a metric's network; the paper uses 256",
+    )
+
+
+class Recipe(Frozen):
+    """Everything that decides a run's numbers."""
+
+    method: str
+    method_config: dict[str, Any] = Field(default_factory=dict, description="the method's options")
+    dataset: str
+    dataset_config: dict[str, Any] = Field(default_factory=dict, description="the dataset's options")
+    prompts: str | None = Field(None, description="caption-only dataset of the second evaluation set")
+    model: str
+    weights: str | None = Field(None, description="a folder, a hub id, or random; None: the model's own")
+    scale: World
+    budget: Budget
+    seed: int = Field(0, ge=0)
+    sizes: Sizes
+    resolution: Resolution
+    encode_batch: int = Field(64, gt=0, description="images encoded together")
+    finetune: dict[str, Any] = Field(default_factory=dict, description="settings of the shared fine-tuning")
+    sampling: SamplingConfig
+    metrics: tuple[str, ...]
+    backbones: dict[str, str] = Field(
+        description="which network plays each role: inception, clip_score, cmmd, preference"
+    )
+    latency: LatencyConfig
+    reference: str | None = Field(None, description="method of the reference row")
+    settings: tuple[str, ...] = Field((), description="what --set changed, as it was given")
+
+    @property
+    def name(self) -> str:
+        """How progress and errors call this run."""
+        return f"{self.method} on {self.dataset} ({self.scale})"
+
+    @property
+    def random_weights(self) -> bool:
+        """Whether the model is untrained: images are noise."""
+        return self.weights == "random"
+
+    @property
+    def command(self) -> str:
+        """The line that runs exactly this again."""
+        words = ["aptp-bench", "run", "--method", self.method, "--dataset", self.dataset]
+        words += ["--scale", self.scale, "--model", self.model]
+        words += ["--budget", f"{self.budget.ratio:g}", "--macs", self.budget.convention, "--seed", str(self.seed)]
+        words += ["--weights", self.weights] if self.weights else []
+        for setting in self.settings:
+            words += ["--set", setting]
+        return shlex.join(words)

@@ -1,0 +1,111 @@
+"""The settings of a run's stages: training, fine-tuning, sampling, timing. They can be read without torch."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+
+from aptp_bench.core.documents import Frozen
+
+Blocks = Literal["mean", "sum", "norm"]
+Precision = Literal["float32", "bfloat16"]
+
+
+class TrainConfig(Frozen):
+    """How long and how fast to train. `batch` is global: over all processes and accumulated parts."""
+
+    steps: int = Field(ge=0, description="optimiser steps")
+    batch: int = Field(ge=1, description="samples of a step, over all processes and accumulated parts")
+    lr: float = Field(gt=0, description="learning rate of AdamW after the warm-up, constant")
+    warmup: int = Field(0, ge=0, description="steps in which the learning rate rises linearly to lr")
+    weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay")
+    clip: float | None = Field(None, gt=0, description="largest gradient norm; None: not clipped")
+    accumulate: int = Field(1, ge=1, description="parts in which a process computes its share, to save memory")
+    checkpoint_every: int = Field(100, ge=1, description="steps between two checkpoints")
+
+    def lr_at(self, step: int) -> float:
+        """The learning rate of a step, counted from 0."""
+        return self.lr * min(1.0, (step + 1) / self.warmup) if self.warmup else self.lr
+
+
+class FinetuneConfig(Frozen):
+    """How experts are fine-tuned. The defaults are the paper's where it gives a number."""
+
+    steps: int = Field(30_000, ge=0, description="optimiser steps; see `share`")
+    share: Literal["each", "total"] = Field(
+        "each",
+        description="each: every expert trains for `steps`; total: `steps` are divided among the experts by their "
+        "number of pairs, so that a mixture costs what one network does. The paper does not say which",
+    )
+    batch: int = Field(128, ge=1, description="pairs of a step; paper 128")
+    lr: float = Field(1e-5, gt=0, description="learning rate, constant; paper 1e-5")
+    warmup: int = Field(
+        0, ge=0, description="steps of linear warm-up; paper: fixed rate; the authors' baseline config 250"
+    )
+    weight_decay: float = Field(
+        0.0, ge=0, description="weight decay of AdamW; not in the paper, 0 in the authors' pruning configs"
+    )
+    clip: float | None = Field(1.0, gt=0, description="largest gradient norm; None: not clipped; not in the paper")
+    alpha_ddpm: float = Field(
+        0.0001, ge=0, description="weight of the denoising loss, eq. 30; the authors' configs have 0.01"
+    )
+    alpha_distill: float = Field(
+        1.0, ge=0, description="weight of output + block distillation, eq. 30; the authors' configs have 0.5"
+    )
+    output_distillation: bool = Field(True, description="whether eq. 27 is part of the distillation")
+    block_distillation: bool = Field(True, description="whether eq. 28 is part of the distillation")
+    blocks: Blocks = Field(
+        "mean", description="how eq. 28 adds up: mean over blocks (authors), sum, or norm (as printed)"
+    )
+    mid_block: bool = Field(
+        True, description="whether eq. 28 compares the mid block too, as in APTP; BK-SDM leaves it out"
+    )
+    snr_gamma: float | None = Field(
+        5.0, gt=0, description="Min-SNR gamma of the denoising loss (authors: 5); None: unweighted (paper)"
+    )
+    drop_text: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of prompts replaced by the empty one, which guidance needs at sampling; neither the paper "
+        "nor its code has it",
+    )
+    accumulate: int = Field(
+        1, ge=1, description="parts in which a process computes its share of the batch, to save memory"
+    )
+    precision: Precision = Field("float32", description="autocast type; the authors use float32")
+    checkpoint_every: int = Field(500, ge=1, description="steps between two checkpoints")
+
+    def training(self, steps: int) -> TrainConfig:
+        """The settings of the loop that trains one expert."""
+        kept = self.model_dump(include=set(TrainConfig.model_fields))
+        return TrainConfig(**{**kept, "steps": steps})
+
+
+class SamplingConfig(Frozen):
+    """How images are generated. PNDM calls the U-Net steps + 1 times, DDIM steps times; guidance doubles the batch."""
+
+    steps: int = Field(25, gt=0, description="sampler steps; the paper uses 25")
+    guidance: float = Field(
+        7.5, ge=0, description="classifier-free guidance scale; the paper uses 7.5; 1 or less: none"
+    )
+    scheduler: Literal["pndm", "ddim"] = Field("pndm", description="sampler; the paper uses PNDM")
+    batch: int = Field(64, gt=0, description="images generated together; changes no noise")
+    exact: bool = Field(
+        False, description="on a CPU the same image to the last bit in batches of any size, at some cost in time"
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_default_exact(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """`exact` only where it is True: keys of stages and settings of records from before it stay what they were."""
+        dumped: dict[str, Any] = handler(self)
+        return dumped if self.exact else {key: value for key, value in dumped.items() if key != "exact"}
+
+
+class LatencyConfig(Frozen):
+    """How one U-Net call is timed."""
+
+    warmup: int = Field(2, ge=0, description="untimed calls before the timed ones")
+    repeats: int = Field(10, gt=1, description="timed calls; the median and the spread are reported")
+    batch: int = Field(1, gt=0, description="samples in a call")

@@ -1,0 +1,80 @@
+"""Prompts to images with one U-Net: the one way of a run's generate stage, of serving and of timing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import diffusers
+import torch
+from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+from torch import Tensor
+
+from aptp_bench.core.noise import starting_noise
+from aptp_bench.core.settings import SamplingConfig
+from aptp_bench.generation.batch_invariant import RowByRow
+from aptp_bench.models.stable_diffusion import pipeline
+
+SCHEDULERS = {"pndm": ("PNDMScheduler", {"skip_prk_steps": True}), "ddim": ("DDIMScheduler", {"clip_sample": False})}
+NEGATIVE_PROMPT = ""
+PARTS = ("vae", "text_encoder", "tokenizer", "scheduler")
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """Samples with any U-Net of the family. parts: PARTS of a pipeline by name, on the U-Net's device, left as they are."""
+
+    parts: Mapping[str, Any]
+    config: SamplingConfig
+    seed: int = 0  # of `draw`
+
+    @classmethod
+    def of(cls, teacher: StableDiffusionPipeline, config: SamplingConfig, seed: int = 0) -> Sampler:
+        """With the parts of a pipeline and the scheduler that `config` names."""
+        return cls(parts_of(teacher, config.scheduler), config, seed)
+
+    def __call__(
+        self,
+        unet: UNet2DConditionModel,
+        prompts: Sequence[str],
+        noise: Tensor,
+        negatives: Sequence[str] | None = None,
+        latent: bool = False,
+    ) -> Tensor:
+        """One image a prompt: float [n, 3, H, W] in [0, 1], or its latents [n, C, h, w]. noise: [n, C, h, w]."""
+        scheduler = type(self.parts["scheduler"]).from_config(self.parts["scheduler"].config)
+        made = pipeline(unet, **{**self.parts, "scheduler": scheduler})
+        with RowByRow() if self.config.exact else nullcontext():
+            return made(
+                prompt=list(prompts),
+                negative_prompt=[NEGATIVE_PROMPT] * len(prompts) if negatives is None else list(negatives),
+                latents=noise.to(unet.device, unet.dtype),
+                num_inference_steps=self.config.steps,
+                guidance_scale=self.config.guidance,
+                output_type="latent" if latent else "pt",
+            ).images
+
+    def draw(
+        self, unet: UNet2DConditionModel, prompts: Sequence[str], indices: Sequence[int], size: int | None = None
+    ) -> Tensor:
+        """One image a prompt from the noise of (seed, index): uint8 [n, H, W, 3].
+
+        size: height and width of the latents, the U-Net's own if None.
+        """
+        edge = size or unet.config.sample_size
+        noise = starting_noise(self.seed, indices, (unet.config.in_channels, edge, edge))
+        return quantised(self(unet, prompts, noise))
+
+
+def parts_of(teacher: StableDiffusionPipeline, scheduler: str = "pndm") -> dict[str, Any]:
+    """All but the U-Net by their names, with a new scheduler, "pndm" or "ddim", of the same diffusion process."""
+    kind, settings = SCHEDULERS[scheduler]
+    parts = {name: getattr(teacher, name) for name in PARTS}
+    return {**parts, "scheduler": getattr(diffusers, kind).from_config(teacher.scheduler.config, **settings)}
+
+
+def quantised(images: Tensor) -> Tensor:
+    """images: float [n, 3, H, W] in [0, 1] -> uint8 [n, H, W, 3], rounded to the nearest level."""
+    return (images.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu()

@@ -1,0 +1,93 @@
+"""Rows of a table: read from YAML, chosen by label, carried out past failures, which are named all at once at the end."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import yaml
+from pydantic import BaseModel
+
+from aptp_bench.core.documents import first_problem
+from aptp_bench.errors import AptpBenchError, ConfigError, SuiteError
+
+
+class Labelled(Protocol):
+    """A row, or one of its runs."""
+
+    @property
+    def label(self) -> str:
+        """How --only, progress and the table call it."""
+        ...
+
+
+Document = TypeVar("Document", bound=BaseModel)
+Item = TypeVar("Item", bound=Labelled)
+Rows = TypeVar("Rows", bound="Iterable[Labelled]")
+Result = TypeVar("Result")
+
+
+def read(kind: type[Document], path: Path, name: str, example: str) -> Document:
+    """The YAML document at `path`. name: how errors call it; example: a valid one. Raises ConfigError."""
+    try:
+        return kind.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except yaml.YAMLError as err:
+        raise ConfigError(f"{name} is not YAML ({' '.join(str(err).split())}); fix it and run again") from err
+    except (OSError, ValueError) as err:  # pydantic's errors are ValueErrors
+        raise ConfigError(f"{name}: {first_problem(err)}; see {example} for an example") from err
+
+
+def distinct(rows: Rows) -> Rows:
+    """The rows as they are. Raises ValueError if two have one label."""
+    seen: set[str] = set()
+    for row in rows:
+        if row.label in seen:
+            raise ValueError(f"two rows are called '{row.label}'; give each its own label")
+        seen.add(row.label)
+    return rows
+
+
+def chosen(rows: Sequence[Item], only: Sequence[str], left_out: Mapping[str, str] | None = None) -> list[Item]:
+    """The rows whose labels are in `only`, all if it is empty. left_out: why others cannot be run. Raises ConfigError."""
+    known = dict.fromkeys(row.label for row in rows)
+    for label in only:
+        if label not in known:
+            why = f": {left_out[label]}" if left_out and label in left_out else ""
+            names = ", ".join(known)
+            raise ConfigError(f"the suite has no row '{label}' that can be run{why}; use --only with one of: {names}")
+    return [row for row in rows if not only or row.label in only]
+
+
+def carry_out_all(
+    work: Mapping[str, Callable[[], Result]], say: Callable[[str], None], logs: Path
+) -> tuple[dict[str, Result], dict[str, str]]:
+    """The result of every piece of work that can be done, by name, and why the others failed.
+
+    A failure that is a bug, in a third-party plugin or here, stops its own row only: its traceback goes to a file in
+    `logs`, which the reason names. Ctrl-C stops all.
+    """
+    results: dict[str, Result] = {}
+    failures: dict[str, str] = {}
+    for place, (name, make) in enumerate(work.items(), start=1):
+        say(f"{place} of {len(work)}: {name}")
+        try:
+            results[name] = make()
+            continue
+        except AptpBenchError as err:
+            failures[name] = str(err)
+        except Exception as err:
+            log = logs / f"suite-failure-{place:02d}.log"
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.write_text("".join(traceback.format_exception(err)), encoding="utf-8")
+            failures[name] = f"{type(err).__name__}: {first_problem(err)} (traceback: {log})"
+        say(f"failed: {name}: {failures[name]}")
+    return results, failures
+
+
+def raise_failures(failures: Mapping[str, str], total: int) -> None:
+    """Raise SuiteError with every reason, if there is one."""
+    if failures:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in failures.items())
+        raise SuiteError(f"{len(failures)} of {total} runs failed: {reasons}")

@@ -1,0 +1,108 @@
+"""Recipes carried out on this machine: what `aptp_bench.run` and the commands run and suite have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aptp_bench import config
+from aptp_bench.config import Recipe
+from aptp_bench.core.distributed import Ranks
+from aptp_bench.core.documents import meant
+from aptp_bench.core.progress import Progress, SilentProgress, reporter
+from aptp_bench.core.store import Store
+from aptp_bench.errors import ConfigError
+from aptp_bench.harness.suite import shared_key
+from aptp_bench.records import Record
+
+if TYPE_CHECKING:
+    from aptp_bench.harness.inputs import Materials
+
+FLAGS = {"model": "model", "weights": "weights", "budget": "budget.ratio", "macs": "budget.convention", "seed": "seed"}
+
+
+def run(
+    method: str,
+    dataset: str = "coco",
+    scale: str = "mini",
+    settings: Sequence[str] = (),
+    runs_dir: str | Path = "runs",
+    device: str = "auto",
+    reference: bool = False,
+    **flags: Any,
+) -> Record:
+    """Prune, fine-tune, generate and measure, as `aptp-bench run` does, without a word; the method's record.
+
+    settings: "key=value" lines, as --set takes them; runs_dir: where stages are kept, so that a second call reads what
+    is done and one that was stopped goes on; device: auto, cpu, cuda, …; reference: make the dense row too.
+    flags: budget (share of the dense MACs), macs (exact, aptp, modules), seed, model, weights. Raises AptpBenchError.
+    """
+    recipes = resolved(method, dataset, scale, settings, flags, reference)
+    return carry_out(recipes, open_store(Path(runs_dir), SilentProgress()), device)[-1]
+
+
+def resolved(
+    method: str, dataset: str, scale: str, settings: Sequence[str], flags: Mapping[str, Any], reference: bool
+) -> list[Recipe]:
+    """The recipe that is asked for, after its reference row's if that is wanted. flags: keys of FLAGS, None: not given.
+
+    Raises ConfigError, UnknownNameError, BudgetError.
+    """
+    for name in flags:
+        if name not in FLAGS:
+            raise ConfigError(f"a run has no flag '{name}'; {meant(name, FLAGS)}")
+    recipe = config.recipe(method, dataset, scale, {FLAGS[name]: value for name, value in flags.items()}, settings)
+    return config.with_reference(recipe) if reference else [recipe]
+
+
+def open_store(runs_dir: Path, progress: Progress | None = None, dry: bool = False) -> Store:
+    """The store under `runs_dir`. progress: None reports on stderr where this is the first of the processes."""
+    ranks = Ranks.here()
+    return Store(runs_dir, progress or (reporter() if ranks.first else SilentProgress()), ranks, dry)
+
+
+def prepare() -> None:
+    """Set this process up for training on a processor: torch's threads, and memory kept from step to step."""
+    from aptp_bench.core.allocator import keep_freed_memory
+    from aptp_bench.core.threads import use_threads
+
+    use_threads()
+    keep_freed_memory()
+
+
+def carry_out(recipes: Sequence[Recipe], store: Store, device: str) -> list[Record]:
+    """The records of recipes that have their model and data in common, such as a run's and its reference's."""
+    from aptp_bench.core import provenance
+    from aptp_bench.harness.run import run_each
+    from aptp_bench.models.weights import quiet
+
+    prepare()
+    with quiet():
+        return run_each(recipes, store, provenance.device(device))
+
+
+def carrier(store: Store, device: str) -> Callable[[Recipe], Record]:
+    """Carries out one recipe after the other; materials are loaded once for those in a row that share them."""
+    from aptp_bench.core import provenance
+    from aptp_bench.harness import run as stages
+    from aptp_bench.harness.inputs import Materials
+
+    prepare()
+    held: dict[str, Materials] = {}
+
+    def carry(recipe: Recipe) -> Record:
+        key = shared_key(recipe)
+        if key not in held:
+            held.clear()  # two teachers at once may not fit
+            held[key] = Materials.of(recipe, provenance.device(device))
+        return stages.run(recipe, held[key], store)
+
+    return carry
+
+
+def publish(record: Record, store: Store, results: Path) -> Path:
+    """Put a run's record and samples with the results; where the record lies. Raises ConfigError."""
+    from aptp_bench.harness import run_folder
+
+    return run_folder.publish(run_folder.RunFolder.load(run_folder.place(record, store.root)), results)

@@ -1,0 +1,113 @@
+"""One profile from what was asked for: what `aptp_bench.profile` and the command have in common."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, PositiveInt, ValidationError
+
+from aptp_bench.budget import Budget
+from aptp_bench.config import options
+from aptp_bench.contracts.model import ModelPlugin
+from aptp_bench.core import provenance, threads
+from aptp_bench.core.documents import Frozen, first_problem
+from aptp_bench.core.progress import Progress, SilentProgress
+from aptp_bench.errors import ConfigError
+from aptp_bench.harness.run_folder import RunFolder
+from aptp_bench.models.weights import quiet
+from aptp_bench.profiling import devices, targets
+from aptp_bench.profiling.profile import Profiler
+from aptp_bench.profiling.records import SpeedRecord
+from aptp_bench.profiling.setups import Setup
+from aptp_bench.profiling.speed import Protocol
+from aptp_bench.profiling.targets import Asked, Subject
+
+if TYPE_CHECKING:
+    import torch
+    from diffusers import StableDiffusionPipeline
+
+RANDOM = "random"
+
+
+class Request(Frozen):
+    """What is profiled: a model, what a method makes of it, a run's experts, or a saved mixture's; and what is timed."""
+
+    model: str | None = Field(None, description="a model, or a scale for its model; None: mini, or the run's")
+    method: str | None = Field(None, description="profile what this method makes of the model")
+    budget: float = Field(0.78, description="share of the dense MACs that the method keeps")
+    macs: str = Field("exact", description="how the budget's MACs are counted")
+    settings: tuple[str, ...] = Field((), description="key=value lines, options of the method")
+    seed: int = Field(0, description="of the method")
+    run: Path | None = Field(None, description="a run's folder")
+    mixture: Path | None = Field(None, description="a saved mixture of this model")
+    weights: str | None = Field(None, description="the teacher's; None: embedded ones, else random")
+    resolution: PositiveInt | None = Field(None, description="pixels, width = height; None: the model's own")
+    on: tuple[str, ...] = Field((), description="devices of the predicted latency; none: all that are known")
+    setups: tuple[Setup, ...] = Field((), description="ways of running that are timed; none: nothing is timed")
+    warmup: int = Field(5, ge=0, description="untimed calls before the timed ones")
+    repeats: int = Field(20, ge=2, description="timed U-Net calls")
+    images: int = Field(0, ge=0, description="timed batches of whole images")
+    device: str = Field("auto", description="where it is timed: auto, cpu, cuda, …")
+
+
+def profile(model: str | None = None, **asked: Any) -> SpeedRecord:
+    """MACs, parameters, alignment, memory, predicted latency, and measured latency where `setups` are given.
+
+    `profile("sd21", method="norm", budget=0.7)`: the fields of `Request` by name. MACs, parameters and predictions need
+    no weights and no GPU. Raises AptpBenchError.
+    """
+    words = [repr(model)] * (model is not None) + [f"{name}={value!r}" for name, value in asked.items()]
+    try:
+        request = Request(model=model, **asked)
+    except ValidationError as err:
+        raise ConfigError(f"profile: {first_problem(err)}; it takes {', '.join(Request.model_fields)}") from err
+    return profiled(request, f"aptp_bench.profile({', '.join(words)})")[1]
+
+
+def profiled(request: Request, command: str, progress: Progress | None = None) -> tuple[Profiler, SpeedRecord]:
+    """The profile that is asked for, and its record. command: what measures it again. Raises AptpBenchError."""
+    progress = progress or SilentProgress()
+    asked = _asked(request)
+    threads.use_threads()
+    device = provenance.device(request.device)
+    with quiet(), tempfile.TemporaryDirectory() as scratch:
+        kind, teacher, subject = _subject(request, asked, Path(scratch), device, progress)
+        profiler = Profiler(kind, subject, targets.latent_size(kind, request.resolution))
+        predicted = profiler.predicted(request.on or list(devices.known()))
+        counts = (request.warmup, request.repeats, request.images)
+        protocol = Protocol(device, profiler.latent, kind.tokens, *counts)
+        ways = progress.track(request.setups, "latency")
+        timings = [profiler.measured(way, teacher, protocol) for way in ways if teacher is not None]
+    return profiler, profiler.record(predicted, timings, command, device)
+
+
+def _asked(request: Request) -> Asked | None:
+    """The method's result that is asked for; None if none is."""
+    if sum(each is not None for each in (request.method, request.run, request.mixture)) > 1:
+        raise ConfigError("--method, --run and --mixture exclude each other; give one of them")
+    if request.method is None:
+        if request.settings:
+            raise ConfigError("--set changes a method's options; name the method with --method")
+        return None
+    settings = options(request.method, request.settings)
+    return Asked(request.method, settings, Budget.of(request.budget, request.macs), request.seed)
+
+
+def _subject(
+    request: Request, asked: Asked | None, scratch: Path, device: torch.device, progress: Progress
+) -> tuple[ModelPlugin, StableDiffusionPipeline | None, Subject]:
+    """The model, the teacher where one is needed, and what is profiled."""
+    found = None if request.run is None else RunFolder.load(request.run)
+    kind = targets.model(request.model or (found.recipe.model if found else "mini"))
+    weights = request.weights or (found.recipe.weights if found else None)
+    own = None if weights is None and kind.world == "mini" else weights or RANDOM
+    teacher = kind.load(own).to(device) if request.setups or asked else None
+    if asked is not None and teacher is not None:
+        return kind, teacher, targets.pruned(asked, teacher, scratch, device, progress)
+    if found is not None:
+        return kind, teacher, targets.of_run(found)
+    if request.mixture is not None:
+        return kind, teacher, targets.saved(request.mixture, request.mixture.name)
+    return kind, teacher, targets.dense(teacher.unet if teacher else kind.skeleton())

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import pytest
+
+from aptp_bench.core.files import sha256_of, write_text, write_whole, written_aside
+from aptp_bench.errors import CheckpointError
+
+
+def test_a_file_is_written_whole_and_again(tmp_path):
+    path = write_text(tmp_path / "new" / "page.html", "<p>ä</p>\n")
+    assert path.read_bytes() == "<p>ä</p>\n".encode()
+    assert write_text(path, "short\n").read_text() == "short\n"
+    assert [file.name for file in path.parent.iterdir()] == ["page.html"]
+
+
+def test_what_fails_leaves_the_old_file(tmp_path):
+    path = write_text(tmp_path / "a.txt", "old")
+    with pytest.raises(ZeroDivisionError):
+        write_whole(path, lambda aside: 1 / 0)
+    assert path.read_text() == "old"
+
+
+def test_a_folder_of_someone_else_is_not_replaced(tmp_path):
+    for marker in ("", "mine"):
+        with written_aside(tmp_path / "made", marker="mark") as aside:
+            (aside / "mark").write_text(marker)
+    assert (tmp_path / "made" / "mark").read_text() == "mine"
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "theirs").write_text("")
+    with pytest.raises(CheckpointError, match="other files"), written_aside(tmp_path / "other", marker="mark"):
+        pass
+
+
+def test_a_digest_is_of_the_contents_in_order(tmp_path):
+    one, other = write_text(tmp_path / "1", "a"), write_text(tmp_path / "2", "b")
+    assert sha256_of(one, other) == sha256_of(write_text(tmp_path / "3", "ab")) != sha256_of(other, one)

@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aptp_bench.core.distributed import Ranks
+from aptp_bench.core.files import check_writable, write_json
+from aptp_bench.core.progress import SilentProgress
+from aptp_bench.core.store import MANIFEST, SCRATCH, Store, digest_of
+from aptp_bench.errors import StoreError
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "runs", SilentProgress())
+
+
+def writer(text: str, calls: list[str] | None = None):
+    def write(folder: Path) -> None:
+        if calls is not None:
+            calls.append(text)
+        (folder / "out.txt").write_text(text)
+
+    return write
+
+
+def test_a_finished_stage_is_read_and_not_done_again(store):
+    calls: list[str] = []
+    first = store.stage("a", writer("x", calls), key={"k": 1})
+    second = Store(store.root, SilentProgress()).stage("a", writer("y", calls), key={"k": 1})
+    assert calls == ["x"]
+    assert second == first and second.done
+    assert (second.folder / "out.txt").read_text() == "x"
+    assert [path for path in store.root.iterdir() if path.suffix == ".partial"] == []
+
+
+def test_key_and_upstream_stages_name_the_folder(store):
+    a1, a2 = (store.stage("a", writer(str(k)), key={"k": k}) for k in (1, 2))
+    same = store.stage("b", writer("b"), key={}, after=[a1])
+    other = store.stage("b", writer("b"), key={}, after=[a2])
+    assert len({a1.folder, a2.folder, same.folder, other.folder}) == 4
+    assert store.stage("b", writer("b"), key={}, after=[a1]).folder == same.folder
+
+
+def test_a_failed_stage_leaves_what_it_wrote_and_no_finished_folder(store):
+    def fail(folder: Path) -> None:
+        (folder / "checkpoint").write_text("7")
+        raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        store.stage("a", fail, key={})
+    assert [p.suffix for p in store.root.iterdir() if p.name != ".locks"] == [".partial"]
+
+    def resume(folder: Path) -> None:
+        assert (folder / "checkpoint").read_text() == "7"
+        (folder / "out.txt").write_text("done")
+
+    assert store.stage("a", resume, key={}).done
+
+
+def test_time_of_killed_attempts_is_counted(store):
+    def fail(folder: Path) -> None:
+        time.sleep(0.3)
+        (folder / "checkpoint").write_text("7")
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        store.stage("a", fail, key={})
+    seconds = store.stage("a", writer("x"), key={}).seconds
+    assert seconds > 0.25
+
+
+def test_scratch_keeps_logs_only(store):
+    def work(folder: Path) -> None:
+        (folder / SCRATCH / "expert").mkdir(parents=True)
+        (folder / SCRATCH / "expert" / "state.safetensors").write_text("big")
+        (folder / SCRATCH / "expert" / "history.jsonl").write_text("{}")
+        (folder / SCRATCH / "empty").mkdir()
+        (folder / ".aside" / "new").mkdir(parents=True)
+        (folder / ".aside" / "new" / "half").write_text("half")
+        (folder / "000000.png.123.tmp").write_text("half")
+        (folder / "out.txt").write_text("whole")
+
+    folder = store.stage("a", work, key={}).folder
+    files = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+    assert files == {MANIFEST, "out.txt", f"{SCRATCH}/expert/history.jsonl"}
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (lambda f: (f / "out.txt").write_text("other"), "changed"),
+        (lambda f: (f / "out.txt").unlink(), "is missing"),
+        (lambda f: (f / "more.png").write_text("z"), "was added"),
+        (lambda f: (f / MANIFEST).write_text("{"), "cannot be read"),
+        (lambda f: (f / MANIFEST).unlink(), "has lost its"),
+    ],
+)
+def test_a_finished_stage_that_changed_is_refused_with_the_fix(store, change, word):
+    folder = store.stage("a", writer("x"), key={}).folder
+    change(folder)
+    with pytest.raises(StoreError, match=word) as caught:
+        store.stage("a", writer("x"), key={})
+    assert f"rm -r {folder}" in str(caught.value)
+
+
+def test_hidden_files_of_a_file_browser_do_no_harm(store):
+    folder = store.stage("a", writer("x"), key={}).folder
+    (folder / ".DS_Store").write_text("z")
+    assert store.stage("a", writer("x"), key={}).done
+
+
+def test_a_dry_store_says_what_is_done_and_touches_nothing(store, tmp_path):
+    store.stage("a", writer("x"), key={})
+    dry = Store(store.root, SilentProgress(), dry=True)
+    assert dry.stage("a", writer("y"), key={}).done
+    assert not dry.stage("a", writer("y"), key={"k": 1}).done
+    fresh = Store(tmp_path / "none", SilentProgress(), dry=True)
+    assert not fresh.stage("a", writer("y"), key={}).done
+    assert not (tmp_path / "none").exists()
+
+
+def make_slowly(root: Path, log: Path) -> bool:
+    def slow(folder: Path) -> None:
+        with log.open("a") as stream:
+            stream.write("made\n")
+        time.sleep(0.5)
+        (folder / "out.txt").write_text("x")
+
+    return Store(root, SilentProgress()).stage("a", slow, key={}).done
+
+
+def test_two_runs_at_once_make_a_stage_once(tmp_path):
+    with ThreadPoolExecutor(2) as pool:  # the lock is on an open file, so it parts threads as it parts processes
+        both = [pool.submit(make_slowly, tmp_path / "runs", tmp_path / "log") for _ in range(2)]
+    assert [run.result() for run in both] == [True, True]
+    assert (tmp_path / "log").read_text() == "made\n"
+
+
+@dataclass(frozen=True)
+class Threads(Ranks):
+    """Ranks that are threads of one process."""
+
+    barrier: Any = None
+
+    def wait(self) -> None:
+        self.barrier.wait(20)
+
+
+def by_two(root: Path, fn: Callable[[int, Path], None], shared: bool) -> list[Any]:
+    """The outcome of one stage for each of two ranks: the stage, or the error."""
+    barrier = threading.Barrier(2)
+
+    def work(rank: int) -> Any:
+        store = Store(root, SilentProgress(), Threads(rank, 2, barrier))
+        try:
+            return store.stage("a", lambda folder: fn(rank, folder), key={}, shared=shared)
+        except RuntimeError as err:
+            return err
+
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(work, range(2)))
+
+
+@pytest.mark.parametrize(("shared", "files"), [(True, {"0", "1"}), (False, {"0"})])
+def test_ranks_make_a_stage_together_or_leave_it_to_the_first(tmp_path, shared, files):
+    stages = by_two(tmp_path, lambda rank, folder: (folder / str(rank)).touch(), shared)
+    assert [stage.done for stage in stages] == [True, True]
+    assert {path.name for path in stages[0].folder.iterdir()} == files | {MANIFEST}
+    again = by_two(tmp_path, lambda rank, folder: pytest.fail("done again"), shared)
+    assert again == stages
+
+
+def test_where_the_first_rank_fails_no_other_waits_for_ever(tmp_path):
+    def fail(rank: int, folder: Path) -> None:
+        raise RuntimeError("no")
+
+    first, other = by_two(tmp_path, fail, shared=False)
+    assert isinstance(first, RuntimeError) and not other.done
+
+
+def test_digest_ignores_the_order_of_keys_and_sees_every_value():
+    assert digest_of({"a": 1, "b": [1, 2]}) == digest_of({"b": [1, 2], "a": 1})
+    assert digest_of({"a": 1}) != digest_of({"a": 2})
+
+
+def test_write_json_replaces_the_file_and_leaves_nothing_aside(tmp_path):
+    write_json(tmp_path / "a.json", {"v": 1})
+    write_json(tmp_path / "a.json", {"v": 2})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"v": 2}
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_folder_that_can_be_made_is_writable_and_is_not_made(tmp_path):
+    check_writable(tmp_path / "a" / "b", "--runs-dir")
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_folder_below_a_file_is_not_writable(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=r"choose another folder with --results-dir"):
+        check_writable(tmp_path / "file" / "results", "--results-dir")

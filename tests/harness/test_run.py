@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from aptp_bench.config import with_reference
+from aptp_bench.core.progress import PlainProgress, SilentProgress
+from aptp_bench.core.store import Store
+from aptp_bench.errors import BudgetError, WeightsError
+from aptp_bench.harness.inputs import Materials
+from aptp_bench.harness.run import plan, run, run_each
+from aptp_bench.models.mixture import Mixture
+from aptp_bench.plugins import Job, Method
+from aptp_bench.pruning.gates import GateSpace
+from aptp_bench.pruning.surgery import cut
+
+CPU = torch.device("cpu")
+
+
+class Halves(Method):
+    """Two experts: one without half of its heads and groups, one whole."""
+
+    name = "halves"
+    router: Any
+    calls: list[str] = []
+
+    def prune(self, job: Job) -> Mixture:
+        self.calls.append("prune")
+        assert len(job.train) == 12 and job.workdir.is_dir()
+        (job.workdir / "log.json").write_text("{}")
+        space = GateSpace.of(job.teacher.unet)
+        keep = torch.ones(space.size, dtype=torch.bool)
+        for width in space.widths:
+            keep[width.start + width.size // 2 : width.start + width.size] = False
+        return Mixture([cut(job.teacher.unet, space, keep), job.teacher.unet], self.router())
+
+
+@pytest.fixture
+def halves(register: Any, router_by: Any) -> type[Halves]:
+    Halves.router = router_by(lambda prompt: len(prompt) % 2)
+    register("methods", "halves", Halves)
+    register("routers", Halves.router.name, Halves.router)
+    Halves.calls.clear()
+    return Halves
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "runs", SilentProgress())
+
+
+def outcome(record: Any) -> dict[str, Any]:
+    return record.model_dump(exclude={"how"})
+
+
+def test_a_strangers_method_goes_through_all_stages(tiny_run, halves, store):
+    reference, record = run_each(with_reference(tiny_run("halves")), store, CPU)
+    assert (reference.what.method, record.what.method) == ("dense", "halves")
+    assert reference.macs["exact"]["ratio"] == 1.0 and 0 < record.macs["exact"]["ratio"] < 1
+    assert sum(e.train_prompts for e in record.experts) == 12 and sum(e.eval_prompts for e in record.experts) == 6
+    assert record.experts[0].parameters < record.experts[1].parameters == reference.parameters["dense"]
+    assert record.results["macs"].value * 1e9 == pytest.approx(record.macs["exact"]["pruned"])
+    assert set(record.how.seconds) == {
+        "pairs", "prune", "finetune", "generate", "generate-prompts", "measure-macs", "measure-parameters",
+    }  # fmt: skip
+    assert {"model", "train", "val", "prompts"} <= record.how.digests.keys()
+    logs = list(store.root.glob("prune-*/work/log.json"))
+    assert len(logs) == 1
+
+
+def test_the_reference_encodes_and_tunes_nothing(tiny_run, store):
+    record = run(tiny_run("dense"), Materials.of(tiny_run("dense"), CPU), store)
+    assert set(record.how.seconds) == {"prune", "generate", "generate-prompts", "measure-macs", "measure-parameters"}
+
+
+def test_a_second_run_reads_everything_and_gives_the_same_record(tiny_run, halves, store):
+    first = run_each(with_reference(tiny_run("halves")), store, CPU)
+    stamps = {
+        path: path.stat().st_mtime_ns for path in store.root.rglob("*") if path.is_file() and ".locks" not in path.parts
+    }
+    second = run_each(with_reference(tiny_run("halves")), Store(store.root, SilentProgress()), CPU)
+    assert [outcome(r) for r in first] == [outcome(r) for r in second]
+    assert [r.how.seconds for r in first] == [r.how.seconds for r in second]
+    assert halves.calls == ["prune"]
+    assert stamps == {path: path.stat().st_mtime_ns for path in stamps}
+
+
+def test_runs_share_the_stages_they_have_in_common(tiny_run, halves, store):
+    materials = Materials.of(tiny_run("halves"), CPU)
+    unimportant = ("finetune.checkpoint_every=1", "sampling.batch=2")
+    for settings in ((), ("finetune.lr=3e-3",), ("sampling.guidance=1.7",), unimportant):
+        run(tiny_run("halves", *settings), materials, store)
+    folders = sorted(p.name.rpartition("-")[0] for p in store.root.iterdir() if p.name != ".locks")
+    assert folders.count("pairs") == folders.count("prune") == 1
+    assert folders.count("finetune") == 2  # another learning rate; checkpoints and batches change no number
+    assert folders.count("generate") == 3  # and another guidance
+
+
+def test_a_plan_knows_what_is_done(tiny_run, halves, store):
+    recipe, materials = tiny_run("halves"), Materials.of(tiny_run("halves"), CPU)
+    dry = Store(store.root, SilentProgress(), dry=True)
+    assert not any(stage.done for stage in plan(recipe, materials, dry))
+    assert not store.root.exists()
+    run(recipe, materials, store)
+    assert all(stage.done for stage in plan(recipe, materials, dry))
+    names = [stage.name for stage in plan(recipe, materials, dry)]
+    assert names[:5] == ["pairs", "prune", "finetune", "generate", "generate-prompts"]
+    other = {stage.name: stage.done for stage in plan(tiny_run("halves", "seed=1"), materials, dry)}
+    assert other["pairs"] and not other["prune"] and not other["generate"]
+
+
+def test_a_missed_budget_is_said(tiny_run, halves, store, capsys):
+    recipe = tiny_run("halves", "budget.ratio=0.1")
+    run(recipe, Materials.of(recipe, CPU), Store(store.root, PlainProgress()))
+    assert "the budget is missed by +" in capsys.readouterr().err
+
+
+def test_what_a_method_lacks_is_said_before_any_work(tiny_run, halves, store, monkeypatch):
+    def lacks(self: Halves, scale: str) -> None:
+        raise WeightsError("no encoder; fetch it")
+
+    monkeypatch.setattr(Halves, "check", lacks)
+    with pytest.raises(WeightsError, match="no encoder"):
+        run(tiny_run("halves"), Materials.of(tiny_run("halves"), CPU), store)
+    assert not store.root.exists()
+
+
+def test_dense_refuses_a_budget_it_cannot_meet(tiny_run, store):
+    recipe = tiny_run("dense", "budget.ratio=0.5")
+    with pytest.raises(BudgetError, match="use --budget 1"):
+        run(recipe, Materials.of(recipe, CPU), store)
+    assert [p.suffix for p in store.root.iterdir() if p.name != ".locks"] == [".partial"]
+
+
+def test_metrics_without_networks_are_named_with_the_fix(tiny_run, store, monkeypatch, tmp_path):
+    from aptp_bench import assets
+
+    monkeypatch.setattr(assets, "ROOT", tmp_path)
+    recipe = tiny_run("dense", "metrics=[macs,fid,pick_score]")
+    record = run(recipe, Materials.of(recipe, CPU), store)
+    assert set(record.results) == {"macs"}
+    assert set(record.skipped) == {"fid", "pick_score"} and all(
+        "has no weights" in why for why in record.skipped.values()
+    )

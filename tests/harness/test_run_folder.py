@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from aptp_bench.core.distributed import Ranks
+from aptp_bench.core.progress import SilentProgress
+from aptp_bench.core.store import Store
+from aptp_bench.errors import ConfigError
+from aptp_bench.harness import contact_sheet, run_folder
+from aptp_bench.harness.inputs import Materials
+from aptp_bench.harness.run import run
+from aptp_bench.harness.run_folder import RunFolder
+from aptp_bench.models.mixture import Mixture
+from aptp_bench.records import Record, load
+
+CPU = torch.device("cpu")
+
+
+def made(recipe: Any, root: Path) -> tuple[Record, Path]:
+    record = run(recipe, Materials.of(recipe, CPU), Store(root, SilentProgress()))
+    return record, run_folder.place(record, root)
+
+
+def test_a_run_is_named_by_one_folder_that_can_be_moved(tiny_run, tmp_path):
+    recipe = tiny_run("norm", "budget.ratio=0.8")
+    record, folder = made(recipe, tmp_path / "runs")
+    assert folder.name.startswith("norm-coco-0.8exact-seed0-smoke")
+    (tmp_path / "runs").rename(tmp_path / "elsewhere")
+    found = RunFolder.load(tmp_path / "elsewhere" / folder.name)
+    assert found.record == record and found.recipe == recipe
+    assert found.mixture.parent.name.startswith("finetune-") and len(Mixture.load(found.mixture)) == 1
+    assert len(list(found.images.glob("*.png"))) == 6
+    assert {"pairs", "prune", "finetune", "generate", "measure-macs"} <= found.stages.keys()
+
+
+def test_a_method_that_is_not_tuned_has_its_pruned_mixture(tiny_run, tmp_path):
+    _, folder = made(tiny_run("dense"), tmp_path)
+    assert RunFolder.load(folder).mixture.parent.name.startswith("prune-")
+
+
+def test_the_same_run_again_leaves_the_file_as_it_is(tiny_run, tmp_path):
+    _, folder = made(tiny_run("dense"), tmp_path)
+    stamp = (folder / run_folder.FILE).stat().st_mtime_ns
+    made(tiny_run("dense"), tmp_path)
+    assert (folder / run_folder.FILE).stat().st_mtime_ns == stamp
+    assert sorted(path.name for path in folder.iterdir()) == sorted([run_folder.FILE, run_folder.SAMPLES])
+
+
+def test_only_the_first_process_writes(tiny_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(Ranks, "wait", lambda self: None)
+    recipe = tiny_run("dense")
+    made(recipe, tmp_path)
+    for path in tmp_path.glob(f"*/{run_folder.FILE}"):
+        path.unlink()
+    run(recipe, Materials.of(recipe, CPU), Store(tmp_path, SilentProgress(), Ranks(1, 2)))
+    assert list(tmp_path.glob(f"*/{run_folder.FILE}")) == []
+
+
+def test_what_is_no_run_is_refused_with_the_fix(tiny_run, tmp_path):
+    record, folder = made(tiny_run("dense"), tmp_path)
+    with pytest.raises(ConfigError, match=f"is no run: it has no run.json.*{folder.name}"):
+        RunFolder.load(tmp_path / "nowhere")
+    with pytest.raises(ConfigError, match=f"such as .*{folder.name}"):
+        RunFolder.load(tmp_path)
+    with pytest.raises(ConfigError, match="no stage 'finetune'; it has prune"):
+        RunFolder.load(folder).stage("finetune")
+    shutil.rmtree(RunFolder.load(folder).mixture.parent)
+    with pytest.raises(ConfigError, match=re.escape(f"is gone; run again: {record.how.command}")):
+        RunFolder.load(folder).mixture  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"version": 2}, "cannot be read .*delete it and run again"),
+        ({"surprise": 1}, "cannot be read"),
+        ({"stages": {"prune": "../../etc"}}, "outside of"),
+    ],
+)
+def test_other_documents_are_refused(tiny_run, tmp_path, change, line):
+    _, folder = made(tiny_run("dense"), tmp_path)
+    document = json.loads((folder / run_folder.FILE).read_text())
+    (folder / run_folder.FILE).write_text(json.dumps({**document, **change}))
+    with pytest.raises(ConfigError, match=line) as caught:
+        RunFolder.load(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_publishing_puts_the_record_and_its_samples_side_by_side(tiny_run, tmp_path):
+    record, folder = made(tiny_run("dense"), tmp_path / "runs")
+    path = run_folder.publish(RunFolder.load(folder), tmp_path / "results")
+    assert path == tmp_path / "results" / "records" / f"{folder.name}.json"
+    assert load(path) == record
+    sheet = tmp_path / "results" / "samples" / f"{folder.name}.png"
+    assert sheet.read_bytes() == (folder / run_folder.SAMPLES).read_bytes()
+    assert contact_sheet.read(path, record.samples) == sheet.read_bytes()
+    assert run_folder.publish(RunFolder.load(folder), tmp_path / "results") == path  # again, over what is there
+
+
+def test_settings_of_another_release_are_refused(tiny_run, tmp_path):
+    _, folder = made(tiny_run("dense"), tmp_path)
+    document = json.loads((folder / run_folder.FILE).read_text())
+    document["record"]["what"]["gone"] = 1
+    (folder / run_folder.FILE).write_text(json.dumps(document))
+    with pytest.raises(ConfigError, match=r"record.what.gone: Extra inputs are not permitted"):
+        RunFolder.load(folder)

@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aptp_bench.core.files import write_text
+from aptp_bench.core.progress import SilentProgress
+from aptp_bench.reporting.figures.facts import RunFacts, facts_of
+from aptp_bench.reporting.numbers import macs, significant
+from aptp_bench.reporting.pages.report import Report, report
+from tests.reporting.pages.conftest import overflow
+
+EVIL = '<script>window.stolen = 1</script><img src=x onerror=window.stolen=1> & "quotes"'
+SECTIONS = ["results", "cost", "experts", "search", "assignment", "loads", "blocks", "samples", "again"]
+
+
+def page_of(facts: RunFacts) -> str:
+    return report(facts, SilentProgress()).page
+
+
+@pytest.fixture(scope="module")
+def _reports() -> dict[str, Report]:
+    return {}
+
+
+@pytest.fixture
+def reported(finished: Any, _reports: dict[str, Report]) -> Callable[[str], Report]:
+    """reported(method) -> the report of a finished run, which is made once."""
+
+    def make(method: str) -> Report:
+        if method not in _reports:
+            _reports[method] = report(facts_of(finished(method)), SilentProgress())
+        return _reports[method]
+
+    return make
+
+
+@pytest.fixture
+def made(reported: Callable[[str], Report]) -> Callable[[str], str]:
+    """made(method) -> the page of a finished run."""
+    return lambda method: reported(method).page
+
+
+@pytest.fixture
+def put(tmp_path: Path) -> Callable[[str], Path]:
+    """put(page) -> its file."""
+    return lambda page: write_text(tmp_path / "report.html", page)
+
+
+@pytest.fixture
+def copied(finished: Any, tmp_path: Path) -> Callable[..., RunFacts]:
+    """copied(method, **changes) -> the facts of a copy of a run, its record's top-level entries changed."""
+
+    def make(method: str, **changes: Any) -> RunFacts:
+        folder = finished(method)
+        shutil.copytree(folder.parent, tmp_path / "runs")
+        path = tmp_path / "runs" / folder.name / "run.json"
+        document = json.loads(path.read_text())
+        document["record"] |= changes
+        path.write_text(json.dumps(document))
+        return facts_of(path.parent)
+
+    return make
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (400, "dark")])
+def test_a_page_fits_its_window_and_says_nothing(made: Any, visit: Any, put: Any, width: int, scheme: str) -> None:
+    page = visit(put(made("aptp")), width, scheme)
+    assert overflow(page) == 0
+    assert [each.get_attribute("id") for each in page.query_selector_all("section")] == SECTIONS
+    ink, ground = page.evaluate(
+        "[getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]"
+    )
+    light = [sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in (ink, ground)]
+    assert (light[0] < light[1]) == (scheme == "light")
+
+
+def test_links_lead_to_sections_and_text_in_figures_has_the_pages_colour(made: Any, visit: Any, put: Any) -> None:
+    page = visit(put(made("aptp")), scheme="dark")
+    ink = page.evaluate("getComputedStyle(document.body).color")
+    fills = page.evaluate("[...document.querySelectorAll('#loads svg text')].map(t => getComputedStyle(t).fill)")
+    assert fills and set(fills) == {ink}
+    links = [a.get_attribute("href") for a in page.query_selector_all("nav a")]
+    assert [link[1:] for link in links] == SECTIONS
+    assert all(len(page.query_selector_all(link)) == 1 for link in links)
+
+
+def test_what_is_wider_than_the_window_scrolls_by_keyboard(made: Any, visit: Any, put: Any) -> None:
+    page = visit(put(made("aptp")), 400)
+    wide = page.query_selector("#blocks .scroll")
+    assert wide.evaluate("e => e.scrollWidth > e.clientWidth")
+    wide.focus()
+    page.keyboard.press("ArrowRight")
+    for _ in range(100):  # scrolling is smooth
+        if wide.evaluate("e => e.scrollLeft") > 0:
+            break
+        page.wait_for_timeout(50)
+    assert wide.evaluate("e => e.scrollLeft") > 0
+    assert wide.get_attribute("aria-label")
+
+
+def test_results_stand_beside_the_reference_and_random_weights_are_said(
+    finished: Any, copied: Any, visit: Any, put: Any
+) -> None:
+    record = facts_of(finished("norm")).record.model_dump(mode="json")
+    macs = record["results"]["macs"] | {"interval": [0.25, 0.75], "n": 1234, "value": 0.5}
+    facts = copied("norm", results=record["results"] | {"macs": macs})
+    page = visit(put(page_of(facts)))
+    rows = page.query_selector_all("#results tr")
+    heads = [cell.inner_text() for cell in rows[0].query_selector_all("th")]
+    assert heads[:5] == ["metric", "norm", "95 % interval", "n", "dense"]
+    cells = [cell.inner_text() for cell in rows[1].query_selector_all("td")]
+    dense = facts.reference.record.results["macs"]
+    assert "(G) ↓" in cells[0] and cells[1:5] == ["0.5000", "0.2500 to 0.7500", "1,234", significant(dense.value)]
+    noise = facts.record.model_copy(update={"what": facts.record.what.model_copy(update={"weights": "random"})})
+    assert "random weights" in page_of(RunFacts(replace(facts.run, record=noise)))
+
+
+def test_the_world_and_the_budget_are_said_at_the_top(finished: Any, made: Any, visit: Any, put: Any) -> None:
+    facts = facts_of(finished("aptp"))
+    page = visit(put(made("aptp")))
+    head = page.inner_text("header")
+    assert [each.inner_text()[:23] for each in page.query_selector_all("header .world")] == ["mini world, smoke scale"]
+    assert "0.8 of the exact MACs" in head and f"{facts.record.macs['exact']['train_ratio']:.4f}" in head
+    assert "mini world" in page.title()
+    for figure in page.query_selector_all("figure svg"):
+        assert "mini world, smoke scale" in figure.text_content()
+
+
+def test_experts_have_their_words_costs_and_prompts(finished: Any, made: Any, visit: Any, put: Any) -> None:
+    facts, page = facts_of(finished("aptp")), visit(put(made("aptp")))
+    rows = [
+        [cell.inner_text() for cell in row.query_selector_all("td")]
+        for row in page.query_selector_all("#experts tbody tr")
+    ]
+    assert len(rows) == 3
+    for i, expert in enumerate(facts.record.experts):
+        assert rows[i][0] == str(i) and rows[i][1] == f"{facts.budgets[i]:.3f}"
+        assert rows[i][5:7] == [str(expert.train_prompts), str(expert.eval_prompts)]
+        assert rows[i][7] == (", ".join(expert.words) or "–")
+
+
+def test_words_of_an_old_record_are_counted_anew(finished: Any) -> None:
+    facts = facts_of(finished("aptp"))
+    known = [list(expert.words) for expert in facts.record.experts]
+    experts = [expert.model_copy(update={"words": []}) for expert in facts.record.experts]
+    record = facts.record.model_copy(update={"experts": experts})
+    old = RunFacts(replace(facts.run, record=record))
+    assert any(known) and old.words == known
+
+
+def test_a_static_run_says_in_a_line_what_it_has_nothing_for(reported: Any, visit: Any, put: Any) -> None:
+    found = reported("norm")
+    assert set(found.left_out) == {"search", "assignment", "loads"}
+    page = visit(put(found.page))
+    assert [e.get_attribute("id") for e in page.query_selector_all("section")] == [
+        "results", "cost", "experts", "blocks", "samples", "left-out", "again",
+    ]  # fmt: skip
+    assert "norm has one expert" in page.inner_text("#left-out")
+
+
+def test_a_run_whose_captions_are_gone_still_has_a_page(copied: Any) -> None:
+    facts = copied("aptp")
+    manifest = facts.run.stage("generate") / "manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"key": {"captions": "others"}}))
+    found = report(facts, SilentProgress())
+    assert set(found.left_out) == {"assignment", "samples"}
+    assert 'id="loads"' in found.page and 'id="samples"' not in found.page
+
+
+def test_captions_and_settings_stay_text(copied: Any, visit: Any, put: Any, monkeypatch: Any) -> None:
+    facts = copied("aptp", remark=EVIL, skipped={"fid": EVIL})
+    sizes = {"dataset": 6, "partiprompts": 3}
+    assignment = facts.assignment()
+    monkeypatch.setattr(RunFacts, "captions", lambda self, on="dataset": [f"{EVIL} {i}" for i in range(sizes[on])])
+    page = visit(put(page_of(facts)))
+    assert page.evaluate("window.stolen") is None
+    assert f"{EVIL} {assignment.index(min(assignment))}" in page.text_content("#samples")
+    assert EVIL in page.text_content("header") and EVIL in page.text_content("#results")
+    assert {img.get_attribute("src")[:22] for img in page.query_selector_all("img")} == {"data:image/png;base64,"}
+
+
+def test_small_images_are_shown_in_their_own_squares(made: Any, visit: Any, put: Any) -> None:
+    page = visit(put(made("aptp")))
+    images = page.query_selector_all("#samples img")
+    assert len(images) > 10
+    assert all(img.evaluate("e => e.complete && e.naturalWidth === 8") for img in images)
+    assert {img.evaluate("e => getComputedStyle(e).imageRendering") for img in images} == {"pixelated"}
+    assert all(img.get_attribute("alt") for img in images)
+
+
+def test_it_says_how_to_get_it_again_and_names_no_place_of_this_machine(
+    finished: Any, made: Any, visit: Any, put: Any
+) -> None:
+    facts, text = facts_of(finished("aptp")), made("aptp")
+    page = visit(put(text))
+    assert page.inner_text("#again pre") == facts.record.how.command
+    stages = [
+        row.inner_text().split("\t") for row in page.query_selector_all("#again tbody")[1].query_selector_all("tr")
+    ]
+    assert [row[0] for row in stages] == list(facts.run.stages)
+    assert [row[2] for row in stages] == [folder.name for folder in facts.run.stages.values()]
+    places = re.findall(r"(?<![\w.\"])/(?:tmp|home|root|work|Users)/[^\s<]*", text)
+    assert {place for place in places if "encoder" not in place} == set()  # the setting is the user's own word
+
+
+def test_the_same_run_gives_the_same_page(finished: Any, made: Any) -> None:
+    assert page_of(facts_of(finished("norm"))) == made("norm")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.0201, "0.02010"), (84.5, "84.50"), (0, "0.000"), (1074.62, "1074.6"), (-3.14159, "-3.142")]
+)
+def test_numbers_have_four_digits(value: float, text: str) -> None:
+    assert significant(value) == text
+
+
+def test_macs_have_a_unit_that_fits() -> None:
+    assert macs(1_074_552_872_960) == "1,074.55 G" and macs(52_427_067.0) == "52.43 M"

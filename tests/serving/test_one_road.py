@@ -1,0 +1,74 @@
+"""A run's generate stage and serving sample by one road: asked alike, they give the same bytes."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from aptp_bench.core.progress import SilentProgress
+from aptp_bench.core.settings import SamplingConfig
+from aptp_bench.generation.generate import generate
+from aptp_bench.generation.sampling import Sampler
+from aptp_bench.models.mixture import Mixture, Router
+from aptp_bench.serving.pipeline import RoutedPipeline
+from aptp_bench.serving.serve import Source, draw
+
+PROMPTS = ["a dog", "two birds in the sky", "pizza", "a red car", "a cat!", "an apple on a table", "trains", "a man"]
+
+
+class ByLength(Router):
+    name = "by-length-of-two"
+
+    def __call__(self, prompts: Sequence[str]) -> Tensor:
+        return torch.tensor([len(prompt) % 2 for prompt in prompts])
+
+    def save(self, folder: Path) -> None: ...
+
+    @classmethod
+    def load(cls, folder: Path) -> ByLength:
+        return cls()
+
+
+@pytest.mark.parametrize("scheduler", ["pndm", "ddim"])
+@pytest.mark.parametrize(("exact", "batch", "served"), [(False, 3, 3), (True, 3, 1), (True, 1, 4)])
+def test_a_served_image_is_the_runs_own(
+    small_sd: Any,
+    narrowed: Callable[[float], Any],
+    tmp_path: Path,
+    scheduler: Any,
+    exact: bool,
+    batch: int,
+    served: int,
+) -> None:
+    teacher, mixture = copy.deepcopy(small_sd), Mixture([narrowed(0.3), narrowed(0.9)], ByLength())
+    config = SamplingConfig(steps=3, scheduler=scheduler, batch=batch, exact=exact)
+    generate(mixture, Sampler.of(teacher, config, 5), PROMPTS, tmp_path / "run", SilentProgress())
+    pipe = RoutedPipeline.of(teacher, mixture, scheduler)
+    pipe.set_progress_bar_config(disable=True)
+    rows = draw(Source(pipe, config.model_copy(update={"batch": served}), 5), PROMPTS, tmp_path / "served")
+    assert {row["expert"] for row in rows} == {0, 1}
+    for row in rows:
+        assert (tmp_path / "served" / row["image"]).read_bytes() == (tmp_path / "run" / row["image"]).read_bytes()
+    if exact:  # latents show what 8-bit images round away
+        latents = [
+            pipe(PROMPTS, num_inference_steps=3, seed=5, batch_size=size, output_type="latent", exact=True).images
+            for size in (batch, served)
+        ]
+        assert torch.equal(*latents)
+
+
+def test_exact_is_in_keys_and_records_only_where_it_is_asked_for() -> None:
+    """Stages and records from before it had no such key: they must be found again."""
+    assert SamplingConfig().model_dump(mode="json", exclude={"batch"}) == {
+        "steps": 25,
+        "guidance": 7.5,
+        "scheduler": "pndm",
+    }
+    assert SamplingConfig(exact=True).model_dump()["exact"] is True
+    assert SamplingConfig(**SamplingConfig(exact=True).model_dump()).exact

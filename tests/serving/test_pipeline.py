@@ -1,0 +1,251 @@
+from __future__ import annotations
+
+import copy
+import gc
+import json
+import weakref
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import aptp_bench
+from aptp_bench.core.settings import SamplingConfig
+from aptp_bench.errors import CheckpointError, ConfigError, WeightsError
+from aptp_bench.generation.sampling import Sampler, parts_of, quantised
+from aptp_bench.models import mixture as mixtures
+from aptp_bench.models.mixture import Mixture
+from aptp_bench.serving.pipeline import RoutedPipeline
+
+PROMPTS = ["a dog", "two birds in the sky", "pizza", "a red car", "a cat!", "an apple on a table", "trains", "a man"]
+STEPS = {"num_inference_steps": 3}
+
+
+@pytest.fixture
+def by_length(router_by: Any, register: Any) -> Any:
+    kind = router_by(lambda prompt: len(prompt) % 3)
+    register("routers", kind.name, kind)
+    return kind()
+
+
+@pytest.fixture
+def mixture(narrowed: Callable[[float], Any], by_length: Any) -> Mixture:
+    return Mixture([narrowed(share) for share in (0.3, 0.6, 0.9)], by_length)
+
+
+@pytest.fixture
+def pipe(small_sd: Any, mixture: Mixture) -> RoutedPipeline:
+    parts = copy.deepcopy(parts_of(small_sd))  # a pipeline moves its parts in place, and these are every test's
+    made = RoutedPipeline(**parts, mixture=mixture)
+    made.set_progress_bar_config(disable=True)
+    return made
+
+
+@pytest.fixture
+def saved(pipe: RoutedPipeline, tmp_path: Path) -> Path:
+    pipe.save_pretrained(tmp_path / "pipeline")
+    return tmp_path / "pipeline"
+
+
+def opened(folder: Path, **settings: Any) -> RoutedPipeline:
+    made = RoutedPipeline.from_pretrained(folder, **settings)
+    made.set_progress_bar_config(disable=True)
+    return made
+
+
+def latents(pipe: RoutedPipeline, prompts: Sequence[str], **settings: Any) -> Tensor:
+    return pipe(prompts, output_type="latent", **{**STEPS, **settings}).images
+
+
+def test_it_is_named_by_the_package_and_by_diffusers(pipe):
+    assert aptp_bench.RoutedPipeline is RoutedPipeline
+    assert set(pipe.components) == {"vae", "text_encoder", "tokenizer", "scheduler", "mixture"}
+    with pytest.raises(AttributeError, match="no attribute 'RoutedPipelines'"):
+        aptp_bench.RoutedPipelines  # noqa: B018
+
+
+def test_images_come_back_in_the_order_of_the_prompts(pipe, small_sd, mixture):
+    made = pipe(PROMPTS, output_type="pt", seed=5, **STEPS)
+    assert made.experts.tolist() == [len(prompt) % 3 for prompt in PROMPTS] and made.experts.dtype == torch.int64
+    sampler = Sampler.of(small_sd, SamplingConfig(steps=3), 5)
+    for i, prompt in enumerate(PROMPTS):
+        with torch.inference_mode():
+            alone = sampler.draw(mixture.experts[len(prompt) % 3], [prompt], [i])
+        assert (quantised(made.images)[i].int() - alone[0].int()).abs().max() <= 1
+
+
+def mini_mixture(router: Any) -> RoutedPipeline:
+    """The embedded model, cut to three widths."""
+    from aptp_bench.models.stable_diffusion import MiniSD
+    from aptp_bench.pruning.gates import GateSpace
+    from aptp_bench.pruning.surgery import cut
+
+    teacher = MiniSD().load()
+    space, experts = GateSpace.of(teacher.unet), []
+    for share in (0.35, 0.6, 0.9):
+        keep = torch.ones(space.size, dtype=torch.bool)
+        for width in space.widths:
+            keep[width.start + max(1, round(share * width.size)) : width.start + width.size] = False
+        experts.append(cut(teacher.unet, space, keep))
+    made = RoutedPipeline.of(teacher, Mixture(experts, router))
+    made.set_progress_bar_config(disable=True)
+    return made
+
+
+def test_an_image_is_bit_for_bit_the_same_in_a_batch_and_alone(by_length):
+    pipe = mini_mixture(by_length)
+    prompts = PROMPTS[1:6]
+    both = latents(pipe, prompts, num_inference_steps=2)
+    assert sorted(pipe.mixture.route(prompts).tolist()) == [0, 0, 1, 2, 2]
+    for i, prompt in enumerate(prompts):
+        assert torch.equal(latents(pipe, prompt, indices=[i], num_inference_steps=2)[0], both[i])
+    assert torch.equal(latents(pipe, prompts, batch_size=2, num_inference_steps=2), both)
+
+
+def test_without_it_a_batch_is_rounded_otherwise_and_the_image_is_the_same(pipe):
+    exact, quick = (latents(pipe.to(torch.float64), PROMPTS, exact=exact) for exact in (True, False))
+    assert not torch.equal(exact, quick) and torch.allclose(exact, quick, atol=1e-9)
+
+
+def test_noise_is_of_seed_and_index_or_given(pipe):
+    first = latents(pipe, PROMPTS[:3])
+    assert not torch.equal(first, latents(pipe, PROMPTS[:3], seed=1))
+    assert torch.equal(first[2:], latents(pipe, PROMPTS[2], indices=[2]))
+    noise = torch.randn(3, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    given = latents(pipe, PROMPTS[:3], latents=noise)
+    assert torch.equal(given[1:], latents(pipe, PROMPTS[1:3], latents=noise[1:]))
+
+
+def test_settings_reach_the_sampler(pipe):
+    plain = latents(pipe, PROMPTS[:2])
+    for other in ({"guidance_scale": 1.0}, {"negative_prompt": "a dog"}, {"num_inference_steps": 4}):
+        assert not torch.equal(plain, latents(pipe, PROMPTS[:2], **other))
+    mixed = latents(pipe, PROMPTS[:2], negative_prompt=["", "a dog"])
+    assert torch.equal(mixed[0], plain[0]) and not torch.equal(mixed[1], plain[1])
+    assert latents(pipe, PROMPTS[0], height=48, width=64).shape == (1, 4, 12, 16)
+
+
+def test_output_types_show_the_same_images(pipe):
+    made = {kind: pipe(PROMPTS[:2], output_type=kind, **STEPS).images for kind in ("pil", "pt", "np")}
+    assert made["pt"].shape == (2, 3, 32, 32) and made["np"].shape == (2, 32, 32, 3)
+    assert np.array_equal(made["np"], made["pt"].permute(0, 2, 3, 1).numpy())
+    assert np.array_equal(np.stack([np.asarray(image) for image in made["pil"]]), quantised(made["pt"]).numpy())
+    images, experts = pipe(PROMPTS[:2], output_type="pt", return_dict=False, **STEPS)
+    assert torch.equal(images, made["pt"]) and experts.tolist() == [2, 2]
+
+
+def test_a_saved_pipeline_gives_the_same_images(pipe, saved):
+    assert torch.equal(latents(opened(saved), PROMPTS), latents(pipe, PROMPTS))
+    files = {path.relative_to(saved).as_posix() for path in saved.rglob("*") if path.is_file()}
+    assert {"model_index.json", "mixture/mixture.json", "vae/diffusion_pytorch_model.safetensors"} <= files
+    assert {Path(file).suffix for file in files} <= {".json", ".safetensors", ".txt"}
+    index = json.loads((saved / "model_index.json").read_text())
+    assert index["_class_name"] == "RoutedPipeline" and index["vae"] == ["diffusers", "AutoencoderKL"]
+    assert [path.name for path in saved.parent.iterdir()] == ["pipeline"]
+
+
+def test_it_can_be_saved_over_itself_but_not_over_others(saved, tmp_path, small_sd):
+    before = latents(opened(saved), PROMPTS[:3])
+    opened(saved).save_pretrained(saved)
+    assert torch.equal(latents(opened(saved), PROMPTS[:3]), before)
+    small_sd.save_pretrained(tmp_path / "teacher")
+    with pytest.raises(CheckpointError, match="holds other files"):
+        opened(saved).save_pretrained(tmp_path / "teacher")
+    assert (tmp_path / "teacher" / "unet").is_dir()
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> tuple[list[int], weakref.WeakSet[Any]]:
+    """Experts read so far, and those alive; a third alive at once with two held is found when it is read."""
+    numbers: list[int] = []
+    alive: weakref.WeakSet[Any] = weakref.WeakSet()
+    real = mixtures.load_unet
+
+    def spy(folder: Path, *rest: Any) -> Any:
+        gc.collect()
+        assert len(alive) < 2
+        alive.add(unet := real(folder, *rest))
+        numbers.append(int(folder.name[-2:]))
+        return unet
+
+    monkeypatch.setattr(mixtures, "load_unet", spy)
+    return numbers, alive
+
+
+def test_experts_are_read_when_asked_for_and_few_are_held(saved, read):
+    numbers, alive = read
+    lazy = opened(saved, held=2)
+    assert numbers == []
+    latents(lazy, ["a dog", "a cow"])
+    assert numbers == [2]
+    latents(lazy, PROMPTS)
+    assert numbers == [2, 0, 1]  # the one in memory serves first
+    gc.collect()
+    assert len(alive) == 2
+    latents(lazy, ["pizza and", "a red car"])
+    assert numbers == [2, 0, 1]
+
+
+def test_it_moves_as_diffusers_pipelines_do(saved, pipe):
+    lazy = opened(saved, torch_dtype=torch.float64)
+    assert lazy.dtype == torch.float64 and latents(lazy, PROMPTS[:2]).dtype == torch.float64
+    assert lazy.to(torch.float32) is lazy and lazy.mixture.experts[0].dtype == torch.float32
+    assert torch.equal(latents(lazy, PROMPTS), latents(pipe, PROMPTS))
+    assert pipe.to("cpu", torch.float64).mixture.experts[1].dtype == torch.float64
+
+
+def test_the_progress_bar_counts_prompts(pipe, capsys):
+    pipe.set_progress_bar_config(disable=False, desc="drawing")
+    latents(pipe, PROMPTS[:3])
+    said = capsys.readouterr().err
+    assert "drawing" in said and "3/3" in said
+
+
+BAD = [
+    ({"prompt": []}, "no prompt"),
+    ({"prompt": ["a", 3]}, "int"),
+    ({"latents": torch.zeros(2, 4, 8, 8)}, r"\[2, 4, 8, 8\].*\[3, 4, 8, 8\]"),
+    ({"latents": torch.zeros(3, 4, 4, 4)}, r"\[3, 4, 8, 8\]"),
+    ({"indices": [1]}, "1 indices for 3"),
+    ({"negative_prompt": ["a", "b"]}, "2 negative prompts for 3"),
+    ({"num_inference_steps": 0}, "steps"),
+    ({"guidance_scale": -1.0}, "guidance"),
+    ({"batch_size": 0}, "batches of 0"),
+    ({"height": 33}, "33x32.*multiples of 8"),
+    ({"output_type": "png"}, "pil, pt, np, latent"),
+]
+
+
+def test_bad_input_is_refused_in_one_line_before_any_work(pipe, monkeypatch):
+    monkeypatch.setattr(pipe.text_encoder, "forward", lambda *_, **__: pytest.fail("work was begun"))
+    for given, line in BAD:
+        with pytest.raises(ConfigError, match=line) as caught:
+            pipe(**{"prompt": PROMPTS[:3], **given})
+        assert "\n" not in str(caught.value)
+
+
+def test_experts_of_another_type_are_refused(small_sd, narrowed):
+    other = RoutedPipeline.of(small_sd, Mixture.of_one(narrowed(0.5).to(torch.float64)))
+    with pytest.raises(ConfigError, match=r"expert 0 is torch.float64 .*call pipeline.to\(device, dtype\)"):
+        other("a dog")
+
+
+def test_broken_folders_are_refused(saved, tmp_path, small_sd):
+    with pytest.raises(WeightsError, match="there is no pipeline in"):
+        RoutedPipeline.from_pretrained(tmp_path / "nowhere")
+    small_sd.save_pretrained(tmp_path / "teacher")
+    with pytest.raises(WeightsError, match="holds a StableDiffusionPipeline"):
+        RoutedPipeline.from_pretrained(tmp_path / "teacher")
+    with pytest.raises(ConfigError, match="hold 1 or more"):
+        RoutedPipeline.from_pretrained(saved, held=0)
+    (saved / "mixture" / "expert-01" / "model.safetensors").write_bytes(b"\0" * 9)
+    broken = opened(saved)
+    with pytest.raises(CheckpointError, match="expert-01"):
+        latents(broken, PROMPTS)
+    (saved / "vae" / "diffusion_pytorch_model.safetensors").unlink()
+    with pytest.raises(WeightsError, match="vae"):
+        RoutedPipeline.from_pretrained(saved)

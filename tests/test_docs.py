@@ -1,0 +1,83 @@
+"""The site's snippets work as they stand, and its pages are all in the menu."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from aptp_bench.contracts.evidence import Evidence, ImageSet
+from aptp_bench.evaluation import conformance
+from aptp_bench.records import Expert, Measurement, Provenance, Record
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def snippet(page: str, name: str) -> Any:
+    """The class of that name in the page's Python snippet."""
+    code = re.findall(r"```python\n(.*?)```", (DOCS / "extend" / page).read_text(encoding="utf-8"), re.DOTALL)
+    module = sys.modules["snippet"] = ModuleType("snippet")  # pydantic looks a class's names up in its module
+    exec(compile("\n".join(code), page, "exec"), module.__dict__)
+    return getattr(module, name)
+
+
+def test_the_method_keeps_what_methods_promise(register: Any, tmp_path: Path) -> None:
+    register("methods", "outermost", snippet("method.md", "Outermost"))
+    assert [v.promise for v in conformance.check("outermost", tmp_path) if not v.kept] == []
+
+
+def test_the_metric_measures() -> None:
+    class Grey(ImageSet):
+        digest = "grey"
+
+        def __len__(self) -> int:
+            return 2
+
+        def read(self, indices: range) -> torch.Tensor:
+            return torch.full((len(indices), 4, 4, 3), 90, dtype=torch.uint8)
+
+    found = snippet("metric.md", "Brightness")()(Evidence(captions=[], image_set=Grey()))
+    assert (found.value, found.n, found.better) == (90.0, 2, "neither")
+
+
+def test_the_dataset_reads_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = []
+    for i in range(3):
+        Image.new("RGB", (4, 4), (i, 0, 0)).save(tmp_path / f"{i}.png")
+        rows.append({"image": str(tmp_path / f"{i}.png"), "caption": f"card {i}"})
+    (tmp_path / "cards.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    kind = snippet("dataset.md", "Postcards")
+    data = kind(root=tmp_path, held_out=1)
+    assert list(data.load("train")["caption"]) == ["card 0", "card 1"]
+    assert data.load("val")[0]["image"].getpixel((0, 0)) == (2, 0, 0)
+    assert kind.unavailable().startswith("data/postcards is not there")
+
+
+def test_the_model_has_its_geometry() -> None:
+    unet = snippet("model.md", "MySD")().skeleton()
+    assert unet.config.cross_attention_dim == 768 and next(unet.parameters()).is_meta
+
+
+def test_the_router_is_saved_and_loaded(tmp_path: Path) -> None:
+    kind = snippet("router.md", "ByLength")
+    kind(2).save(tmp_path)
+    assert kind.load(tmp_path)(["a", "a b c"]).tolist() == [0, 1]
+
+
+def test_the_schema_page_names_every_field() -> None:
+    page = (DOCS / "records.md").read_text(encoding="utf-8")
+    for kind in (Record, Expert, Measurement, Provenance):
+        assert [name for name in kind.model_fields if f"`{name}`" not in page] == []
+
+
+def test_every_page_is_in_the_menu() -> None:
+    menu = (DOCS.parent / "mkdocs.yml").read_text(encoding="utf-8").partition("nav:")[2]
+    assert {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")} == set(re.findall(r"[\w/]+\.md", menu))
