@@ -27,12 +27,12 @@ from aptp_bench.training.diffusion import Noising
 from aptp_bench.training.latents import Pairs
 
 if TYPE_CHECKING:
-    from aptp_bench.methods.structural import Structural
+    from aptp_bench.methods.narrowing import StructuralConfig
 
 STATE, LOSSES = "gradients.safetensors", "losses.json"
 
 
-def gradients(job: Job, config: Structural.Config) -> dict[str, Tensor]:
+def gradients(job: Job, config: StructuralConfig) -> dict[str, Tensor]:
     """Sum over the kept steps t of dL_t/dtheta, by parameter name, on the teacher's device.
 
     Steps 0, stride, 2 stride, ... are a prefix: the first with L_t < T L_max ends them and does not count. Goes on from
@@ -64,12 +64,12 @@ class _Problem:
     noising: Noising
     pairs: Pairs
     eps: Tensor
-    config: Structural.Config
+    config: StructuralConfig
     device: torch.device
     identity: str
 
     @classmethod
-    def of(cls, job: Job, config: Structural.Config) -> _Problem:
+    def of(cls, job: Job, config: StructuralConfig) -> _Problem:
         """What the seed draws."""
         draw = generator("structural", job.seed)
         members = torch.randperm(len(job.train), generator=draw)[: config.pairs]

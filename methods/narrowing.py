@@ -46,6 +46,27 @@ class NarrowingConfig(PluginConfig):
     )
 
 
+class StructuralConfig(NarrowingConfig):
+    """The settings of Structural pruning and of the gradients it sums; defaults are the paper's for latent diffusion."""
+
+    threshold: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="T: the first step whose loss is below T times the largest so far ends the sum; paper 0.1 for "
+        "latent diffusion, 0.05 on CIFAR-10; 0: every step counts",
+    )
+    stride: int = Field(10, ge=1, description="every stride-th diffusion step is evaluated; paper 1")
+    pairs: int = Field(64, ge=1, description="training pairs, the same with the same noise at every step; paper 128")
+    micro_batch: int = Field(8, ge=1, description="pairs that go through the network at once, to save memory")
+    loss: Literal["noise", "prediction"] = Field(
+        "noise",
+        description="what is differentiated under v-prediction; noise: the error of the noise that v implies, "
+        "alpha_t times that of v (the paper's loss); prediction: the error of v. T is applied to noise always",
+    )
+    checkpoint_every: int = Field(10, ge=1, description="evaluated steps between two checkpoints")
+
+
 def narrow(job: Job, config: NarrowingConfig, saliency: Saliency, first: bool = False) -> Mixture:
     """The teacher without its least worthy units, at the budget; it is left as it was.
 

@@ -8,11 +8,9 @@ implies, because the loss of v itself does not fall towards 0 as t grows.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import Field
-
-from aptp_bench.methods.narrowing import NarrowingConfig, narrow
+from aptp_bench.methods.narrowing import StructuralConfig, narrow
 from aptp_bench.plugins import Job, Method
 
 if TYPE_CHECKING:
@@ -31,29 +29,8 @@ class Structural(Method):
         "smoke": {"stride": 100, "pairs": 16, "micro_batch": 16, "rounding": "nearest"},
     }
 
-    class Config(NarrowingConfig):
-        """Defaults are the paper's for latent diffusion where it gives a number."""
-
-        threshold: float = Field(
-            0.1,
-            ge=0,
-            lt=1,
-            description="T: the first step whose loss is below T times the largest so far ends the sum; paper 0.1 for "
-            "latent diffusion, 0.05 on CIFAR-10; 0: every step counts",
-        )
-        stride: int = Field(10, ge=1, description="every stride-th diffusion step is evaluated; paper 1")
-        pairs: int = Field(
-            64, ge=1, description="training pairs, the same with the same noise at every step; paper 128"
-        )
-        micro_batch: int = Field(8, ge=1, description="pairs that go through the network at once, to save memory")
-        loss: Literal["noise", "prediction"] = Field(
-            "noise",
-            description="what is differentiated under v-prediction; noise: the error of the noise that v implies, "
-            "alpha_t times that of v (the paper's loss); prediction: the error of v. T is applied to noise always",
-        )
-        checkpoint_every: int = Field(10, ge=1, description="evaluated steps between two checkpoints")
-
-    config: Config
+    Config = StructuralConfig
+    config: StructuralConfig
 
     def prune(self, job: Job) -> Mixture:
         """Sum gradients over the steps, rank, land on the budget, cut. Raises BudgetError, TrainingError."""

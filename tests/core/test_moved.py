@@ -12,7 +12,6 @@ from aptp_bench.core.moved import MOVED
 # what the first release's example imported
 WANTED = """
 import importlib, sys, warnings
-warnings.simplefilter("error")
 warnings.filterwarnings("default", category=DeprecationWarning)
 from aptp_bench.evaluate import Evidence
 from aptp_bench.models.cost import Cost
