@@ -18,7 +18,7 @@ from diffusers import DDIMScheduler, StableDiffusionPipeline
 from torch import Tensor, nn
 
 from aptp_bench.core.noise import starting_noise
-from aptp_bench.methods.ld_pruner import LDPrunerConfig
+from aptp_bench.methods.ld_pruner.config import LDPrunerConfig
 from aptp_bench.training.latents import Pairs, encode_text
 
 

@@ -19,7 +19,7 @@ from diffusers.models.upsampling import Upsample2D
 from torch import nn
 
 from aptp_bench.budget import Convention
-from aptp_bench.methods.ld_pruner import Candidates, Shortcut
+from aptp_bench.methods.ld_pruner.config import Candidates, Shortcut
 from aptp_bench.pruning.macs import ExampleInputs, count
 from aptp_bench.pruning.substitutes import (
     Identity,

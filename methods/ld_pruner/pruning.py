@@ -16,7 +16,7 @@ from aptp_bench.budget import TOLERANCE, Budget
 from aptp_bench.core.distributed import Ranks
 from aptp_bench.core.files import write_json
 from aptp_bench.errors import BudgetError
-from aptp_bench.methods.ld_pruner import LDPrunerConfig
+from aptp_bench.methods.ld_pruner.config import LDPrunerConfig
 from aptp_bench.methods.ld_pruner.operators import Operator, operators, savings, stand_ins
 from aptp_bench.methods.ld_pruner.scoring import Scored, scored
 from aptp_bench.models.mixture import Mixture

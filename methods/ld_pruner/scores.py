@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from aptp_bench.methods.ld_pruner import Formula
+from aptp_bench.methods.ld_pruner.config import Formula
 
 
 def avg_dist(z: Tensor, z_hat: Tensor) -> Tensor:

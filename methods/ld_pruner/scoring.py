@@ -23,7 +23,7 @@ from aptp_bench.core.distributed import Ranks
 from aptp_bench.core.files import write_text
 from aptp_bench.core.noise import generator
 from aptp_bench.core.store import digest_of
-from aptp_bench.methods.ld_pruner import LDPrunerConfig
+from aptp_bench.methods.ld_pruner.config import LDPrunerConfig
 from aptp_bench.methods.ld_pruner.latents import Trial, answering, overhearing, trials
 from aptp_bench.methods.ld_pruner.operators import Operator, stand_in
 from aptp_bench.methods.ld_pruner.scores import avg_dist, score, std_dist

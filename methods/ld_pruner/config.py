@@ -1,0 +1,52 @@
+"""LD-Pruner's options. Where the paper is silent, the default is ours and says so."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from aptp_bench.plugins import PluginConfig
+
+Formula = Literal["sum", "product", "average", "deviation"]
+Candidates = Literal["costly", "all"]
+Shortcut = Literal["shortcut", "slice"]
+
+
+class LDPrunerConfig(PluginConfig):
+    """What is scored, on which latents, and how much is modified."""
+
+    prompts: int = Field(
+        50, ge=1, description="training captions, drawn by seed, that scores are averaged over; paper 50"
+    )
+    generations: int = Field(2, ge=1, description="n: latents a prompt; with 1 there is no deviation; not in the paper")
+    steps: int = Field(10, ge=1, description="DDIM steps that make a latent; not in the paper")
+    guidance: float = Field(7.5, ge=0, description="guidance scale of these latents, 1 or less: none; not in the paper")
+    score: Formula = Field(
+        "sum", description="eq. 7: sum (paper) or product of both distances, average or deviation alone"
+    )
+    unbiased: bool = Field(False, description="deviation of eqs. 5, 6 over n - 1 instead of n")
+    candidates: Candidates = Field(
+        "costly",
+        description="costly: operators with MACs of their own; all: norms, activations and time projections too",
+    )
+    resnets: Shortcut = Field(
+        "shortcut",
+        description="stand-in of a ResBlock that changes the width: its own trained 1x1 shortcut, or the slice of the "
+        "decoder's stream that APTP's depth gate passes, where the stream is as wide as the output",
+    )
+    p: int | None = Field(
+        None,
+        ge=0,
+        description="operators to modify, the paper's rule (42 of SD 1.4); None: as few as meet the budget. An operator "
+        "inside a modified one is left out and not counted; one that holds modified ones takes their place",
+    )
+    batch: int = Field(16, ge=1, description="latents made together, in whole prompts; guidance doubles it")
+
+    @field_validator("score", "unbiased")
+    @classmethod
+    def _needs_a_set(cls, value: Formula | bool, info: ValidationInfo) -> Formula | bool:
+        """One latent a prompt has no deviation to score by."""
+        if value in ("product", "deviation", True) and info.data.get("generations") == 1:
+            raise ValueError("needs generations of 2 or more")
+        return value
