@@ -35,7 +35,9 @@ class Latency(Metric):
 
         system, share = evidence.system, traffic(evidence)
         setup, protocol = timing(evidence)
-        times = speed.measure(system.mixture, share, system.teacher, setup, protocol).times
+        times = speed.measure(
+            system.mixture, share, speed.Ready(setup, system.teacher, protocol.device), protocol
+        ).times
         mixture, dense = times.per_image(share, setup.batch)
         facts: dict[str, Any] = {
             **conditions(system.device, system.dtype),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, cast
 
 import yaml
 from pydantic import BaseModel
@@ -63,27 +63,37 @@ def chosen(rows: Sequence[Item], only: Sequence[str], left_out: Mapping[str, str
 def carry_out_all(
     work: Mapping[str, Callable[[], Result]], say: Callable[[str], None], logs: Path
 ) -> tuple[dict[str, Result], dict[str, str]]:
-    """The result of every piece of work that can be done, by name, and why the others failed.
+    """The result of every piece of work that can be done, by name, and why the others failed. Ctrl-C stops all.
 
-    A failure that is a bug, in a third-party plugin or here, stops its own row only: its traceback goes to a file in
-    `logs`, which the reason names. Ctrl-C stops all.
+    logs: the folder of tracebacks, see `attempt`.
     """
     results: dict[str, Result] = {}
     failures: dict[str, str] = {}
     for place, (name, make) in enumerate(work.items(), start=1):
         say(f"{place} of {len(work)}: {name}")
-        try:
-            results[name] = make()
+        result, why = attempt(make, logs / f"suite-failure-{place:02d}.log")
+        if why is None:
+            results[name] = cast("Result", result)
             continue
-        except AptpBenchError as err:
-            failures[name] = str(err)
-        except Exception as err:
-            log = logs / f"suite-failure-{place:02d}.log"
-            log.parent.mkdir(parents=True, exist_ok=True)
-            log.write_text("".join(traceback.format_exception(err)), encoding="utf-8")
-            failures[name] = f"{type(err).__name__}: {first_problem(err)} (traceback: {log})"
-        say(f"failed: {name}: {failures[name]}")
+        failures[name] = why
+        say(f"failed: {name}: {why}")
     return results, failures
+
+
+def attempt(make: Callable[[], Result], log: Path) -> tuple[Result | None, str | None]:
+    """The result, or why there is none.
+
+    A failure that is a bug, in a third-party plugin or here, stops this piece of work only: its traceback goes to the
+    file `log`, which the reason names.
+    """
+    try:
+        return make(), None
+    except AptpBenchError as err:
+        return None, str(err)
+    except Exception as err:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text("".join(traceback.format_exception(err)), encoding="utf-8")
+        return None, f"{type(err).__name__}: {first_problem(err)} (traceback: {log})"
 
 
 def raise_failures(failures: Mapping[str, str], total: int) -> None:

@@ -33,8 +33,10 @@ _T = TypeVar("_T")
 _Document = TypeVar("_Document", bound=BaseModel)
 
 
-class _Substituted(Frozen):
-    name: str  # a key of SUBSTITUTES
+class Substituted(Frozen):
+    """What stands at a path: a key of SUBSTITUTES, and the settings that it is made with."""
+
+    name: str
     settings: dict[str, int | bool | None] = {}
 
 
@@ -42,7 +44,7 @@ class Pruning(Frozen):
     """What pruning.json says: module path -> what stands there, how many heads or groups it has."""
 
     version: Literal[1] = 1
-    substitutes: dict[str, _Substituted]
+    substitutes: dict[str, Substituted]
     heads: dict[str, PositiveInt]
     groups: dict[str, PositiveInt]
 
@@ -51,7 +53,7 @@ class Pruning(Frozen):
         """Compare a network with the dense skeleton of its config. Raises CheckpointError for an unknown substitute."""
         modules = dict(unet.named_modules())
         return cls(
-            substitutes=dict(_substituted(unet, _skeleton(_config(unet)))),
+            substitutes=dict(_substituted(unet, skeleton(config_of(unet)))),
             heads={path: m.heads for path, m in modules.items() if isinstance(m, Attention)},
             groups={path: m.num_groups for path, m in modules.items() if isinstance(m, nn.GroupNorm)},
         )
@@ -64,7 +66,7 @@ def save_unet(unet: UNet2DConditionModel, folder: Path) -> None:
     """
     pruning = Pruning.of(unet)
     with written_aside(Path(folder), marker=PRUNING) as aside:
-        (aside / CONFIG).write_text(json.dumps(_config(unet), indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        (aside / CONFIG).write_text(json.dumps(config_of(unet), indent=2, sort_keys=True) + "\n", encoding="utf-8")
         (aside / PRUNING).write_text(pruning.model_dump_json(indent=2) + "\n", encoding="utf-8")
         tensors = {name: tensor.detach().contiguous() for name, tensor in unet.state_dict().items()}
         save_file(tensors, aside / WEIGHTS, metadata={"format": "pt"})
@@ -81,13 +83,23 @@ def load_unet(
     config = json_document(folder / CONFIG)
     pruning = document(folder / PRUNING, Pruning)
     tensors = _tensors(folder / WEIGHTS, device, dtype)
+    return rebuilt(config, pruning, lambda _: tensors, str(folder))
+
+
+def rebuilt(
+    config: dict[str, Any], pruning: Pruning, tensors: Callable[[dict[str, Tensor]], dict[str, Tensor]], name: str
+) -> UNet2DConditionModel:
+    """The network of these parts, in eval mode. tensors: those of the dressed skeleton, on meta -> its own.
+
+    Raises CheckpointError, in which it is called `name`, if the parts do not fit each other.
+    """
     try:
-        unet: Any = _skeleton(config)
+        unet: Any = skeleton(config)
         _dress_(unet, pruning)
-        _fill_(unet, tensors)
+        _fill_(unet, tensors(unet.state_dict()))
         fix_attributes_(unet)
     except (CheckpointError, PruningError, AttributeError, KeyError, TypeError, ValueError) as err:
-        raise CheckpointError(f"{folder} is not a network that can be rebuilt ({first_problem(err)}); {AGAIN}") from err
+        raise CheckpointError(f"{name} is not a network that can be rebuilt ({first_problem(err)}); {AGAIN}") from err
     return unet.eval()
 
 
@@ -122,13 +134,13 @@ def _shapes(path: Path) -> dict[str, Tensor]:
         return {name: torch.empty(stored.get_slice(name).get_shape(), device="meta") for name in stored.keys()}  # noqa: SIM118
 
 
-def _config(unet: UNet2DConditionModel) -> dict[str, Any]:
-    """The configuration without private entries, such as the local folder it once came from."""
+def config_of(unet: UNet2DConditionModel) -> dict[str, Any]:
+    """A network's configuration without private entries, such as the local folder it once came from."""
     public = json.loads(unet.to_json_string())
     return {name: value for name, value in public.items() if name == "_class_name" or not name.startswith("_")}
 
 
-def _skeleton(config: dict[str, Any]) -> UNet2DConditionModel:
+def skeleton(config: dict[str, Any]) -> UNet2DConditionModel:
     """The dense network of a configuration, on the meta device."""
     if config.get("_class_name", "UNet2DConditionModel") != "UNet2DConditionModel":
         raise CheckpointError(f"the config is of a {config['_class_name']}, not of a UNet2DConditionModel")
@@ -136,13 +148,13 @@ def _skeleton(config: dict[str, Any]) -> UNet2DConditionModel:
         return UNet2DConditionModel.from_config(config)
 
 
-def _substituted(net: nn.Module, dense: nn.Module, path: str = "") -> Iterator[tuple[str, _Substituted]]:
+def _substituted(net: nn.Module, dense: nn.Module, path: str = "") -> Iterator[tuple[str, Substituted]]:
     """Walk two networks side by side and yield where they differ in kind."""
     children = dict(net.named_children())
     for name, there in dense.named_children():
         here, at = children.pop(name, None), f"{path}.{name}".lstrip(".")
         if isinstance(here, Substitute) and name_of(here) is not None:
-            yield at, _Substituted(name=str(name_of(here)), settings=here.settings)
+            yield at, Substituted(name=str(name_of(here)), settings=here.settings)
         elif type(here) is type(there):
             yield from _substituted(here, there, at)
         else:

@@ -70,14 +70,21 @@ class Geometry:
         return sources.freeze(CLIPTextModel(CLIPTextConfig(**self.text)))
 
     def build(self, seed: int = 0) -> StableDiffusionPipeline:
-        """A whole pipeline with random weights, decided by `seed`; torch's global generator is left as it was."""
+        """A whole pipeline with random weights, decided by `seed`, made on torch's current default device.
+
+        torch's generators are left as they were.
+        """
         import torch
         from diffusers import PNDMScheduler
 
-        with torch.random.fork_rng(devices=[]):
+        device = torch.get_default_device()
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
             networks = {"unet": self.build_unet(), "vae": self.build_vae(), "text_encoder": self.build_text_encoder()}
-        return pipeline(**networks, tokenizer=byte_tokenizer(self.tokens), scheduler=PNDMScheduler(**self.scheduler))
+        with torch.device("cpu"):
+            return pipeline(
+                **networks, tokenizer=byte_tokenizer(self.tokens), scheduler=PNDMScheduler(**self.scheduler)
+            )
 
 
 SD21_GEOMETRY = Geometry(

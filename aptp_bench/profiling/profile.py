@@ -19,8 +19,8 @@ from aptp_bench.profiling.breakdown import Block, breakdown
 from aptp_bench.profiling.operations import Trace, trace, trace_unet
 from aptp_bench.profiling.records import Network, Predicted, SpeedRecord, Timing
 from aptp_bench.profiling.roofline import BYTES, bound_by_memory, predicted_seconds
-from aptp_bench.profiling.setups import Setup, clocks
-from aptp_bench.profiling.speed import Protocol
+from aptp_bench.profiling.setups import clocks
+from aptp_bench.profiling.speed import Protocol, Ready
 from aptp_bench.profiling.targets import DENSE, Subject
 from aptp_bench.profiling.timing import conditions
 from aptp_bench.pruning.cost import Cost
@@ -29,7 +29,7 @@ from aptp_bench.pruning.macs import count, example_inputs, parameters
 from aptp_bench.pruning.surgery import meta_clone
 
 if TYPE_CHECKING:
-    from diffusers import StableDiffusionPipeline
+    from aptp_bench.models.mixture import Mixture
 
 GUIDED = 2  # samples of a call under guidance
 CALLS = 26  # of 25 PNDM steps (papers' protocol)
@@ -136,10 +136,13 @@ class Profiler:
             how=provenance(command, device, {}, {}),
         )
 
-    def measured(self, setup: Setup, teacher: StableDiffusionPipeline, protocol: Protocol) -> Timing:
-        """One way of running, timed beside the dense network, with the bound for this device beside it."""
-        subject, device = self.subject, protocol.device
-        found = speed.measure(subject.mixture, subject.share, teacher, setup, protocol)
+    def measured(self, ready: Ready, protocol: Protocol, mixture: Mixture | None = None) -> Timing:
+        """One way of running, timed beside the dense network, with the bound for this device beside it.
+
+        mixture: the subject's networks with weights, where the subject itself is on the meta device.
+        """
+        subject, setup, device = self.subject, ready.setup, protocol.device
+        found = speed.measure(mixture or subject.mixture, subject.share, ready, protocol)
         call, dense_call = found.times.per_call(subject.share)
         bound = here(device)
         facts: dict[str, Any] = {}
@@ -155,7 +158,7 @@ class Profiler:
             call=speed.spread(call, busiest),
             call_ratio=speed.ratio(call, dense_call),
             dense_call_s=float(dense_call[0]),
-            predicted_call_s=bound and self._call(bound, setup.dtype, setup.batch),
+            predicted_call_s=bound and self.call_seconds(bound, setup.dtype, setup.batch),
             peak_bytes=found.peak_bytes,
             dense_peak_bytes=found.dense_peak_bytes,
             first_call_s=found.first_call_s,
@@ -163,6 +166,14 @@ class Profiler:
             conditions=conditions(device, setup.torch_dtype) | {"clocks": clocks(device)},
             **facts,
         )
+
+    def call_seconds(self, device: devices.Device, dtype: devices.Dtype, batch: int) -> float:
+        """A roofline bound of a guided call for a batch of images, experts weighted by their shares."""
+        return _seconds(self.traces, self.subject.share.tolist(), device, dtype, GUIDED * batch)
+
+    def dense_seconds(self, device: devices.Device, dtype: devices.Dtype, batch: int) -> float:
+        """The same of the dense network."""
+        return predicted_seconds(self.dense_trace, device, dtype, GUIDED * batch)
 
     def _network(self, unet: Any, traced: Trace, share: float) -> Network:
         sizes = {dtype: BYTES[dtype] for dtype in DTYPES}
@@ -190,23 +201,19 @@ class Profiler:
             return None
 
     def _predicted(self, device: devices.Device, dtype: devices.Dtype) -> Predicted:
-        whole = [self.dense_trace]
         return Predicted(
             device=device.title,
             source=device.source,
             dtype=dtype,
-            call_s=self._call(device, dtype, 1),
+            call_s=self.call_seconds(device, dtype, 1),
             image_s=self._image(device, dtype, 1),
-            dense_call_s=_seconds(whole, [1.0], device, dtype, GUIDED),
-            dense_image_s=CALLS * _seconds(whole, [1.0], device, dtype, GUIDED) + self._decoding(device, dtype, 1),
+            dense_call_s=self.dense_seconds(device, dtype, 1),
+            dense_image_s=CALLS * self.dense_seconds(device, dtype, 1) + self._decoding(device, dtype, 1),
             memory_bound=bound_by_memory(self.traces[int(self.subject.share.argmax())], device, dtype, GUIDED),
         )
 
-    def _call(self, device: devices.Device, dtype: devices.Dtype, batch: int) -> float:
-        return _seconds(self.traces, self.subject.share.tolist(), device, dtype, GUIDED * batch)
-
     def _image(self, device: devices.Device, dtype: devices.Dtype, batch: int) -> float:
-        return CALLS * self._call(device, dtype, batch) + self._decoding(device, dtype, batch)
+        return CALLS * self.call_seconds(device, dtype, batch) + self._decoding(device, dtype, batch)
 
     def _decoding(self, device: devices.Device, dtype: devices.Dtype, batch: int) -> float:
         return predicted_seconds(self.decoder_trace, device, dtype, batch) if self.decoder_trace else 0.0

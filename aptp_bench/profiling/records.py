@@ -93,6 +93,7 @@ class SpeedRecord(Frozen):
     method_config: dict[str, Any]
     budget: dict[str, Any] | None
     geometry: str
+    architecture: str | None = None  # digest of the networks; None in records from before it was taken
     remark: str = ""
     dense: Network
     experts: list[Network]
@@ -105,8 +106,17 @@ class SpeedRecord(Frozen):
     @property
     def name(self) -> str:
         """label-model-resolution-device, fit for a file's name."""
-        words = (self.label, self.model, f"{self.resolution}px", self.how.device)
-        return "-".join(re.sub(r"[^a-z0-9.]+", "_", word.lower()).strip("_") for word in words)
+        return name(self.label, self.model, self.resolution, self.how.device)
+
+
+def name(label: str, model: str, resolution: int, device: str) -> str:
+    """label-model-resolution-device, fit for a file's name. resolution: in pixels; device: its product name."""
+    return "-".join(slug(word) for word in (label, model, f"{resolution}px", device))
+
+
+def slug(words: str) -> str:
+    """Words as a part of a file's name."""
+    return re.sub(r"[^a-z0-9.]+", "_", words.lower()).strip("_")
 
 
 def save(record: SpeedRecord, results: Path) -> Path:

@@ -21,7 +21,7 @@ from aptp_bench.profiling import devices, targets
 from aptp_bench.profiling.profile import Profiler
 from aptp_bench.profiling.records import SpeedRecord
 from aptp_bench.profiling.setups import Setup
-from aptp_bench.profiling.speed import Protocol
+from aptp_bench.profiling.speed import Protocol, Ready
 from aptp_bench.profiling.targets import Asked, Subject
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def profiled(request: Request, command: str, progress: Progress | None = None) -
         counts = (request.warmup, request.repeats, request.images)
         protocol = Protocol(device, profiler.latent, kind.tokens, *counts)
         ways = progress.track(request.setups, "latency")
-        timings = [profiler.measured(way, teacher, protocol) for way in ways if teacher is not None]
+        timings = [profiler.measured(Ready(way, teacher, device), protocol) for way in ways if teacher is not None]
     return profiler, profiler.record(predicted, timings, command, device)
 
 

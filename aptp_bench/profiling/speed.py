@@ -40,7 +40,7 @@ class Protocol:
 
     latent: height = width; tokens: length of the text; warmup, repeats: untimed and timed U-Net calls; images: timed
     batches of images, 0 for none; routes: timed routings of a batch, as many as images if None; prompts: routed and
-    drawn in turns.
+    drawn in turns; fewest: experts share the calls, each having so many at least; None: each has all.
     """
 
     device: torch.device
@@ -52,6 +52,11 @@ class Protocol:
     sampling: SamplingConfig = SamplingConfig()  # noqa: RUF009 (frozen)
     routes: int | None = None
     prompts: Sequence[str] = (PROMPT,)
+    fewest: int | None = None
+
+    def each(self, calls: int, experts: int) -> int:
+        """How many of so many calls each expert gets."""
+        return calls if self.fewest is None else max(min(calls, self.fewest), -(-calls // experts))
 
     def samples(self, setup: Setup) -> int:
         """Samples of the call for a batch of images: guidance doubles them."""
@@ -133,28 +138,47 @@ class Measured:
     first_call_s: float
 
 
-def measure(
-    mixture: Mixture, share: Tensor, teacher: StableDiffusionPipeline, setup: Setup, protocol: Protocol
-) -> Measured:
+class Ready:
+    """Networks made ready for one way of running on one device; the dense one is kept from row to row."""
+
+    def __init__(self, setup: Setup, teacher: StableDiffusionPipeline, device: torch.device) -> None:
+        if setup.compiled:
+            torch._dynamo.reset()  # what was compiled for another way of running
+        self.setup, self.teacher, self.device = setup, teacher, device
+        self.dense = setup.ready(teacher.unet, device)
+
+    def __call__(self, network: nn.Module) -> Any:
+        """The network so."""
+        return self.dense if network is self.teacher.unet else self.setup.ready(network, self.device)
+
+    def parts(self, scheduler: str) -> dict[str, Any]:
+        """What a sampler needs beside the U-Net."""
+        return {
+            name: placed(part, self.device, self.setup.torch_dtype) if isinstance(part, nn.Module) else part
+            for name, part in parts_of(self.teacher, scheduler).items()
+        }
+
+
+def measure(mixture: Mixture, share: Tensor, ready: Ready, protocol: Protocol) -> Measured:
     """Time a mixture beside the teacher's U-Net. share: [experts], parts of the prompts; networks stay as they are.
 
-    One expert and the dense network are on the device at a time.
+    One expert and the dense network are on the device at a time. Compiled ones are warmed up in full.
     """
-    device, busiest = protocol.device, int(share.argmax())
-    if setup.compiled:
-        torch._dynamo.reset()  # what was compiled for the last row
-    dense = setup.ready(teacher.unet, device)
-    inputs = protocol.inputs(teacher.unet, setup)
+    setup, device, busiest = ready.setup, protocol.device, int(share.argmax())
+    inputs = protocol.inputs(ready.teacher.unet, setup)
+    repeats = protocol.each(protocol.repeats, len(mixture))
+    warmup = protocol.warmup if setup.compiled else protocol.each(protocol.warmup, len(mixture))
     calls, first = [], 0.0
     for i in range(len(mixture)):
-        network = setup.ready(mixture.experts[i], device)
-        pair = {"expert": partial(network, **inputs), "dense": partial(dense, **inputs)}
+        expert = mixture.experts[i]
+        network = ready(expert)
+        pair = {"expert": partial(network, **inputs), "dense": partial(ready.dense, **inputs)}
         with torch.inference_mode():
             first += seconds(pair["expert"], device)
-            calls.append(alternately(pair, device, protocol.warmup, protocol.repeats))
+            calls.append(alternately(pair, device, warmup, repeats))
         if i == busiest:
-            peak, image = _peak(network, inputs, device), _images(network, dense, teacher, setup, protocol)
-            kernels = attention_kernels(placed(mixture.experts[i], device, setup.torch_dtype), inputs)
+            peak, image = _peak(network, inputs, device), _images(network, ready, protocol)
+            kernels = attention_kernels(placed(expert, device, setup.torch_dtype), inputs)
     times = Times(
         calls=[each["expert"] for each in calls],
         dense_calls=torch.cat([each["dense"] for each in calls]),
@@ -162,7 +186,7 @@ def measure(
         busiest=busiest,
         **image,
     )
-    return Measured(times, kernels, peak, _peak(dense, inputs, device), first)
+    return Measured(times, kernels, peak, _peak(ready.dense, inputs, device), first)
 
 
 def spread(replicates: Tensor, times: Tensor) -> Spread:
@@ -182,21 +206,16 @@ def ratio(mixture: Tensor, dense: Tensor) -> Ratio:
     return Ratio(value=float(mixture[0] / dense[0]), interval=percentile(mixture / dense))
 
 
-def _images(
-    network: nn.Module, dense: nn.Module, teacher: StableDiffusionPipeline, setup: Setup, protocol: Protocol
-) -> dict[str, Any]:
+def _images(network: nn.Module, ready: Ready, protocol: Protocol) -> dict[str, Any]:
     """Seconds of a batch of whole images, text to 8-bit pixels, and its U-Net calls, as Times has them; zeros unasked."""
     if not protocol.images:
         return {"image": NOTHING, "dense_image": NOTHING, "calls_per_image": 0}
-    parts = {
-        name: placed(part, protocol.device, setup.torch_dtype) if isinstance(part, nn.Module) else part
-        for name, part in parts_of(teacher, protocol.sampling.scheduler).items()
-    }
-    draw = Sampler(parts, protocol.sampling).draw
-    what = (protocol.batch(0, setup.batch), range(setup.batch), protocol.latent)
+    draw = Sampler(ready.parts(protocol.sampling.scheduler), protocol.sampling).draw
+    size = ready.setup.batch
+    what = (protocol.batch(0, size), range(size), protocol.latent)
     with torch.inference_mode():
         calls = count_calls(network, lambda: draw(network, *what))
-        pair = {"image": lambda: draw(network, *what), "dense_image": lambda: draw(dense, *what)}
+        pair = {"image": lambda: draw(network, *what), "dense_image": lambda: draw(ready.dense, *what)}
         return {**alternately(pair, protocol.device, 1, protocol.images), "calls_per_image": calls}
 
 

@@ -83,13 +83,21 @@ class Asked:
 
 
 def pruned(
-    asked: Asked, teacher: StableDiffusionPipeline, workdir: Path, device: torch.device, progress: Progress
+    asked: Asked,
+    teacher: StableDiffusionPipeline,
+    workdir: Path,
+    device: torch.device,
+    progress: Progress,
+    edge: int = TRAINED_AT,
 ) -> Subject:
-    """What the method makes of the teacher at the budget. Raises UnknownNameError, ConfigError, BudgetError."""
+    """What the method makes of the teacher at the budget. edge: height and width of latents that it learns from, at most.
+
+    Raises UnknownNameError, ConfigError, BudgetError.
+    """
     kind = registry.get("methods", asked.method)
     method = kind(**{**kind.presets.get("mini", {}), **asked.settings})
     method.check("mini")
-    train = noise_pairs(teacher, asked.seed) if method.uses_data else Pairs([], torch.empty(0), torch.empty(0))
+    train = noise_pairs(teacher, asked.seed, edge) if method.uses_data else Pairs([], torch.empty(0), torch.empty(0))
     job = Job(teacher, train, asked.budget, asked.seed, device, workdir, progress, "mini")
     mixture = method.prune(job)
     served = torch.bincount(mixture.route(list(train.captions)), minlength=len(mixture)).double()
@@ -98,13 +106,13 @@ def pruned(
     return Subject(asked.label or asked.method, mixture, share, PRUNED, asked.method, settings, asked.budget)
 
 
-def noise_pairs(teacher: StableDiffusionPipeline, seed: int) -> Pairs:
+def noise_pairs(teacher: StableDiffusionPipeline, seed: int, edge: int = TRAINED_AT) -> Pairs:
     """PAIRS pairs of the teacher's sizes: latents and texts of normal noise, captions of the embedded world."""
     from aptp_bench.core.noise import generator
     from aptp_bench.data.scenes.prompts import prompts
 
     unet, tokens = teacher.unet, teacher.tokenizer.model_max_length
-    edge, width = min(TRAINED_AT, unet.config.sample_size), unet.config.cross_attention_dim
+    edge, width = min(edge, unet.config.sample_size), unet.config.cross_attention_dim
     drawn = generator("profile", seed)
     captions = [prompt.prompt for prompt in prompts()][:PAIRS]
     latents = torch.randn(PAIRS, unet.config.in_channels, edge, edge, generator=drawn)

@@ -72,4 +72,5 @@ def conditions(device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
         "diffusers": diffusers.__version__,
         "cuda": torch.version.cuda if device.type == "cuda" else None,
         "cudnn_benchmark": torch.backends.cudnn.benchmark,
+        "tf32": {"product": torch.backends.cuda.matmul.allow_tf32, "convolution": torch.backends.cudnn.allow_tf32},
     }

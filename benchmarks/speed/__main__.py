@@ -33,7 +33,8 @@ def speed(
     from aptp_bench.core.progress import reporter
     from aptp_bench.harness.rows import raise_failures
     from aptp_bench.models.weights import quiet
-    from aptp_bench.profiling.speed_suite import Campaign, Site, carry_out
+    from aptp_bench.profiling.bench import Site, carry_out
+    from aptp_bench.profiling.speed_suite import Campaign
     from aptp_bench.reporting.figures.speed import draw
 
     path = Path(name) if Path(name).is_file() else Path(str(files("aptp_bench.benchmarks.speed") / f"{name}.yaml"))
@@ -41,16 +42,16 @@ def speed(
     given = {"warmup": warmup, "repeats": repeats, "images": images}
     counts = asked.protocol.model_copy(update={key: value for key, value in given.items() if value is not None})
     ways = tuple(way for place, way in enumerate(asked.setups, start=1) if not setup or place in setup)
-    asked = Campaign.model_validate(asked.model_dump() | {"protocol": counts.model_dump(), "setups": ways})
+    asked = asked.model_copy(update={"protocol": counts, "setups": ways})
     check_writable(results_dir, "--results-dir")
     threads.use_threads()
     command = provenance.command_line(["python", "-m", "aptp_bench.benchmarks.speed"], sys.argv[1:])
     with quiet():
         site = Site(provenance.device(device), results_dir, reporter(), command)
-        found, failures = carry_out(asked, site, only or ())
-    draw(found, asked.title, results_dir)
-    show_speed(asked.title, found)
-    raise_failures(failures, len(found) + len(failures))
+        done = carry_out(asked, site, only or ())
+    draw(done.records, asked.title, results_dir)
+    show_speed(asked.title, done.records)
+    raise_failures(done.failures, len(only or asked.rows))
 
 
 if __name__ == "__main__":

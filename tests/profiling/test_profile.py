@@ -8,7 +8,7 @@ from aptp_bench.models.mixture import ConstantRouter, Mixture
 from aptp_bench.models.stable_diffusion import SD21, MiniSD
 from aptp_bench.profiling.profile import Profiler
 from aptp_bench.profiling.setups import Setup
-from aptp_bench.profiling.speed import Protocol
+from aptp_bench.profiling.speed import Protocol, Ready
 from aptp_bench.profiling.targets import Subject, dense
 
 CPU = torch.device("cpu")
@@ -82,7 +82,7 @@ def test_memory_and_alignment_are_those_of_the_network(profiler, narrowed) -> No
 
 def test_a_measurement_stands_beside_its_bound(profiler, small_sd) -> None:
     protocol = Protocol(CPU, 8, 32, warmup=0, repeats=2, images=2, sampling=SamplingConfig(steps=2))
-    timing = profiler.measured(Setup(batch=2), small_sd, protocol)
+    timing = profiler.measured(Ready(Setup(batch=2), small_sd, protocol.device), protocol)
     assert timing.call.n == 2
     assert timing.unet_calls == 3
     assert 0 < timing.predicted_call_s < timing.call.median_s

@@ -9,7 +9,7 @@ from aptp_bench.core.settings import SamplingConfig
 from aptp_bench.models.mixture import ConstantRouter, Mixture
 from aptp_bench.profiling import speed
 from aptp_bench.profiling.setups import Setup
-from aptp_bench.profiling.speed import Protocol, Times, call_inputs, measure, ratio, spread
+from aptp_bench.profiling.speed import Protocol, Ready, Times, call_inputs, measure, ratio, spread
 
 CPU = torch.device("cpu")
 FEW = Protocol(CPU, latent=8, tokens=32, warmup=1, repeats=3, images=2, sampling=SamplingConfig(steps=2))
@@ -39,7 +39,7 @@ def test_another_resolution_is_another_latent(small_sd) -> None:
 
 
 def test_a_mixture_is_timed_whole(small_sd, narrowed) -> None:
-    found = measure(mixture(narrowed(0.75), narrowed(0.5)), BOTH, small_sd, Setup(), FEW)
+    found = measure(mixture(narrowed(0.75), narrowed(0.5)), BOTH, Ready(Setup(), small_sd, CPU), FEW)
     times = found.times
     assert [len(each) for each in times.calls] == [3, 3]
     assert len(times.dense_calls) == 6  # dense runs beside every expert
@@ -54,14 +54,14 @@ def test_a_mixture_is_timed_whole(small_sd, narrowed) -> None:
 def test_no_images_are_made_unasked(small_sd, monkeypatch) -> None:
     monkeypatch.setattr(speed, "Sampler", None)
     calls = Protocol(CPU, 8, 32, warmup=0, repeats=2)
-    found = measure(mixture(small_sd.unet), torch.ones(1).double(), small_sd, Setup(), calls)
+    found = measure(mixture(small_sd.unet), torch.ones(1).double(), Ready(Setup(), small_sd, CPU), calls)
     assert found.times.calls_per_image == 0
 
 
 def test_a_slow_expert_counts_by_its_share(small_sd, narrowed) -> None:
     slow = narrowed(0.5)
     slow.register_forward_pre_hook(lambda *_: time.sleep(0.05))
-    found = measure(mixture(slow, narrowed(0.5)), BOTH, small_sd, Setup(), FEW).times
+    found = measure(mixture(slow, narrowed(0.5)), BOTH, Ready(Setup(), small_sd, CPU), FEW).times
     call, dense = found.per_call(BOTH)
     assert float(found.calls[0].min()) > 0.05
     assert float(call[0]) == pytest.approx(
@@ -75,7 +75,7 @@ def test_a_slow_expert_counts_by_its_share(small_sd, narrowed) -> None:
 def test_measuring_leaves_networks_as_they_were(small_sd, narrowed) -> None:
     expert = narrowed(0.5)
     before = [{k: v.clone() for k, v in net.state_dict().items()} for net in (expert, small_sd.unet)]
-    measure(mixture(expert), torch.ones(1).double(), small_sd, Setup(dtype="bfloat16"), FEW)
+    measure(mixture(expert), torch.ones(1).double(), Ready(Setup(dtype="bfloat16"), small_sd, CPU), FEW)
     for net, state in zip((expert, small_sd.unet), before, strict=True):
         assert all(
             torch.equal(net.state_dict()[k], v) and net.state_dict()[k].dtype == v.dtype for k, v in state.items()
@@ -101,7 +101,7 @@ def test_a_spread_says_median_quartiles_interval_and_n() -> None:
 def test_routing_is_part_of_an_image(small_sd, narrowed, monkeypatch) -> None:
     served = mixture(narrowed(0.5))
     monkeypatch.setattr(served, "route", lambda prompts: time.sleep(0.02))
-    found = measure(served, torch.ones(1).double(), small_sd, Setup(), FEW).times
+    found = measure(served, torch.ones(1).double(), Ready(Setup(), small_sd, CPU), FEW).times
     assert float(found.route.min()) >= 0.02
     assert float(found.per_image(torch.ones(1).double(), 1)[0][0]) >= float(found.image.quantile(0.5)) + 0.02
 
@@ -111,5 +111,5 @@ def test_every_network_is_compiled_where_that_is_asked_for(small_sd, narrowed, m
     monkeypatch.setattr(torch, "compile", lambda network, dynamic: seen.append((network, dynamic)) or network)
     few = Protocol(CPU, latent=8, tokens=32, warmup=0, repeats=2)
     experts = [narrowed(0.75), narrowed(0.5)]
-    measure(mixture(*experts), BOTH, small_sd, Setup(compiled=True), few)
+    measure(mixture(*experts), BOTH, Ready(Setup(compiled=True), small_sd, CPU), few)
     assert seen == [(small_sd.unet, False), (experts[0], False), (experts[1], False)]

@@ -10,8 +10,9 @@ import yaml
 from aptp_bench.core.progress import SilentProgress
 from aptp_bench.errors import ConfigError
 from aptp_bench.profiling import records
+from aptp_bench.profiling.bench import Outcome, Site, carry_out
 from aptp_bench.profiling.profile import Profiler
-from aptp_bench.profiling.speed_suite import Campaign, Site, carry_out
+from aptp_bench.profiling.speed_suite import Campaign
 from aptp_bench.reporting.figures.speed import draw
 
 ROOT = Path(__file__).parents[2]
@@ -39,17 +40,18 @@ def measured(monkeypatch) -> list[tuple[str, int]]:
     seen: list[tuple[str, int]] = []
     measure = Profiler.measured
 
-    def spy(self, setup, *rest):
-        seen.append((self.subject.label, setup.batch))
-        return measure(self, setup, *rest)
+    def spy(self, ready, *rest):
+        seen.append((self.subject.label, ready.setup.batch))
+        return measure(self, ready, *rest)
 
     monkeypatch.setattr(Profiler, "measured", spy)
     return seen
 
 
 def test_a_row_leaves_a_record_that_stands_until_what_was_asked_changes(tiny_model, site, measured) -> None:
-    found, failures = carry_out(Campaign.model_validate(TINY), site)
-    assert not failures and measured == [("dense", 1), ("Random 0.8", 1)]
+    done = carry_out(Campaign.model_validate(TINY), site)
+    found = done.records
+    assert not done.failures and not done.left and measured == [("dense", 1), ("Random 0.8", 1)]
     assert [record.label for record in found] == ["dense", "Random 0.8"]
     paths = sorted((site.results / "speed").glob("*.json"))
     assert len(paths) == 2 and {records.load(path).label for path in paths} == {"dense", "Random 0.8"}
@@ -59,7 +61,7 @@ def test_a_row_leaves_a_record_that_stands_until_what_was_asked_changes(tiny_mod
     assert {path.suffix for path in draw(found, "a table", site.results)} == {".svg", ".png"}
 
     measured.clear()
-    assert carry_out(Campaign.model_validate(TINY), site) == (found, {}) and measured == []
+    assert carry_out(Campaign.model_validate(TINY), site) == Outcome(found, {}, []) and measured == []
     changed = copy.deepcopy(TINY)
     changed["rows"][1]["budget"] = 0.7
     carry_out(Campaign.model_validate(changed), site)
@@ -67,15 +69,15 @@ def test_a_row_leaves_a_record_that_stands_until_what_was_asked_changes(tiny_mod
     measured.clear()
     changed["setups"].append({"dtype": "float32", "batch": 2})
     carry_out(Campaign.model_validate(changed), site)
-    assert measured == [("dense", 1), ("dense", 2), ("Random 0.8", 1), ("Random 0.8", 2)]
+    assert measured == [("dense", 2), ("Random 0.8", 2)]  # at batch 1 both still stand
 
 
 def test_a_row_that_cannot_be_made_is_named_and_only_what_is_asked_for_is_made(tiny_model, site) -> None:
     changed = copy.deepcopy(TINY)
     changed["rows"].insert(1, {"label": "too lean", "method": "norm", "budget": 0.0001})
-    found, failures = carry_out(Campaign.model_validate(changed), site, ["dense", "too lean"])
-    assert [record.label for record in found] == ["dense"]
-    assert list(failures) == ["too lean"] and "--budget" in failures["too lean"]
+    done = carry_out(Campaign.model_validate(changed), site, ["dense", "too lean"])
+    assert [record.label for record in done.records] == ["dense"]
+    assert list(done.failures) == ["too lean"] and "--budget" in done.failures["too lean"]
     with pytest.raises(ConfigError, match=r"'sparse'.*Random 0\.8"):
         carry_out(Campaign.model_validate(TINY), site, ["sparse"])
 
@@ -83,10 +85,8 @@ def test_a_row_that_cannot_be_made_is_named_and_only_what_is_asked_for_is_made(t
 @pytest.mark.parametrize("name", ["mini", "sd21"])
 def test_the_shipped_tables_are_valid(name: str) -> None:
     asked = Campaign.load(ROOT / "benchmarks" / "speed" / f"{name}.yaml")
-    methods = {(row.method, row.budget) for row in asked.rows}
-    assert {(m, b) for m in ("norm", "structural", "bk_sdm", "aptp") for b in (0.78, 0.64)} | {
-        ("dense", 1.0)
-    } <= methods
+    rows = {(row.method, row.budget) for row in asked.rows}
+    assert {(m, b) for m in ("norm", "bk_sdm", "aptp") for b in (0.78, 0.64)} | {("dense", 1.0)} <= rows
     assert len({row.label for row in asked.rows}) == len(asked.rows)
 
 
