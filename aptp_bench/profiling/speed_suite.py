@@ -80,12 +80,10 @@ class Campaign(Frozen):
         return asked.model_copy(update={"architectures": beside})
 
     def order(self, rows: Sequence[Row]) -> list[tuple[Row, Way]]:
-        """The pieces. Networks that are only drawn are made once a way of running; those to be searched for, once in all."""
-        by_label = {row.label: row for row in rows}
-        pieces = [
-            (by_label[label], way)
-            for way in self.setups
-            for label in way.rows or [row.label for row in self.rows]
-            if label in by_label
-        ]
-        return pieces if self.architectures else sorted(pieces, key=lambda piece: rows.index(piece[0]))
+        """The pieces, each once. Networks only drawn are made once a way of running; those searched for, once in all."""
+        by_label, pieces = {row.label: row for row in rows}, {}
+        for way in self.setups:
+            for label in (label for label in way.rows or [row.label for row in self.rows] if label in by_label):
+                pieces.setdefault((label, way.setup, way.images), (by_label[label], way))
+        made = list(pieces.values())
+        return made if self.architectures else sorted(made, key=lambda piece: rows.index(piece[0]))
