@@ -23,7 +23,7 @@ def show_speed(title: str, found: Sequence[SpeedRecord]) -> None:
     console = wide_console()
     console.print()
     ratios = [f"{name} MACs" for name in CONVENTIONS]
-    columns = ["network", *ratios, "by 8", "by 64", "way of running", "call, ms", "of dense", "bound, ms"]
+    columns = ["network", *ratios, "by 8", "by 64", "way of running", "call, ms", "of dense", "bound, ms", "host, ms"]
     table = plain_table([*columns, "image, s", "of dense", "bound, s", "peak, MiB", "published, s"])
     for record in found:
         for timing in record.timings:
@@ -31,7 +31,10 @@ def show_speed(title: str, found: Sequence[SpeedRecord]) -> None:
     first = found[0]
     size = f"{first.model}, {first.resolution} px, {first.how.device}"
     titled(console, f"{title}: {size}", table)
-    line(console, "ratios to dense with their 95 % intervals; bound: predicted by a roofline, never measured")
+    line(
+        console,
+        "ratios to dense with their 95 % intervals; bound: predicted by a roofline, never measured; host: to issue a call",
+    )
     known = [record.published for record in found if record.published]
     sources = dict.fromkeys(f"{each.get('source')}, {each.get('device')}" for each in known)
     line(console, f"published figures: {'; '.join(sources) or 'none'}")
@@ -40,11 +43,12 @@ def show_speed(title: str, found: Sequence[SpeedRecord]) -> None:
 def _cells(record: SpeedRecord, timing: Timing) -> list[str]:
     shares = [f"{record.macs_ratio[name] or 0:.4f}" for name in CONVENTIONS]
     bound = f"{timing.predicted_call_s * 1e3:,.2f}" if timing.predicted_call_s else ""
+    host = f"{timing.host_call_s * 1e3:,.2f}" if timing.host_call_s else ""
     image = f"{timing.image.median_s:,.3f}" if timing.image else ""
     image_bound = f"{timing.predicted_image_s:,.3f}" if timing.predicted_image_s else ""
     peak = f"{timing.peak_bytes / MIB:,.0f}" if timing.peak_bytes else ""
     published = str(record.published["latency_s"]) if record.published else ""
-    call = [f"{timing.call.median_s * 1e3:,.2f}", _ratio(timing.call_ratio), bound]
+    call = [f"{timing.call.median_s * 1e3:,.2f}", _ratio(timing.call_ratio), bound, host]
     whole = [image, _ratio(timing.image_ratio), image_bound, peak, published]
     return [escape(record.label), *shares, *_aligned(record), timing.setup.name, *call, *whole]
 

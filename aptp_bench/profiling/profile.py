@@ -161,6 +161,7 @@ class Profiler:
             predicted_call_s=bound and self.call_seconds(bound, setup.dtype, setup.batch),
             peak_bytes=found.peak_bytes,
             dense_peak_bytes=found.dense_peak_bytes,
+            host_call_s=found.host_call_s,
             first_call_s=found.first_call_s,
             attention=found.attention,
             conditions=conditions(device, setup.torch_dtype) | {"clocks": clocks(device)},

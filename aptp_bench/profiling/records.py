@@ -48,6 +48,7 @@ class Timing(Frozen):
     unet_calls: int | None = None
     peak_bytes: int | None = None  # the busiest expert's, weights included, by the GPU's allocator
     dense_peak_bytes: int | None = None
+    host_call_s: FiniteFloat | None = None  # until a call returns, on a GPU; near `call`, the GPU waits for the host
     first_call_s: FiniteFloat  # of all experts; compiling is part of it
     attention: list[str]
     conditions: dict[str, Any]

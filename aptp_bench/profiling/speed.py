@@ -7,6 +7,8 @@ every expert's call is timed and the busiest one's image: others' images differ 
 
 from __future__ import annotations
 
+import statistics
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from aptp_bench.models.mixture import Mixture
 
 TIMESTEP = 500
+HOST_CALLS = 10
 NOTHING = torch.zeros(1, dtype=torch.float64)
 PROMPT = "a photograph of a lighthouse on a cliff above the sea"
 
@@ -129,13 +132,17 @@ def count_calls(unet: nn.Module, run: Callable[[], object]) -> int:
 
 @dataclass(frozen=True)
 class Measured:
-    """What one way of running came to: the times, the attention kernels, bytes at the peak (None off a GPU), seconds to compile."""
+    """What one way of running came to: the times, the attention kernels, seconds to compile.
+
+    Off a GPU None: bytes at the peak, and the busiest expert's seconds in which the host issues a call.
+    """
 
     times: Times
     attention: list[str]
     peak_bytes: int | None
     dense_peak_bytes: int | None
     first_call_s: float
+    host_call_s: float | None
 
 
 class Ready:
@@ -177,7 +184,8 @@ def measure(mixture: Mixture, share: Tensor, ready: Ready, protocol: Protocol) -
             first += seconds(pair["expert"], device)
             calls.append(alternately(pair, device, warmup, repeats))
         if i == busiest:
-            peak, image = _peak(network, inputs, device), _images(network, ready, protocol)
+            peak, host = _peak(network, inputs, device), _host_seconds(pair["expert"], device)
+            image = _images(network, ready, protocol)
             kernels = attention_kernels(placed(expert, device, setup.torch_dtype), inputs)
     times = Times(
         calls=[each["expert"] for each in calls],
@@ -186,7 +194,7 @@ def measure(mixture: Mixture, share: Tensor, ready: Ready, protocol: Protocol) -
         busiest=busiest,
         **image,
     )
-    return Measured(times, kernels, peak, _peak(ready.dense, inputs, device), first)
+    return Measured(times, kernels, peak, _peak(ready.dense, inputs, device), first, host)
 
 
 def spread(replicates: Tensor, times: Tensor) -> Spread:
@@ -238,3 +246,17 @@ def _peak(network: nn.Module, inputs: dict[str, Tensor], device: torch.device) -
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
     with torch.inference_mode():
         return weights + peak_allocated(lambda: network(**inputs), device)
+
+
+def _host_seconds(call: Callable[[], object], device: torch.device) -> float | None:
+    """Seconds until a call returns, the device being still at work: a call that takes no longer waits for the host."""
+    if device.type != "cuda":
+        return None
+    took = []
+    with torch.inference_mode():
+        for _ in range(HOST_CALLS):
+            torch.cuda.synchronize(device)
+            start = time.perf_counter()
+            call()
+            took.append(time.perf_counter() - start)
+    return statistics.median(took)

@@ -54,30 +54,31 @@ def _bar(profiler: Profiler, expert: int) -> str:
 
 
 def savings(records: Sequence[SpeedRecord], title: str) -> Figure:
-    """MACs saved against time saved: a colour a method, a marker a way of running; on the diagonal MACs are time."""
+    """MACs saved against time saved: a panel a way of running, a colour a network; on the diagonal MACs are time."""
     ways = list(dict.fromkeys(t.setup.name for record in records for t in record.timings))
     pruned = [record for record in records if record.method != "dense" and record.timings]
     with mpl.rc_context(PLAIN):
-        figure = Figure(figsize=(7.5, 5), layout="constrained")
-        axes = figure.subplots()
+        across = min(2, len(ways))
+        down = -(-len(ways) // across)
+        figure = Figure(figsize=(2 + 4 * across, 1 + 3.4 * down), layout="constrained")
+        panels = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).flatten()
+        for way, axes in zip(ways, panels, strict=False):
+            for place, record in enumerate(pruned):
+                for timing in (each for each in record.timings if each.setup.name == way):
+                    _point(axes, record, timing, place)
+            axes.set_title(way, fontsize=9)
+        high = _limits(pruned)[1]
+        for axes in panels:
+            axes.plot([0, high], [0, high], color="grey", linewidth=0.8, linestyle="--")
+            axes.axhline(0, color="grey", linewidth=0.5)
+            axes.set(xlim=(0, high), ylim=_limits(pruned))
+            axes.set_visible(axes in panels[: len(ways)])
         for place, record in enumerate(pruned):
-            colour, hollow = COLOURS[place % len(COLOURS)], place >= len(COLOURS)
-            for timing in record.timings:
-                _point(axes, record, timing, colour, MARKERS[ways.index(timing.setup.name) % len(MARKERS)], hollow)
-            axes.plot([], [], "s", color=colour, markerfacecolor="none" if hollow else colour, label=record.label)
-        for place, way in enumerate(ways):
-            axes.plot([], [], MARKERS[place % len(MARKERS)], color="grey", label=way)
-        low, high = _limits(pruned)
-        axes.plot([0, high], [0, high], color="grey", linewidth=0.8, linestyle="--")
-        axes.axhline(0, color="grey", linewidth=0.5)
-        axes.set(
-            xlim=(0, high),
-            ylim=(low, high),
-            xlabel="MACs saved (exact), share of dense",
-            ylabel="time saved, share of dense",
-        )
-        axes.set_title(title)
-        axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
+            panels[0].plot([], [], **_look(place), linestyle="none", label=record.label)
+        figure.supxlabel("MACs saved (exact), share of dense", fontsize=9)
+        figure.supylabel("time saved, share of dense", fontsize=9)
+        figure.suptitle(title, fontsize=10)
+        figure.legend(fontsize=7, loc="outside right center")
         return figure
 
 
@@ -95,18 +96,22 @@ def draw(found: Sequence[SpeedRecord], title: str, results: Path) -> list[Path]:
 
 
 def _limits(records: Sequence[SpeedRecord]) -> tuple[float, float]:
-    """The lower end of the vertical axis and the common upper end."""
-    times = [1 - bound for r in records for t in r.timings for bound in (t.image_ratio or t.call_ratio).interval]
+    """The lower end of the vertical axis and the common upper end; intervals may reach beyond."""
+    times = [1 - (t.image_ratio or t.call_ratio).value for r in records for t in r.timings]
     saved = [1 - (record.macs_ratio["exact"] or 0) for record in records]
-    return min(0.0, *times) - 0.03 if times else 0.0, max([0.1, *times, *saved]) + 0.05
+    return min(0.0, *times) - 0.08 if times else 0.0, max([0.1, *times, *saved]) + 0.05
 
 
-def _point(axes: Any, record: SpeedRecord, timing: Timing, colour: str, marker: str, hollow: bool) -> None:
-    """One method in one way of running, with the interval of its time."""
+def _point(axes: Any, record: SpeedRecord, timing: Timing, place: int) -> None:
+    """One network in one way of running, with the interval of its time."""
     ratio = timing.image_ratio or timing.call_ratio
     x, y = 1 - (record.macs_ratio["exact"] or 0), 1 - ratio.value
     error = [[max(0.0, ratio.interval[1] - ratio.value)], [max(0.0, ratio.value - ratio.interval[0])]]
-    face = "none" if hollow else colour
-    axes.errorbar(
-        x, y, yerr=error, fmt=marker, color=colour, markerfacecolor=face, markersize=6, capsize=2, linewidth=0.8
-    )
+    axes.errorbar(x, y, yerr=error, **_look(place), capsize=2, linewidth=0.8)
+
+
+def _look(place: int) -> dict[str, Any]:
+    """Colour and marker of the network at `place`: hollow once the colours are used up."""
+    colour = COLOURS[place % len(COLOURS)]
+    face = "none" if place >= len(COLOURS) else colour
+    return {"color": colour, "marker": MARKERS[place % len(MARKERS)], "markerfacecolor": face, "markersize": 6}
