@@ -19,6 +19,7 @@ from aptp_bench.records import Record
 if TYPE_CHECKING:
     from aptp_bench.harness.inputs import Materials
 
+Carrier = Callable[[Recipe], Record]
 FLAGS = {"model": "model", "weights": "weights", "budget": "budget.ratio", "macs": "budget.convention", "seed": "seed"}
 
 
@@ -82,7 +83,7 @@ def carry_out(recipes: Sequence[Recipe], store: Store, device: str) -> list[Reco
         return run_each(recipes, store, provenance.device(device))
 
 
-def carrier(store: Store, device: str) -> Callable[[Recipe], Record]:
+def carrier(store: Store, device: str) -> Carrier:
     """Carries out one recipe after the other; materials are loaded once for those in a row that share them."""
     from aptp_bench.core import provenance
     from aptp_bench.harness import run as stages

@@ -10,7 +10,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from aptp_bench.budget import Budget
-from aptp_bench.core.progress import Progress, SilentProgress
+from aptp_bench.core.progress import Progress
 from aptp_bench.core.provenance import device_name
 from aptp_bench.core.slot import Piece, Slot, work_through
 from aptp_bench.core.store import digest_of
@@ -45,38 +45,20 @@ MAKING = 3.0  # seconds to draw a network, place it and count its MACs
 
 @dataclass(frozen=True)
 class Site:
-    """Where rows are measured and records go. command: the line that does all of it again; slot: how long there is."""
+    """Where rows are measured and records go. command: the line that does all of it again."""
 
     device: torch.device
     results: Path
     progress: Progress
     command: str
-    slot: Slot = field(default_factory=Slot)
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """Records of the rows that have a timing, old or new; why pieces failed; names of those that did not fit the slot."""
-
-    records: list[SpeedRecord]
-    failures: dict[str, str]
-    left: list[str]
-
-
-def carry_out(campaign: Campaign, site: Site, only: Sequence[str] = ()) -> Outcome:
-    """Every row in its ways of running. Raises ConfigError for a label that is not there."""
+def carry_out(campaign: Campaign, site: Site, only: Sequence[str] = ()) -> tuple[list[SpeedRecord], dict[str, str]]:
+    """The records of all rows, old or new, and why others have none. Raises ConfigError for a label that is not there."""
     rows = table.chosen(campaign.rows, only)
     bench = Bench(campaign, site)
-    left = work_through([bench.piece(*each) for each in campaign.order(rows)], site.slot, site.progress)
-    found = [bench.found[row.label] for row in rows if row.label in bench.found]
-    return Outcome(found, bench.failures, [piece.name for piece in left])
-
-
-def plan(campaign: Campaign, device: str) -> list[tuple[str, float]]:
-    """Every piece and the seconds it would take on a device of the table, nothing having been measured yet."""
-    nowhere = Site(torch.device("meta"), Path("nowhere"), SilentProgress(), "")
-    bench = Bench(campaign, nowhere, devices.named(device))
-    return [(piece.name, piece.expected()) for piece in (bench.piece(*each) for each in campaign.order(campaign.rows))]
+    work_through([bench.piece(*each) for each in campaign.order(rows)], Slot(), site.progress)
+    return [bench.found[row.label] for row in rows if row.label in bench.found], bench.failures
 
 
 class Bench:

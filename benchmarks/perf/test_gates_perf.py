@@ -7,18 +7,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import torch
-from diffusers import UNet2DConditionModel
-from torch import Tensor
 
+from aptp_bench.benchmarks.student import Student
 from aptp_bench.core.allocator import keep_freed_memory
 from aptp_bench.models.stable_diffusion import MINI_GEOMETRY, SD21
-from aptp_bench.pruning.gates import Gated, GateSpace
-from aptp_bench.pruning.macs import example_inputs
 
 ROUNDS = 15
 BATCH = 64  # of the mini recipes
@@ -26,53 +22,6 @@ TOKENS = 32
 BAR = 1.10  # what a gated step may cost, in ungated ones
 DISTURBED = 1.25  # asserted where the bar is missed by a little on a CPU: see test_gated_student_with_frozen_weights
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="SD 2.1 in bfloat16 needs a GPU")
-
-
-@dataclass
-class Student:
-    """A U-Net, its gates [B, D] and a batch of inputs; a step is a forward and a backward pass."""
-
-    unet: UNet2DConditionModel
-    hooks: Gated
-    gates: Tensor
-    given: dict[str, Tensor]
-
-    @classmethod
-    def of(cls, unet: UNet2DConditionModel, batch: int, size: int, tokens: int) -> Student:
-        """Latents of size x size; the sample asks for a gradient, so that backward runs through all of the network."""
-        first = next(unet.parameters())
-        shapes = example_inputs(unet, size, tokens)
-        given = {n: torch.randn(batch, *x.shape[1:]).to(first) for n, x in shapes.items() if x.is_floating_point()}
-        given["sample"].requires_grad_()
-        given["timestep"] = torch.randint(0, 1000, (batch,), device=first.device)
-        space = GateSpace.of(unet)
-        gates = torch.full((batch, space.size), 0.7, device=first.device, requires_grad=True)
-        return cls(unet, Gated(unet, space), gates, given)
-
-    def forget(self) -> None:
-        """Drop all gradients."""
-        self.unet.zero_grad()
-        self.gates.grad = self.given["sample"].grad = None
-
-    def plain(self) -> None:
-        """A step without gates: no hook is installed."""
-        self.unet(**self.given).sample.float().square().mean().backward()
-
-    def gated(self) -> None:
-        """The same step under gates that are set anew, as training does."""
-        with self.hooks:
-            self.hooks.set(self.gates)
-            self.plain()
-
-    def distilled(self, step: Callable[[], None]) -> Callable[[], None]:
-        """A step after a dense forward pass, the teacher's."""
-
-        def both() -> None:
-            with torch.no_grad():
-                self.unet(**self.given)
-            step()
-
-        return both
 
 
 def seconds(student: Student, step: Callable[[], None]) -> float:

@@ -48,10 +48,10 @@ def speed(
     command = provenance.command_line(["python", "-m", "aptp_bench.benchmarks.speed"], sys.argv[1:])
     with quiet():
         site = Site(provenance.device(device), results_dir, reporter(), command)
-        done = carry_out(asked, site, only or ())
-    draw(done.records, asked.title, results_dir)
-    show_speed(asked.title, done.records)
-    raise_failures(done.failures, len(only or asked.rows))
+        found, failures = carry_out(asked, site, only or ())
+    draw(found, asked.title, results_dir)
+    show_speed(asked.title, found)
+    raise_failures(failures, len(only or asked.rows))
 
 
 if __name__ == "__main__":

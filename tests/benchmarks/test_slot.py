@@ -5,9 +5,11 @@ import torch
 import yaml
 
 from aptp_bench.benchmarks.slot import speed as job
-from aptp_bench.benchmarks.slot.__main__ import Job, slot
+from aptp_bench.benchmarks.slot.__main__ import Name, slot
+from aptp_bench.benchmarks.slot.job import Place
+from aptp_bench.core.progress import SilentProgress
 from aptp_bench.profiling import devices, records
-from aptp_bench.profiling.bench import plan
+from aptp_bench.profiling.bench import Bench
 from aptp_bench.profiling.manifest import Manifest
 from aptp_bench.profiling.profile import Profiler
 from aptp_bench.profiling.speed_suite import Campaign
@@ -32,7 +34,7 @@ def table(tiny_model, tiny, tmp_path, monkeypatch) -> Campaign:
     subject = dense(tiny.unet, "Norm 0.6")
     Manifest.of(subject).model_copy(update={"method": "norm"}).save(tmp_path / "chosen")
     asked = Campaign.load(tmp_path / "table.yaml")
-    monkeypatch.setattr(job, "table", lambda smallest: asked)
+    monkeypatch.setattr(job, "TABLE", tmp_path / "table.yaml")
     monkeypatch.chdir(tmp_path)
     return asked
 
@@ -53,19 +55,19 @@ def measured(monkeypatch) -> list[tuple[str, int]]:
 def test_a_job_that_was_killed_goes_on_and_ends_with_what_an_unbroken_one_has(
     table, tmp_path, measured, monkeypatch
 ) -> None:
-    learn = job.carry_out.__globals__["Bench"]._learn
+    learn = Bench._learn
 
     def killed(self, profiler, timing):
         learn(self, profiler, timing)
         if len(measured) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(job.carry_out.__globals__["Bench"], "_learn", killed)
+    monkeypatch.setattr(Bench, "_learn", killed)
     with pytest.raises(KeyboardInterrupt):
-        slot(Job.speed, device="cpu", out=tmp_path / "out")
-    slot(Job.speed, device="cpu", out=tmp_path / "out")
+        slot(Name.speed, device="cpu", out=tmp_path / "out")
+    slot(Name.speed, device="cpu", out=tmp_path / "out")
     assert measured == [("dense", 1), ("Norm 0.6", 1), ("Norm 0.6", 1), ("Norm 0.6", 2)]
-    slot(Job.speed, device="cpu", out=tmp_path / "whole")
+    slot(Name.speed, device="cpu", out=tmp_path / "whole")
     for path in (tmp_path / "whole" / "speed").iterdir():
         one, other = records.load(path), records.load(tmp_path / "out" / "speed" / path.name)
         assert [timing.setup for timing in one.timings] == [timing.setup for timing in other.timings]
@@ -74,17 +76,17 @@ def test_a_job_that_was_killed_goes_on_and_ends_with_what_an_unbroken_one_has(
 
 def test_what_does_not_fit_is_left_and_said(table, tmp_path, measured, capsys, monkeypatch) -> None:
     monkeypatch.setattr("aptp_bench.profiling.bench.MAKING", 1e6)
-    slot(Job.speed, seconds=5, device="cpu", out=tmp_path / "out")
+    slot(Name.speed, seconds=5, device="cpu", out=tmp_path / "out")
     assert measured == []
     shown = capsys.readouterr().out
     assert "left for the next slot: dense, float32, batch 1, eager; Norm 0.6, float32, batch 1, eager" in shown
 
 
 def test_a_network_that_was_exchanged_is_measured_again(table, tmp_path, measured, tiny, narrow) -> None:
-    slot(Job.speed, device="cpu", out=tmp_path / "out")
+    slot(Name.speed, device="cpu", out=tmp_path / "out")
     measured.clear()
     Manifest.of(dense(narrow(tiny.unet), "Norm 0.6")).save(tmp_path / "chosen")
-    slot(Job.speed, device="cpu", out=tmp_path / "out")
+    slot(Name.speed, device="cpu", out=tmp_path / "out")
     assert measured == [("Norm 0.6", 1), ("Norm 0.6", 2)]
 
 
@@ -103,14 +105,15 @@ def narrow():
     return half
 
 
-def test_the_plan_of_the_first_slot_answers_the_jobs_questions() -> None:
+def test_the_plan_of_the_first_slot_answers_the_jobs_questions(tmp_path) -> None:
     """Five networks eager in float32 and bfloat16 at batch 1, three of them compiled, in 540 s of an H100."""
+    place = Place(torch.device("cpu"), tmp_path, SilentProgress(), "", on="H100")
     total, held = 0.0, []
-    for name, seconds in plan(Campaign.load(job.TABLE), "H100"):
-        total += seconds
+    for piece in job.Job(place).pieces():
+        total += piece.expected()
         if total <= 540:
-            held.append(name)
+            held.append(piece.name)
     for way in ("bfloat16, batch 1, eager", "float32, batch 1, eager"):
-        assert sum(name.endswith(f", {way}") and not name.endswith(f"b{way}") for name in held) >= 5
+        assert sum(name.endswith(f", {way}") for name in held) >= 5
     assert sum(name.endswith("bfloat16, batch 1, compiled") for name in held) >= 3
     assert devices.named("H100").source and devices.named("H200").source

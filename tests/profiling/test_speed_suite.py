@@ -10,7 +10,7 @@ import yaml
 from aptp_bench.core.progress import SilentProgress
 from aptp_bench.errors import ConfigError
 from aptp_bench.profiling import records
-from aptp_bench.profiling.bench import Outcome, Site, carry_out
+from aptp_bench.profiling.bench import Site, carry_out
 from aptp_bench.profiling.profile import Profiler
 from aptp_bench.profiling.speed_suite import Campaign
 from aptp_bench.reporting.figures.speed import draw
@@ -49,9 +49,8 @@ def measured(monkeypatch) -> list[tuple[str, int]]:
 
 
 def test_a_row_leaves_a_record_that_stands_until_what_was_asked_changes(tiny_model, site, measured) -> None:
-    done = carry_out(Campaign.model_validate(TINY), site)
-    found = done.records
-    assert not done.failures and not done.left and measured == [("dense", 1), ("Random 0.8", 1)]
+    found, failures = carry_out(Campaign.model_validate(TINY), site)
+    assert not failures and measured == [("dense", 1), ("Random 0.8", 1)]
     assert [record.label for record in found] == ["dense", "Random 0.8"]
     paths = sorted((site.results / "speed").glob("*.json"))
     assert len(paths) == 2 and {records.load(path).label for path in paths} == {"dense", "Random 0.8"}
@@ -61,7 +60,7 @@ def test_a_row_leaves_a_record_that_stands_until_what_was_asked_changes(tiny_mod
     assert {path.suffix for path in draw(found, "a table", site.results)} == {".svg", ".png"}
 
     measured.clear()
-    assert carry_out(Campaign.model_validate(TINY), site) == Outcome(found, {}, []) and measured == []
+    assert carry_out(Campaign.model_validate(TINY), site) == (found, {}) and measured == []
     changed = copy.deepcopy(TINY)
     changed["rows"][1]["budget"] = 0.7
     carry_out(Campaign.model_validate(changed), site)
@@ -75,9 +74,9 @@ def test_a_row_leaves_a_record_that_stands_until_what_was_asked_changes(tiny_mod
 def test_a_row_that_cannot_be_made_is_named_and_only_what_is_asked_for_is_made(tiny_model, site) -> None:
     changed = copy.deepcopy(TINY)
     changed["rows"].insert(1, {"label": "too lean", "method": "norm", "budget": 0.0001})
-    done = carry_out(Campaign.model_validate(changed), site, ["dense", "too lean"])
-    assert [record.label for record in done.records] == ["dense"]
-    assert list(done.failures) == ["too lean"] and "--budget" in done.failures["too lean"]
+    found, failures = carry_out(Campaign.model_validate(changed), site, ["dense", "too lean"])
+    assert [record.label for record in found] == ["dense"]
+    assert list(failures) == ["too lean"] and "--budget" in failures["too lean"]
     with pytest.raises(ConfigError, match=r"'sparse'.*Random 0\.8"):
         carry_out(Campaign.model_validate(TINY), site, ["sparse"])
 
