@@ -44,9 +44,16 @@ class Recipe:
 
 
 def fit(
-    module: nn.Module, loss: Loss, recipe: Recipe, folder: Path, watch: Callable[[int], dict] | None = None
+    module: nn.Module,
+    loss: Loss,
+    recipe: Recipe,
+    folder: Path,
+    watch: Callable[[int], dict] | None = None,
+    until: int | None = None,
 ) -> nn.Module:
     """Train in place and return the module holding the averaged weights. Goes on from `folder`'s checkpoint if there is one.
+
+    until: the step to stop before, all of the recipe's if None; a later call goes on.
 
     loss(step, generator): a dict with key "loss"; the generator is seeded by (seed, step), so that a resumed training equals
     an unbroken one. watch(step): figures to log, called at every checkpoint with the averaged weights in place.
@@ -59,7 +66,8 @@ def fit(
     first = _restore(folder / "state.safetensors", module, optimiser, average)
     started, module_generator = time.time(), torch.Generator()
     module.train()
-    for step in range(first, recipe.steps):
+    last = recipe.steps if until is None else min(until, recipe.steps)
+    for step in range(first, last):
         module_generator.manual_seed(recipe.seed * 1_000_003 + step)
         for group in optimiser.param_groups:
             group["lr"] = recipe.rate(step)
@@ -69,7 +77,7 @@ def fit(
         nn.utils.clip_grad_norm_(module.parameters(), 1.0)
         optimiser.step()
         _blend(average, module, min(recipe.ema, (step + 1) / (step + 10)))
-        if (step + 1) % recipe.save_every == 0 or step + 1 == recipe.steps:
+        if (step + 1) % recipe.save_every == 0 or step + 1 == last:
             _keep(folder / "state.safetensors", module, optimiser, average, step + 1)
             speed = (step + 1 - first) * recipe.batch / (time.time() - started)
             line = {"step": step + 1, "per_s": round(speed, 1)} | {
@@ -125,7 +133,7 @@ def _restore(file: Path, module: nn.Module, optimiser: torch.optim.Optimizer, av
         step = int(opened.metadata()["step"])
     state = load_file(file)
     module.load_state_dict({k[4:]: v for k, v in state.items() if k.startswith("own.")})
-    average.update({k[4:]: v for k, v in state.items() if k.startswith("ema.")})
+    average.update({k[4:]: v.to(average[k[4:]]) for k, v in state.items() if k.startswith("ema.")})
     moments: dict[int, dict[str, Tensor]] = {}
     for key, value in state.items():
         if key.startswith("opt."):

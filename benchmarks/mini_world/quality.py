@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -20,8 +20,11 @@ from aptp_bench.benchmarks.mini_world.towers import retrieval
 from aptp_bench.core.files import write_json
 from aptp_bench.data import scenes
 from aptp_bench.metrics.fid import frechet_distance
+from aptp_bench.models.stable_diffusion import MiniSD
 
 if TYPE_CHECKING:
+    from transformers import CLIPModel, CLIPTokenizer
+
     from aptp_bench.benchmarks.mini_world.world import World
 
 IMAGES = 1_024
@@ -37,28 +40,32 @@ def measure(world: World) -> dict[str, float]:
     figures = {
         "vae_psnr_db": vae.psnr(world.autoencoder(), real[:256]),
         "clip_top1_of_32_real": retrieval(clip, tokenizer, data, real),
-        "clip_top1_of_32_generated": retrieval(clip, tokenizer, data, made),
-        "fid_generated": frechet_distance(pooled(net, made), pooled(net, real))[0],
         "fid_floor_train_scenes": frechet_distance(pooled(net, train), pooled(net, real))[0],
         "fid_floor_same_scenes_redrawn": frechet_distance(pooled(net, redrawn(IMAGES)), pooled(net, real))[0],
     }
-    for name, pictures in (("real", real), ("generated", made)):
-        figures |= {f"{label}_{name}": value for label, value in accuracy(net, pictures, data.labels[:IMAGES]).items()}
+    figures |= {f"{label}_real": value for label, value in accuracy(net, real, data.labels[:IMAGES]).items()}
+    figures |= of_generated(made, data, net, clip, tokenizer)
     figures = {name: round(value, 4) for name, value in figures.items()} | {"images": IMAGES}
     write_json(assets.ROOT / "quality.json", figures)
     grid(made[:64], assets.ROOT / "samples.png")
     return figures
 
 
-def generate(data: Scenes, number: int, batch: int = 128) -> Tensor:
-    """Pictures [number, 3, 32, 32] in [-1, 1] for the first captions, by the shipped pipeline and its own sampler."""
-    from diffusers import StableDiffusionPipeline
+def of_generated(
+    made: Tensor, data: Scenes, net: MiniInception, clip: CLIPModel, tokenizer: CLIPTokenizer
+) -> dict[str, float]:
+    """What generated pictures [n, 3, 32, 32] of the first captions tell: distance, whether the judge and the labels agree."""
+    labels = accuracy(net, made, data.labels[: len(made)])
+    return {
+        "clip_top1_of_32_generated": retrieval(clip, tokenizer, data, made),
+        "fid_generated": frechet_distance(pooled(net, made), pooled(net, data.pixels(torch.arange(len(made)))))[0],
+        **{f"{label}_generated": value for label, value in labels.items()},
+    }
 
-    pipeline = StableDiffusionPipeline.from_pretrained(
-        assets.path("stable_diffusion"), torch_dtype=torch.float32, safety_checker=None
-    )
-    pipeline.set_progress_bar_config(disable=True)
-    pictures = []
+
+def generate(data: Scenes, number: int, batch: int = 128, pipeline: Any = None) -> Tensor:
+    """Pictures [number, 3, 32, 32] in [-1, 1] for the first captions, by the pipeline (the shipped one if None) and its sampler."""
+    pipeline, pictures = pipeline or MiniSD().load(), []
     for start in range(0, number, batch):
         captions = [data.captions[i][0] for i in range(start, min(start + batch, number))]
         seeds = [torch.Generator().manual_seed(start + k) for k in range(len(captions))]

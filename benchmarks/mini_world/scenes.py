@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from aptp_bench.core.threads import processors
 from aptp_bench.data import scenes
 
 SPLITS = {
@@ -38,22 +39,26 @@ class Scenes:
 LABELS = {"subject": len(scenes.SUBJECTS), "setting": len(scenes.SETTINGS), "colour": len(scenes.COLOURS), "count": 3}
 
 
-def gather(split: str, work: Path) -> Scenes:
-    """The pictures of a split, drawn at the first call and read from `work` afterwards."""
+def gather(split: str, work: Path, number: int | None = None) -> Scenes:
+    """The pictures of a split, drawn at the first call and read from `work` afterwards.
+
+    number: scenes of each world, as many as the split has if None.
+    """
     folder = work / "scenes" / split
     if not (folder / "captions.json").exists():
-        _draw_all(split, folder)
+        _draw_all(split, folder, number)
     captions = json.loads((folder / "captions.json").read_text(encoding="utf-8"))
     images, labels = (np.load(folder / f"{name}.npy", allow_pickle=False) for name in ("images", "labels"))
     return Scenes(torch.from_numpy(images), torch.from_numpy(labels), captions)
 
 
-def _draw_all(split: str, folder: Path) -> None:
+def _draw_all(split: str, folder: Path, number: int | None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    seed, number = SPLITS[split]
+    seed, all_of_them = SPLITS[split]
+    number = number or all_of_them
     # the two worlds alternate, so that any stretch of the array holds both
     jobs = [(world, seed, index) for index in range(number) for world in ("coco", "cc3m")]
-    with Pool(2) as pool:
+    with Pool(processors()) as pool:
         drawn = pool.map(_one, jobs, chunksize=500)
     np.save(folder / "images.npy", np.stack([d[0] for d in drawn]))
     np.save(folder / "labels.npy", np.array([d[1] for d in drawn], dtype=np.int64))

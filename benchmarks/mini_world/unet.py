@@ -65,38 +65,58 @@ class Eyes:
 def encode(
     data: Scenes, vae: AutoencoderKL, text: CLIPTextModel, tokenizer: CLIPTokenizer, file: Path
 ) -> dict[str, Tensor]:
-    """Latents [n, 4, 8, 8], text embeddings [n, LENGTH, 128] and the empty one, float16; computed once and kept in `file`."""
+    """Latents [n, 4, 8, 8], text embeddings [n, LENGTH, 128] and the empty one, float16; computed once and kept in `file`.
+
+    The networks are on one device.
+    """
     if not file.exists():
         latents, embedded = [], []
+
+        def embed(captions: list[str]) -> Tensor:
+            read = {name: each.to(vae.device) for name, each in tokenised(tokenizer, captions).items()}
+            return text(**read).last_hidden_state.half().cpu()
+
         for index in torch.arange(len(data)).split(256):
-            latents.append(vae.encode(data.pixels(index)).latent_dist.mean.half())
-            captions = [data.captions[i][0] for i in index.tolist()]
-            embedded.append(text(**tokenised(tokenizer, captions)).last_hidden_state.half())
-        empty = text(**tokenised(tokenizer, [""])).last_hidden_state.half()
+            latents.append(vae.encode(data.pixels(index).to(vae.device)).latent_dist.mean.half().cpu())
+            embedded.append(embed([data.captions[i][0] for i in index.tolist()]))
+        empty = embed([""])
         file.parent.mkdir(parents=True, exist_ok=True)
         save_file({"latents": torch.cat(latents).contiguous(), "text": torch.cat(embedded), "empty": empty}, file)
     return load_file(file)
 
 
-def train(encoded: dict[str, Tensor], eyes: Eyes, folder: Path, recipe: Recipe = RECIPE) -> UNet2DConditionModel:
-    """Train on (latent, caption) pairs with the plain v-prediction loss."""
+def train(
+    encoded: dict[str, Tensor],
+    eyes: Eyes | None,
+    folder: Path,
+    recipe: Recipe = RECIPE,
+    start: UNet2DConditionModel | None = None,
+    until: int | None = None,
+) -> UNet2DConditionModel:
+    """Train on (latent, caption) pairs with the plain v-prediction loss, on the device of `encoded`.
+
+    start: weights to go on from, new ones if None; until: the step to stop before.
+    """
     torch.manual_seed(recipe.seed)
-    unet = network()
-    unet.set_attn_processor(AttnProcessor())  # plain products: fused attention takes 40 % of a CPU step at these sizes
-    alphas = scheduler().alphas_cumprod
+    device = encoded["latents"].device
+    unet: UNet2DConditionModel = (network() if start is None else start).to(device)
+    if device.type == "cpu":
+        unet.set_attn_processor(AttnProcessor())  # plain products: fused attention takes 40 % of a CPU step
+    alphas = scheduler().alphas_cumprod.to(device)
 
     def loss(step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        index = torch.randint(len(encoded["latents"]), (recipe.batch,), generator=generator)
+        index = torch.randint(len(encoded["latents"]), (recipe.batch,), generator=generator).to(device)
         latents, text = encoded["latents"][index].float(), encoded["text"][index].float()
-        dropped = torch.rand(recipe.batch, generator=generator) < UNCONDITIONAL
+        dropped = (torch.rand(recipe.batch, generator=generator) < UNCONDITIONAL).to(device)
         text = torch.where(dropped[:, None, None], encoded["empty"].float(), text)
-        noise = torch.randn(latents.shape, generator=generator)
-        t = timesteps(recipe.batch, generator)
+        noise = torch.randn(latents.shape, generator=generator).to(device)
+        t = timesteps(recipe.batch, generator).to(device)
         a = alphas[t][:, None, None, None]
-        guess = unet(a.sqrt() * latents + (1 - a).sqrt() * noise, t, text).sample
-        return {"loss": F.mse_loss(guess, a.sqrt() * noise - (1 - a).sqrt() * latents)}
+        with torch.autocast(device.type, torch.bfloat16, device.type == "cuda"):
+            guess = unet(a.sqrt() * latents + (1 - a).sqrt() * noise, t, text).sample
+        return {"loss": F.mse_loss(guess.float(), a.sqrt() * noise - (1 - a).sqrt() * latents)}
 
-    return fit(unet, loss, recipe, folder, lambda step: eyes(unet))
+    return fit(unet, loss, recipe, folder, None if eyes is None else lambda step: eyes(unet), until)
 
 
 def trained(folder: Path) -> UNet2DConditionModel:
