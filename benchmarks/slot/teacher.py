@@ -68,7 +68,7 @@ class Job(job.Job):
         return {name: tensor.to(self.place.device) for name, tensor in found.items()}
 
     def _scenes(self, split: str) -> scenes.Scenes:
-        return scenes.gather(split, self.folder, 128 if self.place.smallest else None)
+        return scenes.gather(split, self.folder, 32 if self.place.smallest else None)
 
     def _draw(self) -> Facts:
         return {split: len(self._scenes(split)) for split in ("train", "val")}
