@@ -8,6 +8,7 @@ Where the hardware wants widths in multiples, gates close in chunks; a chunk has
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -105,22 +106,11 @@ class _Try:
         change = self.loads[experts] * (self.cost.ratio(rows) - self.cost.ratio(self.keep)[experts])
         return change.masked_fill((guarded(rows, self.cost.space) != rows).any(1), math.inf)
 
-    def flipped(self, name: int) -> _Try:
-        """The same with one chunk the other way."""
-        return replace(self, keep=self.keep ^ (self.names == name))
-
 
 def _lowest(logits: Tensor, fits: Callable[[float], bool]) -> float:
     """The lowest threshold among the logits that fits; above them all if none does."""
-    candidates = torch.unique(logits)
-    low, high = 0, len(candidates)
-    while low < high:
-        middle = (low + high) // 2
-        if fits(float(candidates[middle])):
-            high = middle
-        else:
-            low = middle + 1
-    return float(candidates[low]) if low < len(candidates) else math.inf
+    candidates = [*torch.unique(logits).tolist(), math.inf]
+    return candidates[bisect_left(candidates, True, hi=len(candidates) - 1, key=fits)]
 
 
 def _nudged(landed: _Try, logits: Tensor, aim: float) -> tuple[_Try, int]:
@@ -139,7 +129,7 @@ def _nudged(landed: _Try, logits: Tensor, aim: float) -> tuple[_Try, int]:
         best = int(halving[0]) if len(halving) else int(after.argmin())
         if float(after[best]) >= abs(gap):
             return landed, flips
-        landed = landed.flipped(int(order[best]))
+        landed = replace(landed, keep=landed.keep ^ (landed.names == order[best]))
     return landed, FLIPS
 
 
