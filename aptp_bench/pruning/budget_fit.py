@@ -8,7 +8,6 @@ but for the last percent, where a step of a uniform cut is too coarse.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -45,13 +44,6 @@ def uniform(size: int, rounding: Rounding, step: int = 1) -> Tensor:
     """
     begun = torch.arange((size - 1) // step, dtype=torch.float64)
     return (begun + (0.5 if rounding == "nearest" else 0.0)) * step / size
-
-
-def taken(size: int, ratio: float, rounding: Rounding = "up") -> int:
-    """Units that a uniform cut by `ratio` takes from a layer of `size`; one always stays."""
-    exact = round(size * ratio, 9)  # 0.07 * 100 is a little more than 7
-    units = math.ceil(exact) if rounding == "up" else math.floor(exact + 0.5)
-    return min(units, size - 1)
 
 
 def ranked(score: Tensor, step: int = 1) -> Tensor:

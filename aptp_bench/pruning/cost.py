@@ -13,7 +13,7 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor
 
 from aptp_bench.budget import Convention
-from aptp_bench.pruning.gates import GateSpace, Width
+from aptp_bench.pruning.gates import GateSpace, Width, guarded
 from aptp_bench.pruning.macs import ExampleInputs, MacCount, count
 from aptp_bench.pruning.surgery import cut, meta_clone
 
@@ -45,7 +45,8 @@ class Cost:
         """Count `unet` dense and at its leanest, on the meta device. Raises PruningError, CountError as these do."""
         geometry = meta_clone(unet)
         dense = count(geometry, inputs, convention)
-        lean = count(cut(geometry, space, _one_unit_each(space)), inputs, convention)
+        one_unit_each = guarded(torch.arange(space.size) >= space.width_size, space)
+        lean = count(cut(geometry, space, one_unit_each), inputs, convention)
         hosts = [layer.path.split(".transformer_blocks.")[0] for layer in space.widths]  # the ResBlock or transformer
         blocks = tuple(dict.fromkeys(hosts))
         owner = {unit.path: i for i, unit in enumerate(space.depths)}
@@ -101,13 +102,6 @@ class Cost:
         fixed = self.fixed.expand(*gates.shape[:-1], -1)
         alive = torch.cat([depth, depth.new_ones((*depth.shape[:-1], 1))], dim=-1)[..., self.owner]
         return alive * fixed.index_add(-1, self.block_of, width * self.slopes)
-
-
-def _one_unit_each(space: GateSpace) -> Tensor:
-    keep = torch.zeros(space.size, dtype=torch.bool)
-    keep[[layer.start for layer in space.widths]] = True
-    keep[space.width_size :] = True
-    return keep
 
 
 def _prunable(layer: Width, dense: MacCount) -> int:

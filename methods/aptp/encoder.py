@@ -74,8 +74,6 @@ def _model(folder: Path) -> SentenceTransformer:
                 model_kwargs={"use_safetensors": True, "torch_dtype": torch.float32},
             )
     except Exception as err:  # each module of a SentenceTransformer has its own errors; all mean the same here
-        reason = weights.first_line(err)
-        raise WeightsError(
-            f"{folder} holds no readable SentenceTransformer ({reason}); fetch or save it again"
-        ) from err
+        what = f"{folder} holds no readable SentenceTransformer ({weights.first_line(err)})"
+        raise WeightsError(f"{what}; fetch or save it again") from err
     return model.float().eval().requires_grad_(False)

@@ -22,7 +22,7 @@ from aptp_bench.models.stable_diffusion import (
     byte_tokenizer,
 )
 from aptp_bench.pruning.gates import GateSpace
-from aptp_bench.pruning.macs import count, example_inputs
+from aptp_bench.pruning.macs import count, example_inputs, parameters
 
 pytestmark = pytest.mark.usefixtures("offline")
 
@@ -45,10 +45,6 @@ def original(mini: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def saved(original: Path, tmp_path: Path) -> Path:
     return shutil.copytree(original, tmp_path / "copy")
-
-
-def parameters(network: torch.nn.Module) -> int:
-    return sum(p.numel() for p in network.parameters())
 
 
 def test_sd21_has_the_published_sizes() -> None:

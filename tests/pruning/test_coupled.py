@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from aptp_bench.errors import PruningError
 from aptp_bench.models.checkpoint import load_unet, save_unet
 from aptp_bench.pruning import coupled
-from aptp_bench.pruning.budget_fit import taken
 from aptp_bench.pruning.coupled import Group, Heads, cut, groups, scores, weakest
 from aptp_bench.pruning.macs import parameters
 from aptp_bench.pruning.surgery import clone
+from tests.pruning.conftest import taken
 
 Found = dict[Heads, tuple[Group, ...]]
 

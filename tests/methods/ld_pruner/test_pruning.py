@@ -182,29 +182,12 @@ def test_the_lowest_scores_go_and_one_operator_fewer_would_not_do(pruned: Any) -
 
 
 def test_all_other_weights_are_the_teachers_bit_for_bit(job: Jobs, settings: dict[str, Any], tiny: Any) -> None:
-    before, flags = clone(tiny.unet), [p.requires_grad for p in tiny.unet.parameters()]
     (unet,) = LDPruner(**settings).prune(job(0.7)).experts
     replaced, dense = tuple(f"{path}." for path in stand_ins(unet)), tiny.unet.state_dict()
     kept = {name: tensor for name, tensor in unet.state_dict().items() if not name.startswith(replaced)}
     assert kept.keys() == {name for name in dense if not name.startswith(replaced)}
     assert all(torch.equal(tensor, dense[name]) for name, tensor in kept.items())
     assert not {p.data_ptr() for p in unet.parameters()} & {p.data_ptr() for p in tiny.unet.parameters()}
-    assert repr(before) == repr(tiny.unet) and [p.requires_grad for p in tiny.unet.parameters()] == flags
-    assert all(torch.equal(p, q) for p, q in zip(before.parameters(), tiny.unet.parameters(), strict=True))
-
-
-def test_the_result_is_saved_and_read_bit_for_bit(pruned: Any, tmp_path: Path) -> None:
-    _, mixture = pruned(0.5)
-    mixture.save(tmp_path / "mixture")
-    again = Mixture.load(tmp_path / "mixture")
-    assert again.remark == mixture.remark
-    dense = mixture.experts[0].state_dict()
-    assert all(torch.equal(tensor, dense[name]) for name, tensor in again.experts[0].state_dict().items())
-    with torch.no_grad():
-        for given in (inputs(), inputs(3, 6), inputs(2, 5)):
-            one, two = mixture.experts[0](**given).sample, again.experts[0](**given).sample
-            torch.testing.assert_close(one, two)
-            assert one.shape == given["sample"].shape
 
 
 def test_the_result_can_be_fine_tuned(pruned: Any) -> None:
