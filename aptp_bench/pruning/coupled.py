@@ -134,7 +134,8 @@ class _Trace:
 
         with torch.enable_grad(), _pixels(twin) as pixels:
             graph = torch_pruning.DependencyGraph().build_dependency(twin, example_inputs(twin), verbose=False)
-        owners = _owners(twin)
+        attentions = [m for m in twin.modules() if isinstance(m, Attention)]
+        owners = {getattr(m, name): m for m in attentions for name in ("to_q", "to_k", "to_v")}
         parts = _parts(twin) | ({} if heads == "whole" else {layer: m.heads for layer, m in owners.items()})
         names = {module: path for path, module in twin.named_modules()}
         return cls(graph, names, parts, owners if heads == "whole" else {}, pixels)
@@ -201,12 +202,6 @@ def _parts(twin: nn.Module) -> dict[nn.Module, int]:
         if up is not None:
             parts[up] = up.out_features // module.net[2].in_features
     return parts
-
-
-def _owners(twin: nn.Module) -> dict[nn.Module, Any]:
-    """The query, key and value projections -> their Attention."""
-    attentions = [m for m in twin.modules() if isinstance(m, Attention)]
-    return {getattr(m, name): m for m in attentions for name in ("to_q", "to_k", "to_v")}
 
 
 def _score(unet: nn.Module, members: Sequence[Member], size: int, saliency: Saliency) -> Tensor:

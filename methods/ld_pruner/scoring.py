@@ -81,20 +81,15 @@ class _Bench:
 
     def row(self, part: int, operator: Operator) -> Row:
         """Modify, sample, compare, restore."""
-        if part != self.held:
-            self._hold(part)
         trial = self.parts[part]
+        if part != self.held:  # the original's latents, and what its blocks answer in the first step
+            self.answers: dict[str, Any] = {}
+            self.original, self.held = trial.latents(self.unet, overhearing(self.unet, self.answers)), part
         with swapped(self.unet, operator.path, stand_in(self.unet, operator)):
             made = trial.latents(self.unet, answering(self.unet, self.answers, before=operator.path))
         distances = {"avg": avg_dist(self.original, made), "std": std_dist(self.original, made, self.config.unbiased)}
         facts = {"part": part, "operator": operator.path, "samples": trial.samples}
         return facts | {name: [finite(x) for x in each.tolist()] for name, each in distances.items()}
-
-    def _hold(self, part: int) -> None:
-        """The original's latents of one part, and what its blocks answered in the first step."""
-        self.answers: dict[str, Any] = {}
-        self.original = self.parts[part].latents(self.unet, overhearing(self.unet, self.answers))
-        self.held = part
 
 
 class Ledger:
