@@ -10,7 +10,6 @@ Counted by hooks on a meta copy, a formula a module. Whatever has no formula is 
 
 from __future__ import annotations
 
-import copy
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -131,7 +130,6 @@ def _calls(unet: UNet2DConditionModel, inputs: ExampleInputs) -> dict[str, list[
 def _instrumented(unet: UNet2DConditionModel, calls: dict[str, list[Macs]]) -> UNet2DConditionModel:
     """A meta copy of `unet` that files the cost of every module call under the module's path."""
     twin = meta_clone(unet).eval()
-    _unshare_(twin)
     for path, module in twin.named_modules():
         rule = _RULES.get(type(module))
         if rule is not None:
@@ -151,16 +149,6 @@ def _sum(path: str, calls: list[Macs], convention: Convention) -> int:
     if None in found:
         raise CountError(f"the {convention} convention has no cost for the activation '{path}'; count in another one")
     return sum(found)
-
-
-def _unshare_(net: nn.Module) -> None:
-    """Give every module its own activation: older diffusers share one instance, which hides where it is called."""
-    seen: set[int] = set()
-    for module in list(net.modules()):
-        for name, child in list(module.named_children()):
-            if id(child) in seen and not any(True for _ in child.parameters()):
-                setattr(module, name, copy.deepcopy(child))  # a shallow copy would share its hooks
-            seen.add(id(child))
 
 
 def _conv(m: Any, x: Tensor, text: Tensor | None, y: Tensor) -> Macs:
