@@ -149,9 +149,12 @@ class Gated:
             raise PruningError(f"unknown gate placement '{placement}'; use 'consumer' or 'before_norm'")
         space.check(unet)
         self.unet, self.space = unet, space
-        placed = [(i, site) for i, layer in enumerate(space.widths) for site in _sites(unet, layer, placement)]
-        self._sites = [_Site(i, *site) for i, site in placed]
-        self._alike = _by_repeats(self._sites, space)
+        self._sites = [site for i in range(len(space.widths)) for site in _sites(unet, space, i, placement)]
+        # numbers of the sites by how many channels in a row share a gate, and whether the layer is linear
+        self._alike: dict[tuple[int, bool], list[int]] = {}
+        for i, site in enumerate(self._sites):
+            key = site.own // space.widths[site.layer].size, isinstance(site.module, nn.Linear)
+            self._alike.setdefault(key, []).append(i)
         self._handles: list[RemovableHandle] = []
         self._width: list[Tensor] | None = None
         self._depth: tuple[Tensor, ...] | None = None
@@ -254,15 +257,6 @@ class _Site:
         return self.module.register_forward_pre_hook(lambda module, args: (gate(args[0]), *args[1:]))
 
 
-def _by_repeats(sites: list[_Site], space: GateSpace) -> dict[tuple[int, bool], list[int]]:
-    """Numbers of the sites by how many channels in a row share a gate, and whether the layer is linear."""
-    alike: dict[tuple[int, bool], list[int]] = {}
-    for i, site in enumerate(sites):
-        key = site.own // space.widths[site.layer].size, isinstance(site.module, nn.Linear)
-        alike.setdefault(key, []).append(i)
-    return alike
-
-
 def consumer(unet: UNet2DConditionModel, layer: Width) -> Any:
     """The convolution or linear layer that reads what `layer` gates; its weight is [out, gated channels, ...]."""
     host: Any = unet.get_submodule(layer.path)
@@ -271,19 +265,20 @@ def consumer(unet: UNet2DConditionModel, layer: Width) -> Any:
     return host.net[2] if layer.kind == "feed_forward" else host.to_out[0]
 
 
-def _sites(unet: UNet2DConditionModel, layer: Width, placement: Placement) -> list[tuple]:
-    """(module, channels[, on_output, copies]) wherever the gates of `layer` act."""
+def _sites(unet: UNet2DConditionModel, space: GateSpace, i: int, placement: Placement) -> list[_Site]:
+    """Wherever the gates of the i-th width layer act."""
+    layer = space.widths[i]
     host: Any = unet.get_submodule(layer.path)
     reader = consumer(unet, layer)
     width = reader.weight.shape[1]
     if placement == "consumer":
-        return [(reader, width)]
+        return [_Site(i, reader, width)]
     if layer.kind == "resnet":
-        return [(host.norm2, width)]
+        return [_Site(i, host.norm2, width)]
     if layer.kind == "feed_forward":
         up = host.net[0].proj
-        return [(up, up.out_features, True, up.out_features // width)]
-    return [(projection, projection.out_features, True) for projection in (host.to_q, host.to_k, host.to_v)]
+        return [_Site(i, up, up.out_features, True, up.out_features // width)]
+    return [_Site(i, part, part.out_features, True) for part in (host.to_q, host.to_k, host.to_v)]
 
 
 def _hosts(unet: UNet2DConditionModel) -> Iterator[tuple[str, nn.Module, int | None]]:
