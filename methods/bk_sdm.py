@@ -273,10 +273,9 @@ def build(unet: UNet2DConditionModel, member: Member) -> UNet2DConditionModel:
 
 def _skeleton(unet: UNet2DConditionModel, member: Member) -> Any:
     """The member on the meta device: its shapes, no numbers."""
-    import torch
+    from aptp_bench.models.checkpoint import skeleton
 
-    with torch.device("meta"):
-        return type(unet).from_config(member.config(unet.config))
+    return skeleton(member.config(unet.config))
 
 
 def _shapes(unet: Any) -> set[tuple[str, tuple[int, ...]]]:

@@ -9,7 +9,7 @@ import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
@@ -21,13 +21,11 @@ from aptp_bench.core.distributed import Ranks
 from aptp_bench.core.files import write_json, write_whole
 from aptp_bench.core.noise import generator
 from aptp_bench.errors import CheckpointError, TrainingError
+from aptp_bench.methods.narrowing import StructuralConfig
 from aptp_bench.plugins import Job
 from aptp_bench.pruning.surgery import clone
 from aptp_bench.training.diffusion import Noising
 from aptp_bench.training.latents import Pairs
-
-if TYPE_CHECKING:
-    from aptp_bench.methods.narrowing import StructuralConfig
 
 STATE, LOSSES = "gradients.safetensors", "losses.json"
 
@@ -46,8 +44,9 @@ def gradients(job: Job, config: StructuralConfig) -> dict[str, Tensor]:
     for t in job.progress.track(steps, "structural: gradients", done=len(steps) if total.ended else len(total.rows)):
         loss = problem.step(t)
         total.add(problem, t, loss)
-        if total.ended or len(total.rows) % config.checkpoint_every == 0 or len(total.rows) == len(steps):
-            total.save(job.workdir, problem, write=ranks.first)
+        due = total.ended or len(total.rows) % config.checkpoint_every == 0 or len(total.rows) == len(steps)
+        if due and ranks.first:
+            total.save(job.workdir, problem)
         if total.ended:
             break
     return total.tensors
@@ -134,10 +133,8 @@ class _Sum:
             if p.grad is not None:
                 self.tensors[name].add_(p.grad, alpha=weight)
 
-    def save(self, folder: Path, problem: _Problem, write: bool = True) -> None:
+    def save(self, folder: Path, problem: _Problem) -> None:
         """Write sum and rows; a kill leaves the old state or the new one."""
-        if not write:
-            return
         folder.mkdir(parents=True, exist_ok=True)
         metadata = {"identity": problem.identity, "rows": json.dumps(self.rows)}
         tensors = {name: tensor.cpu().contiguous() for name, tensor in self.tensors.items()}

@@ -36,8 +36,8 @@ def tracked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-def tiny_pipeline() -> StableDiffusionPipeline:
-    """SD 2.1's topology at 8 pixels: latents 4x4."""
+def tiny_pipeline(**unet: Any) -> StableDiffusionPipeline:
+    """SD 2.1's topology at 8 pixels: latents 4x4. unet: other settings of the U-Net."""
     from aptp_bench.models.stable_diffusion import Geometry
 
     return Geometry(
@@ -51,6 +51,7 @@ def tiny_pipeline() -> StableDiffusionPipeline:
             "norm_num_groups": 4,
             "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D", "DownBlock2D", "DownBlock2D"),
             "up_block_types": ("UpBlock2D", "UpBlock2D", "UpBlock2D", "CrossAttnUpBlock2D"),
+            **unet,
         },
         vae={
             "down_block_types": ("DownEncoderBlock2D",) * 2,
@@ -232,12 +233,8 @@ def build_encoder() -> Callable[[Path], Path]:
     def build(folder: Path) -> Path:
         import torch
         from sentence_transformers import SentenceTransformer
+        from sentence_transformers.sentence_transformer.modules import StaticEmbedding
         from tokenizers import Tokenizer, models, pre_tokenizers
-
-        try:
-            from sentence_transformers.sentence_transformer.modules import StaticEmbedding
-        except ImportError:  # before sentence-transformers 5.3
-            from sentence_transformers.models import StaticEmbedding
 
         letters = {"[UNK]": 0} | {chr(code): code for code in range(32, 127)}
         tokenizer = Tokenizer(models.WordLevel(letters, unk_token="[UNK]"))

@@ -82,7 +82,10 @@ def load_unet(
     folder = Path(folder)
     config = json_document(folder / CONFIG)
     pruning = document(folder / PRUNING, Pruning)
-    tensors = _tensors(folder / WEIGHTS, device, dtype)
+    path, geometry = folder / WEIGHTS, torch.device(device).type == "meta"
+    tensors = _read(path, lambda: _shapes(path) if geometry else load_file(path, device=str(device)))
+    if dtype is not None:
+        tensors = {name: t.to(dtype) if t.is_floating_point() else t for name, t in tensors.items()}
     return rebuilt(config, pruning, lambda _: tensors, str(folder))
 
 
@@ -120,12 +123,6 @@ def _read(path: Path, reader: Callable[[], _T]) -> _T:
         return reader()
     except (OSError, ValueError, TypeError, ValidationError, SafetensorError) as err:
         raise CheckpointError(f"{path} is corrupt ({first_problem(err)}); {AGAIN}") from err
-
-
-def _tensors(path: Path, device: torch.device | str, dtype: torch.dtype | None) -> dict[str, Tensor]:
-    geometry = torch.device(device).type == "meta"
-    tensors = _read(path, lambda: _shapes(path) if geometry else load_file(path, device=str(device)))
-    return {name: t.to(dtype) if t.is_floating_point() else t for name, t in tensors.items()} if dtype else tensors
 
 
 def _shapes(path: Path) -> dict[str, Tensor]:

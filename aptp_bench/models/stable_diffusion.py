@@ -184,10 +184,12 @@ class StableDiffusion(ModelPlugin):
 
         Raises WeightsError if there are none, if a file is corrupt, or if its U-Net has another geometry.
         """
+        from diffusers import UNet2DConditionModel
+
         if weights == RANDOM:
             return self.geometry.build()
         folder = self.source(weights)
-        made = read(folder)
+        made = pipeline(**read_parts(folder, unet=UNet2DConditionModel))
         self._check(made, folder)
         return made
 
@@ -276,13 +278,6 @@ def pipeline(
         )  # fmt: skip
     made.set_progress_bar_config(disable=True)
     return made
-
-
-def read(folder: Path) -> StableDiffusionPipeline:
-    """The pipeline saved in `folder`, in float32 whatever it was saved in. Raises WeightsError."""
-    from diffusers import UNet2DConditionModel
-
-    return pipeline(**read_parts(folder, unet=UNet2DConditionModel))
 
 
 def read_parts(folder: Path, **more: type) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def snapshot(hub_id: str, files: Sequence[str], fetch: bool) -> Path | None:
         return None
 
 
-def load(kind: Any, folder: Path, **settings: Any) -> Any:
+def load(kind: Any, folder: Path) -> Any:
     """`kind.from_pretrained(folder)`: float32, eval mode, frozen, from local safetensors only.
 
     kind: a transformers or diffusers network class. Raises WeightsError if the files are missing or corrupt, or lack a
@@ -73,7 +73,7 @@ def load(kind: Any, folder: Path, **settings: Any) -> Any:
     try:
         with quiet():
             network, report = kind.from_pretrained(
-                folder, use_safetensors=True, local_files_only=True, output_loading_info=True, **settings
+                folder, use_safetensors=True, local_files_only=True, output_loading_info=True
             )
     except Exception as err:  # each library and format has its own errors; all mean the same here
         raise WeightsError(

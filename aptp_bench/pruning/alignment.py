@@ -18,7 +18,7 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
 
 from aptp_bench.pruning.coupled import Group, Side
-from aptp_bench.pruning.gates import GateSpace, Width
+from aptp_bench.pruning.gates import GateSpace, consumer
 
 Channels = tuple[int, int]  # of one side of a layer: those of a unit, and all
 
@@ -34,7 +34,7 @@ def stepped(unet: UNet2DConditionModel, among: Iterable[Group], align: int) -> t
 
 def chunks(unet: UNet2DConditionModel, space: GateSpace, align: int) -> tuple[int, ...]:
     """Of each width layer of `space`: the fewest gates that must close together for widths in multiples of `align`."""
-    widths = ((layer.size, _inner(unet, layer)) for layer in space.widths)
+    widths = ((layer.size, consumer(unet, layer).weight.shape[1]) for layer in space.widths)
     return tuple(_step([(width // gates, width)], align) for gates, width in widths)
 
 
@@ -76,11 +76,3 @@ def _sides(unet: UNet2DConditionModel, group: Group) -> Iterator[Channels]:
             owner: Any = unet.get_submodule(path.rpartition(".")[0])
             if isinstance(owner, Attention) and side == "out" and group.attention is None:
                 yield unit // owner.heads, width // owner.heads
-
-
-def _inner(unet: UNet2DConditionModel, layer: Width) -> int:
-    """Channels that the gates of a layer share out: inputs of the layer that consumes them."""
-    host: Any = unet.get_submodule(layer.path)
-    if layer.kind == "resnet":
-        return host.conv2.in_channels
-    return host.net[2].in_features if layer.kind == "feed_forward" else host.to_out[0].in_features

@@ -8,7 +8,6 @@ but for the last percent, where a step of a uniform cut is too coarse.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -47,13 +46,6 @@ def uniform(size: int, rounding: Rounding, step: int = 1) -> Tensor:
     return (begun + (0.5 if rounding == "nearest" else 0.0)) * step / size
 
 
-def taken(size: int, ratio: float, rounding: Rounding = "up") -> int:
-    """Units that a uniform cut by `ratio` takes from a layer of `size`; one always stays."""
-    exact = round(size * ratio, 9)  # 0.07 * 100 is a little more than 7
-    units = math.ceil(exact) if rounding == "up" else math.floor(exact + 0.5)
-    return min(units, size - 1)
-
-
 def ranked(score: Tensor, step: int = 1) -> Tensor:
     """score: [size] -> the places in the queue of a global ranking, [(size - 1) // step].
 
@@ -72,28 +64,36 @@ def fit(
     Works on the meta device: weights are not read. Raises BudgetError, with the nearest budgets that can be had, if no
     combination is found.
     """
-    tries = _tries(_Trial.of(unet, among, budget, inputs), _order(among, queue), budget)
+    tries = _tries(meta_clone(unet), among, _order(among, queue), budget, inputs)
     best = min(tries, key=lambda fitted: abs(budget.missed_by(fitted.ratio)))
     if abs(budget.missed_by(best.ratio)) > TOLERANCE:
         raise BudgetError(_missed([fitted.ratio for fitted in tries], budget))
     return best
 
 
-def _tries(trial: _Trial, order: list[int], budget: Budget) -> list[Fitted]:
+def _tries(
+    geometry: UNet2DConditionModel, among: Sequence[Group], order: list[int], budget: Budget, inputs: ExampleInputs
+) -> list[Fitted]:
     """Candidates, each aimed anew by what the last one really cost; where none is close, one step more at the end."""
-    dense, tries = trial.dense.total, list[Fitted]()
+    whole, tries = count(geometry, inputs, budget.convention), list[Fitted]()
+    dense = whole.total
+
+    def counted(removed: tuple[int, ...]) -> Fitted:
+        left = count(shaped(geometry, among, removed), inputs, budget.convention).total
+        return Fitted(removed, left / dense)
+
     target = budget.ratio * dense
     for _ in range(ROUNDS):
-        removed, coarse = _walk(trial.estimate(), order, target, CLOSE * dense)
+        removed, coarse = _walk(_Estimate.of(geometry, among, whole), order, target, CLOSE * dense)
         if tries and tries[-1].removed == removed:
             break
-        tries.append(trial.counted(removed))
+        tries.append(counted(removed))
         missed = budget.missed_by(tries[-1].ratio)
         if abs(missed) <= 2 * CLOSE:
             return tries
         target -= missed * dense  # the estimate leaves biases and activations out
     if coarse is not None:
-        tries.append(trial.counted(trial.after(removed, coarse)))
+        tries.append(counted(tuple(n + among[i].step * (i == coarse) for i, n in enumerate(removed))))
     return tries
 
 
@@ -101,35 +101,6 @@ def shaped(unet: UNet2DConditionModel, among: Sequence[Group], removed: Sequence
     """A copy of `unet` that has lost its last units, `removed` of each group: for counting, on the meta device."""
     keep = [weakest(-torch.arange(group.size), n) for group, n in zip(among, removed, strict=True)]
     return cut(unet, among, keep)
-
-
-@dataclass(frozen=True)
-class _Trial:
-    """What candidates are counted on. dense: MACs of the whole network."""
-
-    geometry: UNet2DConditionModel
-    among: Sequence[Group]
-    inputs: ExampleInputs
-    dense: MacCount
-
-    @classmethod
-    def of(cls, unet: UNet2DConditionModel, among: Sequence[Group], budget: Budget, inputs: ExampleInputs) -> _Trial:
-        geometry = meta_clone(unet)
-        return cls(geometry, among, inputs, count(geometry, inputs, budget.convention))
-
-    def counted(self, removed: tuple[int, ...]) -> Fitted:
-        """The exact cost of a candidate."""
-        candidate = shaped(self.geometry, self.among, removed)
-        total = count(candidate, self.inputs, self.dense.convention).total
-        return Fitted(removed, total / self.dense.total)
-
-    def after(self, removed: tuple[int, ...], group: int) -> tuple[int, ...]:
-        """The same removals and one step more of a group, given by its index."""
-        return tuple(n + self.among[i].step if i == group else n for i, n in enumerate(removed))
-
-    def estimate(self) -> _Estimate:
-        """The estimated cost, with nothing removed yet."""
-        return _Estimate.of(self.geometry, self.among, self.dense)
 
 
 @dataclass

@@ -13,7 +13,7 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor
 
 from aptp_bench.budget import Convention
-from aptp_bench.pruning.gates import GateSpace, Width
+from aptp_bench.pruning.gates import GateSpace, Width, guarded
 from aptp_bench.pruning.macs import ExampleInputs, MacCount, count
 from aptp_bench.pruning.surgery import cut, meta_clone
 
@@ -45,12 +45,16 @@ class Cost:
         """Count `unet` dense and at its leanest, on the meta device. Raises PruningError, CountError as these do."""
         geometry = meta_clone(unet)
         dense = count(geometry, inputs, convention)
-        lean = count(cut(geometry, space, _one_unit_each(space)), inputs, convention)
-        blocks = _blocks(space)
-        slopes = [_slope(layer, dense, lean) for layer in space.widths]
-        fixed = [float(dense.under(path)) for path in blocks]
-        for layer, slope in zip(space.widths, slopes, strict=True):
-            fixed[blocks.index(_block(layer))] -= slope * layer.size
+        one_unit_each = guarded(torch.arange(space.size) >= space.width_size, space)
+        lean = count(cut(geometry, space, one_unit_each), inputs, convention)
+        hosts = [layer.path.split(".transformer_blocks.")[0] for layer in space.widths]  # the ResBlock or transformer
+        blocks = tuple(dict.fromkeys(hosts))
+        owner = {unit.path: i for i, unit in enumerate(space.depths)}
+        # of one unit more; 0 for a layer of one unit, which cannot be narrowed
+        slopes = [(dense.under(w.path) - lean.under(w.path)) / max(w.size - 1, 1) for w in space.widths]
+        fixed = {path: float(dense.under(path)) for path in blocks}
+        for layer, host, slope in zip(space.widths, hosts, slopes, strict=True):
+            fixed[host] -= slope * layer.size
         prunable = sum(_prunable(layer, dense) for layer in space.widths)
         sizes = torch.tensor([layer.size for layer in space.widths])
         return cls(
@@ -62,9 +66,9 @@ class Cost:
             rest=dense.total - sum(dense.under(path) for path in blocks),
             blocks=blocks,
             slopes=torch.tensor(slopes, dtype=torch.float64).repeat_interleave(sizes),
-            block_of=torch.tensor([blocks.index(_block(layer)) for layer in space.widths]).repeat_interleave(sizes),
-            fixed=torch.tensor(fixed, dtype=torch.float64),
-            owner=torch.tensor(_owners(space, blocks)),
+            block_of=torch.tensor([blocks.index(host) for host in hosts]).repeat_interleave(sizes),
+            fixed=torch.tensor(list(fixed.values()), dtype=torch.float64),
+            owner=torch.tensor([owner.get(path, len(owner)) for path in blocks]),
         )
 
     def __call__(self, gates: Tensor) -> Tensor:
@@ -98,32 +102,6 @@ class Cost:
         fixed = self.fixed.expand(*gates.shape[:-1], -1)
         alive = torch.cat([depth, depth.new_ones((*depth.shape[:-1], 1))], dim=-1)[..., self.owner]
         return alive * fixed.index_add(-1, self.block_of, width * self.slopes)
-
-
-def _one_unit_each(space: GateSpace) -> Tensor:
-    keep = torch.zeros(space.size, dtype=torch.bool)
-    keep[[layer.start for layer in space.widths]] = True
-    keep[space.width_size :] = True
-    return keep
-
-
-def _slope(layer: Width, dense: MacCount, lean: MacCount) -> float:
-    """MACs of one unit more; 0 for a layer of one unit, which cannot be narrowed."""
-    return (dense.under(layer.path) - lean.under(layer.path)) / max(layer.size - 1, 1)
-
-
-def _block(layer: Width) -> str:
-    """The ResBlock or transformer that a layer belongs to."""
-    return layer.path.split(".transformer_blocks.")[0]
-
-
-def _blocks(space: GateSpace) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(_block(layer) for layer in space.widths))
-
-
-def _owners(space: GateSpace, blocks: tuple[str, ...]) -> list[int]:
-    gates = {unit.path: i for i, unit in enumerate(space.depths)}
-    return [gates.get(path, len(gates)) for path in blocks]
 
 
 def _prunable(layer: Width, dense: MacCount) -> int:

@@ -69,7 +69,8 @@ def groups(unet: UNet2DConditionModel, heads: Heads = "whole", feed_forwards: bo
     """
     twin: Any = meta_clone(unet).requires_grad_(True)  # autograd is what is traced: frozen weights would leave no trace
     trace = _Trace.of(twin, heads)
-    made = [group for found in trace.groups(_ignored(twin, feed_forwards)) if (group := trace.group(found)) is not None]
+    found = trace.graph.get_all_groups(ignored_layers=_ignored(twin, feed_forwards))
+    made = [group for each in found if (group := trace.group(each)) is not None]
     if not made:
         raise PruningError("no coupled channels were found in the network; give a UNet2DConditionModel of diffusers")
     order = {path: i for i, (path, _) in enumerate(twin.named_modules())}
@@ -105,8 +106,9 @@ def cut(unet: UNet2DConditionModel, among: Sequence[Group], keep: Sequence[Tenso
         if group.attention is not None:
             heads[group.attention] = int(kept.sum())
         for member in group.members:
-            mask = masks.setdefault((member.layer, member.side), _all(unet, member))
-            mask[member.at] = kept[member.unit]
+            weight: Any = unet.get_submodule(member.layer).weight
+            every = torch.ones(weight.shape[_DIMENSION[member.side]], dtype=torch.bool)
+            masks.setdefault((member.layer, member.side), every)[member.at] = kept[member.unit]
     student = clone(unet, _narrowed(unet, masks))
     fix_attributes_(student, heads)
     return student
@@ -132,17 +134,14 @@ class _Trace:
 
         with torch.enable_grad(), _pixels(twin) as pixels:
             graph = torch_pruning.DependencyGraph().build_dependency(twin, example_inputs(twin), verbose=False)
-        owners = _owners(twin)
+        attentions = [m for m in twin.modules() if isinstance(m, Attention)]
+        owners = {getattr(m, name): m for m in attentions for name in ("to_q", "to_k", "to_v")}
         parts = _parts(twin) | ({} if heads == "whole" else {layer: m.heads for layer, m in owners.items()})
         names = {module: path for path, module in twin.named_modules()}
         return cls(graph, names, parts, owners if heads == "whole" else {}, pixels)
 
-    def groups(self, ignored: list[nn.Module]) -> Iterator[Any]:
-        """torch-pruning's groups without those that write to an ignored layer."""
-        return self.graph.get_all_groups(ignored_layers=ignored)
-
     def group(self, found: Any) -> Group | None:
-        """One of them as plain indices; None if its width does not divide."""
+        """One of torch-pruning's groups as plain indices; None if its width does not divide."""
         written = [item.dep.target.module for item in found if self._writes(item)]
         width = len(found[0].idxs)
         equal = math.lcm(*(self.parts[m] for m in written if m in self.parts))
@@ -205,12 +204,6 @@ def _parts(twin: nn.Module) -> dict[nn.Module, int]:
     return parts
 
 
-def _owners(twin: nn.Module) -> dict[nn.Module, Any]:
-    """The query, key and value projections -> their Attention."""
-    attentions = [m for m in twin.modules() if isinstance(m, Attention)]
-    return {getattr(m, name): m for m in attentions for name in ("to_q", "to_k", "to_v")}
-
-
 def _score(unet: nn.Module, members: Sequence[Member], size: int, saliency: Saliency) -> Tensor:
     total = torch.zeros(size, dtype=torch.float64)
     for member in members:
@@ -222,12 +215,6 @@ def _score(unet: nn.Module, members: Sequence[Member], size: int, saliency: Sali
         by_channel = value.movedim(at, 0).reshape(value.shape[at], -1).sum(1)
         total.index_add_(0, member.unit, by_channel.double().cpu()[member.at])
     return total
-
-
-def _all(unet: nn.Module, member: Member) -> Tensor:
-    """True for every channel of the member's side of its layer."""
-    weight: Any = unet.get_submodule(member.layer).weight
-    return torch.ones(weight.shape[_DIMENSION[member.side]], dtype=torch.bool)
 
 
 def _narrowed(unet: nn.Module, masks: dict[tuple[str, Side], Tensor]) -> dict[nn.Parameter, Tensor]:

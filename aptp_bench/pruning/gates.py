@@ -149,9 +149,12 @@ class Gated:
             raise PruningError(f"unknown gate placement '{placement}'; use 'consumer' or 'before_norm'")
         space.check(unet)
         self.unet, self.space = unet, space
-        placed = [(i, site) for i, layer in enumerate(space.widths) for site in _sites(unet, layer, placement)]
-        self._sites = [_Site(i, *site) for i, site in placed]
-        self._alike = _by_repeats(self._sites, space)
+        self._sites = [site for i in range(len(space.widths)) for site in _sites(unet, space, i, placement)]
+        # numbers of the sites by how many channels in a row share a gate, and whether the layer is linear
+        self._alike: dict[tuple[int, bool], list[int]] = {}
+        for i, site in enumerate(self._sites):
+            key = site.own // space.widths[site.layer].size, isinstance(site.module, nn.Linear)
+            self._alike.setdefault(key, []).append(i)
         self._handles: list[RemovableHandle] = []
         self._width: list[Tensor] | None = None
         self._depth: tuple[Tensor, ...] | None = None
@@ -254,35 +257,34 @@ class _Site:
         return self.module.register_forward_pre_hook(lambda module, args: (gate(args[0]), *args[1:]))
 
 
-def _by_repeats(sites: list[_Site], space: GateSpace) -> dict[tuple[int, bool], list[int]]:
-    """Numbers of the sites by how many channels in a row share a gate, and whether the layer is linear."""
-    alike: dict[tuple[int, bool], list[int]] = {}
-    for i, site in enumerate(sites):
-        key = site.own // space.widths[site.layer].size, isinstance(site.module, nn.Linear)
-        alike.setdefault(key, []).append(i)
-    return alike
-
-
-def _sites(unet: UNet2DConditionModel, layer: Width, placement: Placement) -> list[tuple]:
-    """(module, channels[, on_output, copies]) wherever the gates of `layer` act."""
+def consumer(unet: UNet2DConditionModel, layer: Width) -> Any:
+    """The convolution or linear layer that reads what `layer` gates; its weight is [out, gated channels, ...]."""
     host: Any = unet.get_submodule(layer.path)
     if layer.kind == "resnet":
-        channels = host.norm2.num_channels
-        return [(host.conv2 if placement == "consumer" else host.norm2, channels)]
-    if layer.kind == "feed_forward":
-        up, down = host.net[0].proj, host.net[2]
-        if placement == "consumer":
-            return [(down, down.in_features)]
-        return [(up, up.out_features, True, up.out_features // down.in_features)]
+        return host.conv2
+    return host.net[2] if layer.kind == "feed_forward" else host.to_out[0]
+
+
+def _sites(unet: UNet2DConditionModel, space: GateSpace, i: int, placement: Placement) -> list[_Site]:
+    """Wherever the gates of the i-th width layer act."""
+    layer = space.widths[i]
+    host: Any = unet.get_submodule(layer.path)
+    reader = consumer(unet, layer)
+    width = reader.weight.shape[1]
     if placement == "consumer":
-        return [(host.to_out[0], host.to_out[0].in_features)]
-    return [(projection, projection.out_features, True) for projection in (host.to_q, host.to_k, host.to_v)]
+        return [_Site(i, reader, width)]
+    if layer.kind == "resnet":
+        return [_Site(i, host.norm2, width)]
+    if layer.kind == "feed_forward":
+        up = host.net[0].proj
+        return [_Site(i, up, up.out_features, True, up.out_features // width)]
+    return [_Site(i, part, part.out_features, True) for part in (host.to_q, host.to_k, host.to_v)]
 
 
 def _hosts(unet: UNet2DConditionModel) -> Iterator[tuple[str, nn.Module, int | None]]:
     """(path, ResBlock or transformer, channels of the stream if it can be skipped), in the order of the flat vector."""
     stream = unet.conv_in.out_channels
-    for path, block in _blocks(unet):
+    for path, block in blocks(unet).items():
         resnets, transformers = list(block.resnets), list(getattr(block, "attentions", None) or [])
         before_last = resnets[-2].out_channels if len(resnets) > 1 else stream
         stream = resnets[-1].out_channels
@@ -297,13 +299,11 @@ def _hosts(unet: UNet2DConditionModel) -> Iterator[tuple[str, nn.Module, int | N
         stream = getattr(samplers[-1], "out_channels", stream) if samplers else stream
 
 
-def _blocks(unet: UNet2DConditionModel) -> Iterator[tuple[str, Any]]:
-    for i, block in enumerate(unet.down_blocks):
-        yield f"down_blocks.{i}", block
-    if unet.mid_block is not None:
-        yield "mid_block", unet.mid_block
-    for i, block in enumerate(unet.up_blocks):
-        yield f"up_blocks.{i}", block
+def blocks(unet: Any) -> dict[str, Any]:
+    """A U-Net's blocks by their paths, in the order in which they run."""
+    down = {f"down_blocks.{i}": block for i, block in enumerate(unet.down_blocks)}
+    middle = {} if unet.mid_block is None else {"mid_block": unet.mid_block}
+    return down | middle | {f"up_blocks.{i}": block for i, block in enumerate(unet.up_blocks)}
 
 
 def _layers(path: str, host: nn.Module) -> Iterator[tuple[str, Kind, int]]:
@@ -320,9 +320,6 @@ def _layers(path: str, host: nn.Module) -> Iterator[tuple[str, Kind, int]]:
         if isinstance(block.attn2, Attention):
             yield f"{inside}.attn2", "cross_attention", block.attn2.heads
         if isinstance(block.ff, FeedForward):
-            yield f"{inside}.ff", "feed_forward", _slices(block.ff)
-
-
-def _slices(feed_forward: Any) -> int:
-    width = feed_forward.net[2].in_features
-    return next(n for n in range(min(FF_GROUPS, width), 0, -1) if width % n == 0)
+            width = block.ff.net[2].in_features
+            slices = next(n for n in range(min(FF_GROUPS, width), 0, -1) if width % n == 0)
+            yield f"{inside}.ff", "feed_forward", slices

@@ -10,7 +10,6 @@ Counted by hooks on a meta copy, a formula a module. Whatever has no formula is 
 
 from __future__ import annotations
 
-import copy
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -86,7 +85,7 @@ def count(unet: UNet2DConditionModel, inputs: ExampleInputs, convention: Convent
     """
     if convention not in CONVENTIONS:
         raise CountError(f"unknown MAC convention '{convention}'; use one of {', '.join(CONVENTIONS)}")
-    inputs = {name: _on_meta(tensor, unet.dtype) for name, tensor in inputs.items()}
+    inputs = {name: x.to("meta", unet.dtype if x.is_floating_point() else x.dtype) for name, x in inputs.items()}
     if convention == "aptp":
         inputs["encoder_hidden_states"] = inputs["encoder_hidden_states"][:, :1]
     key = _geometry(unet, inputs)
@@ -119,18 +118,18 @@ def _calls(unet: UNet2DConditionModel, inputs: ExampleInputs) -> dict[str, list[
     # attention as its two products: not every release of torch sees into the fused kernels
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as executed:
         twin(**inputs)
-    _agree(calls, executed.get_total_flops() // 2)
+    counted, really = sum(call.exact for found in calls.values() for call in found), executed.get_total_flops() // 2
+    if counted != really:
+        raise CountError(
+            f"formulas count {counted} MACs where torch executes {really}: a module computes outside of its known "
+            "parts (a custom attention processor?); use stock modules or add a formula"
+        )
     return calls
-
-
-def _on_meta(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    return tensor.to("meta", dtype) if tensor.is_floating_point() else tensor.to("meta")
 
 
 def _instrumented(unet: UNet2DConditionModel, calls: dict[str, list[Macs]]) -> UNet2DConditionModel:
     """A meta copy of `unet` that files the cost of every module call under the module's path."""
     twin = meta_clone(unet).eval()
-    _unshare_(twin)
     for path, module in twin.named_modules():
         rule = _RULES.get(type(module))
         if rule is not None:
@@ -152,25 +151,6 @@ def _sum(path: str, calls: list[Macs], convention: Convention) -> int:
     return sum(found)
 
 
-def _agree(calls: dict[str, list[Macs]], executed: int) -> None:
-    counted = sum(call.exact for found in calls.values() for call in found)
-    if counted != executed:
-        raise CountError(
-            f"formulas count {counted} MACs where torch executes {executed}: a module computes outside of its known "
-            "parts (a custom attention processor?); use stock modules or add a formula"
-        )
-
-
-def _unshare_(net: nn.Module) -> None:
-    """Give every module its own activation: older diffusers share one instance, which hides where it is called."""
-    seen: set[int] = set()
-    for module in list(net.modules()):
-        for name, child in list(module.named_children()):
-            if id(child) in seen and not any(True for _ in child.parameters()):
-                setattr(module, name, copy.deepcopy(child))  # a shallow copy would share its hooks
-            seen.add(id(child))
-
-
 def _conv(m: Any, x: Tensor, text: Tensor | None, y: Tensor) -> Macs:
     work = y.numel() * m.weight.shape[1:].numel()
     with_bias = work + (y.numel() if m.bias is not None else 0)
@@ -181,30 +161,6 @@ def _linear(m: Any, x: Tensor, text: Tensor | None, y: Tensor) -> Macs:
     work = x.numel() * m.out_features
     with_bias = work + (m.out_features if m.bias is not None else 0)  # once a call, not once a token: as published
     return Macs(work, with_bias, with_bias)
-
-
-def _group_norm(m: Any, x: Tensor, text: Tensor | None, y: Tensor) -> Macs:
-    return Macs(0, 2 * x.numel(), (2 if m.affine else 1) * x.numel())
-
-
-def _layer_norm(m: Any, x: Tensor, text: Tensor | None, y: Tensor) -> Macs:
-    return Macs(0, x.numel(), (2 if m.elementwise_affine else 1) * x.numel())
-
-
-def _silu(m: Any, x: Tensor, text: Tensor | None, y: Tensor) -> Macs:
-    return Macs(0, SILU_COUNTED * SILU_PER_ELEMENT * x.numel(), 0)
-
-
-def _rectifier(m: Any, x: Tensor, text: Tensor | None, y: Tensor) -> Macs:
-    return Macs(0, None, x.numel())
-
-
-def _mish(m: Any, x: Tensor, text: Tensor | None, y: Tensor) -> Macs:
-    return Macs(0, None, 0)
-
-
-def _pool(m: Any, x: Tensor, text: Tensor | None, y: Tensor) -> Macs:
-    return Macs(0, x.numel(), x.numel())
 
 
 def _attention(m: Any, x: Tensor, text: Tensor | None, y: Tensor) -> Macs:
@@ -229,13 +185,13 @@ _Rule = Callable[[Any, Tensor, Tensor | None, Tensor], Macs]
 _RULES: dict[type[nn.Module], _Rule] = {
     nn.Conv2d: _conv,
     nn.Linear: _linear,
-    nn.GroupNorm: _group_norm,
-    nn.LayerNorm: _layer_norm,
-    nn.SiLU: _silu,
-    nn.GELU: _rectifier,
-    nn.ReLU: _rectifier,
-    nn.Mish: _mish,
-    nn.AvgPool2d: _pool,
+    nn.GroupNorm: lambda m, x, text, y: Macs(0, 2 * x.numel(), (2 if m.affine else 1) * x.numel()),
+    nn.LayerNorm: lambda m, x, text, y: Macs(0, x.numel(), (2 if m.elementwise_affine else 1) * x.numel()),
+    nn.SiLU: lambda m, x, text, y: Macs(0, SILU_COUNTED * SILU_PER_ELEMENT * x.numel(), 0),
+    nn.GELU: lambda m, x, text, y: Macs(0, None, x.numel()),
+    nn.ReLU: lambda m, x, text, y: Macs(0, None, x.numel()),
+    nn.Mish: lambda m, x, text, y: Macs(0, None, 0),
+    nn.AvgPool2d: lambda m, x, text, y: Macs(0, x.numel(), x.numel()),
     Attention: _attention,
     AttentionPooling: _attention_pooling,
 }

@@ -76,12 +76,12 @@ class Pointwise(Substitute):
         self.conv = nn.Conv2d(in_channels, out_channels, kernel_size=1, bias=bias)
 
     @classmethod
-    def after(cls, conv: nn.Conv2d, weight: Tensor | None = None) -> Pointwise:
-        """One with the weights of a convolution summed over its kernel (or with `weight`: [out, in, 1, 1])."""
-        weight = conv.weight.detach().sum((2, 3), keepdim=True) if weight is None else weight
+    def after(cls, conv: nn.Conv2d) -> Pointwise:
+        """One with the weights of a convolution summed over its kernel."""
+        weight = conv.weight.detach().sum((2, 3), keepdim=True)
         with torch.device("meta"):  # its own initial weights would take time and random numbers, to be thrown away
             made = cls(weight.shape[1], weight.shape[0], conv.bias is not None)
-        made.conv.weight = nn.Parameter(weight.clone(), conv.weight.requires_grad)
+        made.conv.weight = nn.Parameter(weight, conv.weight.requires_grad)
         if conv.bias is not None:
             made.conv.bias = nn.Parameter(conv.bias.detach().clone(), conv.bias.requires_grad)
         return made

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from aptp_bench.core.documents import meant
 from aptp_bench.errors import PruningError
-from aptp_bench.pruning.gates import Depth, GateSpace, Width
+from aptp_bench.pruning.gates import GateSpace, Width, consumer
 from aptp_bench.pruning.substitutes import SUBSTITUTES, SkipResnet, SkipTransformer, Substitute
 
 __all__ = ["SUBSTITUTES", "clone", "cut", "fix_attributes_", "meta_clone", "substitute_", "swapped"]
@@ -43,10 +43,17 @@ def cut(unet: UNet2DConditionModel, space: GateSpace, keep: Tensor) -> UNet2DCon
         if not kept.any():
             raise PruningError(f"'{layer.path}' would keep none of its {layer.size} units; apply gates.guarded first")
         tensors |= {p: p.detach().index_select(dim, at.to(p.device)) for p, dim, at in _cuts(unet, layer, kept)}
-    closed = {unit.path: _skip(unit) for unit, kept in zip(space.depths, depth, strict=True) if not kept}
-    student = clone(unet, tensors, closed)
+    closed: dict[str, Substitute] = {
+        unit.path: SkipResnet(unit.channels) if unit.kind == "resnet" else SkipTransformer()
+        for unit, kept in zip(space.depths, depth, strict=True)
+        if not kept
+    }
+    student: Any = clone(unet, tensors, closed)
     for layer, kept in living:
-        _set_units_(student.get_submodule(layer.path), layer, int(kept.sum()))
+        if layer.kind == "resnet":
+            student.get_submodule(layer.path).norm2.num_groups = int(kept.sum())
+        elif layer.kind != "feed_forward":
+            student.get_submodule(layer.path).heads = int(kept.sum())
     fix_attributes_(student)
     return student
 
@@ -65,8 +72,7 @@ def clone(
     twin = copy.deepcopy(unet, memo)
     for module in twin.modules():
         for hooks in (module._forward_hooks, module._forward_pre_hooks):
-            for key in list(hooks):
-                hooks.pop(key)
+            hooks.clear()
     return twin
 
 
@@ -107,8 +113,11 @@ def fix_attributes_(unet: nn.Module, heads: Mapping[str, int] | None = None) -> 
         attention.heads = count
     for path, module in unet.named_modules():
         for kind, fix in _FIXES:
-            if isinstance(module, kind):
-                _checked(fix, path, module)
+            if isinstance(module, kind) and not fix(module):
+                name = type(module).__name__
+                raise PruningError(
+                    f"the width of {name} '{path}' does not divide into its groups or heads; cut whole ones"
+                )
 
 
 def _decisions(unet: UNet2DConditionModel, space: GateSpace, keep: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
@@ -127,51 +136,23 @@ def _module(unet: nn.Module, path: str) -> nn.Module:
         raise PruningError(f"no module '{path}' in the network; {hint}") from err
 
 
-def _skip(unit: Depth) -> Substitute:
-    return SkipResnet(unit.channels) if unit.kind == "resnet" else SkipTransformer()
-
-
 def _cuts(unet: UNet2DConditionModel, layer: Width, kept: Tensor) -> list[Slice]:
     """Every parameter that `layer` narrows: producers by rows (dimension 0), the consumer by columns."""
     host: Any = unet.get_submodule(layer.path)
+    columns = consumer(unet, layer).weight
+    width = columns.shape[1]
+    at = kept.repeat_interleave(width // len(kept)).nonzero().flatten()  # a unit is width / len(kept) channels in a row
     if layer.kind == "resnet":
-        at = _channels(kept, host.conv2.in_channels)
-        slices = [*_rows(host.conv1, at), *_rows(host.norm2, at)]
-        if host.time_emb_proj is not None:  # twice as wide with time_embedding_norm="scale_shift"
-            slices += _rows(host.time_emb_proj, at, host.time_emb_proj.out_features // host.conv2.in_channels)
-        return [*slices, (host.conv2.weight, 1, at)]
-    if layer.kind == "feed_forward":
-        up, down = host.net[0].proj, host.net[2]
-        at = _channels(kept, down.in_features)
-        return [*_rows(up, at, up.out_features // down.in_features), (down.weight, 1, at)]
-    at = _channels(kept, host.to_out[0].in_features)
-    projections = [part for name in ("to_q", "to_k", "to_v") for part in _rows(getattr(host, name), at)]
-    return [*projections, (host.to_out[0].weight, 1, at)]
+        producers = [host.conv1, host.norm2, *([] if host.time_emb_proj is None else [host.time_emb_proj])]
+    else:
+        producers = [host.net[0].proj] if layer.kind == "feed_forward" else [host.to_q, host.to_k, host.to_v]
+    return [*(part for producer in producers for part in _rows(producer, at, width)), (columns, 1, at)]
 
 
-def _channels(kept: Tensor, width: int) -> Tensor:
-    """kept: bool [n] -> indices of the kept channels, each unit being width / n channels in a row."""
-    return kept.repeat_interleave(width // len(kept)).nonzero().flatten()
-
-
-def _rows(module: Any, at: Tensor, copies: int = 1) -> list[Slice]:
-    """Weight and bias of a module whose outputs come `copies` times over (both halves of a GEGLU)."""
-    span = module.weight.shape[0] // copies
-    every = torch.cat([at + i * span for i in range(copies)])
+def _rows(module: Any, at: Tensor, width: int) -> list[Slice]:
+    """Weight and bias of a module that writes `width` channels, or twice as many: a GEGLU's halves, scale and shift."""
+    every = torch.cat([at + start for start in range(0, module.weight.shape[0], width)])
     return [(p, 0, every) for p in (module.weight, module.bias) if p is not None]
-
-
-def _set_units_(host: Any, layer: Width, count: int) -> None:
-    if layer.kind == "resnet":
-        host.norm2.num_groups = count
-    elif layer.kind != "feed_forward":
-        host.heads = count
-
-
-def _checked(fix: Callable[[Any], bool], path: str, module: nn.Module) -> None:
-    if not fix(module):
-        kind = type(module).__name__
-        raise PruningError(f"the width of {kind} '{path}' does not divide into its groups or heads; cut whole ones")
 
 
 def _fix_linear(m: Any) -> bool:

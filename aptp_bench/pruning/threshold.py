@@ -8,7 +8,8 @@ Where the hardware wants widths in multiples, gates close in chunks; a chunk has
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -18,7 +19,7 @@ from aptp_bench.budget import TOLERANCE, Budget
 from aptp_bench.errors import BudgetError
 from aptp_bench.pruning.alignment import dealt
 from aptp_bench.pruning.cost import Cost
-from aptp_bench.pruning.gates import GateSpace, guarded
+from aptp_bench.pruning.gates import guarded
 
 ROUNDING = 1e-9  # of the dense MACs: the dense network meets a budget of 1
 CLOSE = 2e-4  # of the dense MACs: no chunk is flipped for less
@@ -47,11 +48,6 @@ def logit_of(threshold: float, temperature: float) -> float:
     return temperature * math.log(threshold / (1.0 - threshold))
 
 
-def binarised(logits: Tensor, threshold: float, space: GateSpace) -> Tensor:
-    """Logits [N, D] -> bool [N, D]: kept from the threshold on, and at least one unit of every layer."""
-    return guarded(logits >= threshold, space)
-
-
 def land(
     logits: Tensor,
     loads: Tensor,
@@ -70,13 +66,14 @@ def land(
     logits, names = dealt(logits.detach().cpu(), cost.space, chunks or [1] * len(cost.space.widths))
 
     def at(threshold: float) -> _Try:
-        return _Try(binarised(logits, threshold, cost.space), names, threshold, loads.double(), cost)
+        return _Try(guarded(logits >= threshold, cost.space), names, threshold, loads.double(), cost)
 
     tried, flips = at(threshold), 0
     plain = tried.mean
     if shift:
-        lowest = _lowest(logits, lambda level: at(level).mean <= budget.ratio + ROUNDING)
-        tried, flips = _nudged(at(lowest), logits, budget.ratio)
+        levels = [*torch.unique(logits).tolist(), math.inf]  # the lowest that fits is taken, the last if none does
+        rank = bisect_left(levels[:-1], True, key=lambda level: at(level).mean <= budget.ratio + ROUNDING)
+        tried, flips = _nudged(at(levels[rank]), logits, budget.ratio)
     landed = Landed(tried.keep, cost.ratio(tried.keep), tried.mean, tried.threshold, plain, flips)
     if abs(budget.missed_by(landed.mean)) > TOLERANCE:
         raise BudgetError(_missed(landed, at(math.inf).mean, budget, shift))
@@ -105,23 +102,6 @@ class _Try:
         change = self.loads[experts] * (self.cost.ratio(rows) - self.cost.ratio(self.keep)[experts])
         return change.masked_fill((guarded(rows, self.cost.space) != rows).any(1), math.inf)
 
-    def flipped(self, name: int) -> _Try:
-        """The same with one chunk the other way."""
-        return replace(self, keep=self.keep ^ (self.names == name))
-
-
-def _lowest(logits: Tensor, fits: Callable[[float], bool]) -> float:
-    """The lowest threshold among the logits that fits; above them all if none does."""
-    candidates = torch.unique(logits)
-    low, high = 0, len(candidates)
-    while low < high:
-        middle = (low + high) // 2
-        if fits(float(candidates[middle])):
-            high = middle
-        else:
-            low = middle + 1
-    return float(candidates[low]) if low < len(candidates) else math.inf
-
 
 def _nudged(landed: _Try, logits: Tensor, aim: float) -> tuple[_Try, int]:
     """Flip single chunks, those nearest the threshold first, while that brings the mean nearer to `aim`."""
@@ -139,7 +119,7 @@ def _nudged(landed: _Try, logits: Tensor, aim: float) -> tuple[_Try, int]:
         best = int(halving[0]) if len(halving) else int(after.argmin())
         if float(after[best]) >= abs(gap):
             return landed, flips
-        landed = landed.flipped(int(order[best]))
+        landed = replace(landed, keep=landed.keep ^ (landed.names == order[best]))
     return landed, FLIPS
 
 

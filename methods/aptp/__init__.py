@@ -42,7 +42,7 @@ class APTP(Method):
         from aptp_bench.methods.aptp import encoder
 
         if not self.config.uni_arch:
-            encoder.check(self.config.encoder or encoder.default(scale))
+            encoder.found(self.config.encoder or encoder.default(scale))
 
     def prune(self, job: Job) -> Mixture:
         """Search, land on the budget, cut. Raises BudgetError if it cannot be met, TrainingError on divergence."""

@@ -41,21 +41,17 @@ class PromptEncoder:
         Raises WeightsError if the model is not there or cannot be read.
         """
         unique = {prompt: i for i, prompt in enumerate(dict.fromkeys(prompts))}
-        model = _model(_folder(self.name)).to(self.device)
+        model = _model(found(self.name)).to(self.device)
         z = model.encode(list(unique), batch_size=BATCH, convert_to_tensor=True, show_progress_bar=False).float().cpu()
         return z[[unique[prompt] for prompt in prompts]].clone()
 
     def digest(self) -> str:
         """sha256 of the weights: under another encoder a saved route means nothing."""
-        return weights.digest(_folder(self.name))
+        return weights.digest(found(self.name))
 
 
-def check(name: str) -> None:
-    """Raise WeightsError if the encoder is not at hand; it is looked for, not loaded."""
-    _folder(name)
-
-
-def _folder(name: str) -> Path:
+def found(name: str) -> Path:
+    """The encoder's folder; it is looked for, not loaded. Raises WeightsError if it is not at hand."""
     if name.startswith("embedded:"):
         return asset(name.partition(":")[2])
     fix = f"fetch it (APTP_BENCH_ALLOW_DOWNLOAD=1) or name a folder: --set encoder=FOLDER (asked for: {name})"
@@ -78,8 +74,6 @@ def _model(folder: Path) -> SentenceTransformer:
                 model_kwargs={"use_safetensors": True, "torch_dtype": torch.float32},
             )
     except Exception as err:  # each module of a SentenceTransformer has its own errors; all mean the same here
-        reason = weights.first_line(err)
-        raise WeightsError(
-            f"{folder} holds no readable SentenceTransformer ({reason}); fetch or save it again"
-        ) from err
+        what = f"{folder} holds no readable SentenceTransformer ({weights.first_line(err)})"
+        raise WeightsError(f"{what}; fetch or save it again") from err
     return model.float().eval().requires_grad_(False)

@@ -25,14 +25,9 @@ def contrastive(
     prompts: z [B, d], no gradient; gates: e' [B, D]. Never negative; least, the entropy of r, where s = r.
     """
     r = torch.softmax(cosine(prompts, prompts).detach() / tau, dim=1)
-    log_s = torch.log_softmax(cosine(gates, gates) / tau, dim=1)
-    return binary_cross_entropy(r, log_s).mean() * (len(gates) if reduction == "rows" else 1)
-
-
-def binary_cross_entropy(r: Tensor, log_s: Tensor) -> Tensor:
-    """-(r log s + (1 - r) log(1 - s)) elementwise, from log s."""
-    log_s = log_s.clamp(max=LOG_EDGE)
-    return -(r * log_s + (1.0 - r) * torch.log(-torch.expm1(log_s)))
+    log_s = torch.log_softmax(cosine(gates, gates) / tau, dim=1).clamp(max=LOG_EDGE)
+    entropies = -(r * log_s + (1.0 - r) * torch.log(-torch.expm1(log_s)))  # expm1: 1 - s from log s
+    return entropies.mean() * (len(gates) if reduction == "rows" else 1)
 
 
 def resource(spent: Tensor, target: float | Tensor) -> Tensor:

@@ -23,6 +23,14 @@ class Architect(nn.Module):
                 self.predictor.weight.copy_(orthogonal(gates, self.predictor.in_features, generator))
                 self.predictor.bias.zero_()
 
+    @classmethod
+    def of(cls, state: dict[str, Tensor]) -> Architect:
+        """The one of these tensors, a predictor's among them, with nothing left to train."""
+        (n, gates), width = state["codes"].shape, state["predictor.weight"].shape[1]
+        architect = cls(width, gates, n, torch.Generator())
+        architect.load_state_dict(state)
+        return architect.requires_grad_(False)
+
     def forward(self, prompts: Tensor) -> Tensor:
         """z: [B, width] -> e: [B, D]."""
         assert self.predictor is not None  # Uni-Arch never asks

@@ -56,7 +56,8 @@ def prune(job: Job, config: APTPConfig) -> Mixture:
         return Mixture(experts, ConstantRouter(history=history))
     about = report(landed, routes, job.train.captions, search.cost, job.budget, before)
     balance = Balance(eps=config.transport_eps, iterations=config.transport_iterations) if config.transport else None
-    served = _served(search.routing, order)
+    state = {name: tensor.detach().cpu() for name, tensor in search.architect.state_dict().items()}
+    served = replace(search.routing, architect=Architect.of({**state, "codes": state["codes"][order]}))
     return Mixture(experts, CosineRouter(PromptEncoder(encoder.name), served, about, history, balance))
 
 
@@ -137,13 +138,3 @@ def _landed(search: Search, routes: Tensor) -> Landed:
     threshold = logit_of(config.threshold, config.temperature)
     together = chunks(search.gated.unet, search.cost.space, config.align)
     return land(logits, loads, search.cost, search.budget, threshold, config.landing == "shift", together)
-
-
-def _served(routing: Routing, order: Tensor) -> Routing:
-    """The routing over codes in another order, on the CPU, with nothing left to train."""
-    state = {name: tensor.detach().cpu() for name, tensor in routing.architect.state_dict().items()}
-    state["codes"] = state["codes"][order]
-    n, gates = state["codes"].shape
-    architect = Architect(state["predictor.weight"].shape[1], gates, n, torch.Generator())
-    architect.load_state_dict(state)
-    return Routing(architect.requires_grad_(False), routing.relaxation, routing.similarity)

@@ -108,23 +108,16 @@ class CosineRouter(Router):
         write_history(folder, self.history)
 
     @classmethod
-    def load(cls, folder: Path) -> CosineRouter:
-        """The router saved in `folder`, on the CPU.
+    def load(cls, folder: Path, moved: str | None = None) -> CosineRouter:
+        """The router saved in `folder`, on the CPU. moved: where its prompt encoder lies now.
 
         Raises CheckpointError, also if its prompt encoder has other weights now.
         """
-        return cls._load(folder, None)
-
-    @classmethod
-    def load_moved(cls, folder: Path, encoder: str) -> CosineRouter:
-        """The router saved in `folder` with its prompt encoder from another place. Raises CheckpointError if it is another."""
-        return cls._load(folder, encoder)
-
-    @classmethod
-    def _load(cls, folder: Path, moved: str | None) -> CosineRouter:
         try:
             state = _State.model_validate_json((folder / STATE).read_text(encoding="utf-8"))
-            routing = _routing(state, load_file(folder / TENSORS))
+            space, tensors = SPACE.validate_python(state.space), load_file(folder / TENSORS)
+            relaxation = Relaxation(space, state.temperature, state.offset, state.noise, state.order, state.guard)
+            routing = Routing(Architect.of(tensors), relaxation, Similarity.of(space, state.similarity))
             kept = folder / REPORT
             report = Report.model_validate_json(kept.read_text(encoding="utf-8")) if kept.exists() else None
             history = read_history(folder)
@@ -138,11 +131,7 @@ class CosineRouter(Router):
             )
         return cls(encoder, routing, report, history, state.balance)
 
-
-def _routing(state: _State, tensors: dict[str, torch.Tensor]) -> Routing:
-    space = SPACE.validate_python(state.space)
-    codes, width = tensors["codes"], tensors["predictor.weight"].shape[1]
-    architect = Architect(width, codes.shape[1], len(codes), torch.Generator())
-    architect.load_state_dict(tensors)
-    relaxation = Relaxation(space, state.temperature, state.offset, state.noise, state.order, state.guard)
-    return Routing(architect.requires_grad_(False), relaxation, Similarity.of(space, state.similarity))
+    @classmethod
+    def load_moved(cls, folder: Path, encoder: str) -> CosineRouter:
+        """The router saved in `folder` with its prompt encoder from another place. Raises CheckpointError if it is another."""
+        return cls.load(folder, encoder)

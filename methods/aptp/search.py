@@ -138,22 +138,20 @@ class Search:
         embeddings = self.architect(at.prompts)
         gates = self.relaxation.gates(embeddings, at.generator)
         similarity = self.routing.similarity.training(codes, (embeddings, gates)).detach()
-        assignment = torch.cat([self._assign(similarity[:, rows]) for rows in self._scopes(at.part, len(gates))])
+        assignment = self._assigned(similarity, at.part)
         terms = {"contrastive": self._contrastive(at, gates)}
         if self.config.link == "assignment":
             terms["link"] = self._towards(assignment, self.routing.scores(at.prompts))
         return terms, assignment
 
-    def _assign(self, similarity: Tensor) -> Tensor:
-        if not self.config.transport:
+    def _assigned(self, similarity: Tensor, part: Part) -> Tensor:
+        """The code of every prompt; all are transported together, or those of each part."""
+        config, n = self.config, similarity.shape[1]
+        if not config.transport:
             return nearest(similarity)
-        return assign(similarity, self.config.transport_eps, self.config.transport_iterations)
-
-    def _scopes(self, part: Part, n: int) -> list[slice]:
-        """The rows that are transported together: all, or those of each part."""
-        if self.config.batch_scope == "global":
-            return [slice(0, n)]
-        return [Part(i, part.of).rows(n) for i in range(part.of)]
+        parts = [Part()] if config.batch_scope == "global" else [Part(i, part.of) for i in range(part.of)]
+        plans = [similarity[:, each.rows(n)] for each in parts]
+        return torch.cat([assign(plan, config.transport_eps, config.transport_iterations) for plan in plans])
 
     def _contrastive(self, at: Sampled, gates: Tensor) -> Tensor:
         rows = slice(None) if self.config.batch_scope == "global" else at.part.rows(len(gates))

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from aptp_bench.core.noise import starting_noise
 from aptp_bench.methods.ld_pruner.config import LDPrunerConfig
+from aptp_bench.pruning.gates import blocks
 from aptp_bench.training.latents import Pairs, encode_text
 
 
@@ -84,17 +86,10 @@ def trials(
     return made
 
 
-def blocks(unet: Any) -> list[str]:
-    """Paths of a U-Net's blocks in the order in which they run."""
-    down = [f"down_blocks.{i}" for i in range(len(unet.down_blocks))]
-    middle = [] if unet.mid_block is None else ["mid_block"]
-    return down + middle + [f"up_blocks.{i}" for i in range(len(unet.up_blocks))]
-
-
 @contextmanager
 def overhearing(unet: nn.Module, answers: dict[str, Any]) -> Iterator[None]:
     """Inside, the output of each of a U-Net's blocks is filed in `answers`, path -> output."""
-    hooks = [unet.get_submodule(path).register_forward_hook(partial(_keep, answers, path)) for path in blocks(unet)]
+    hooks = [block.register_forward_hook(partial(_keep, answers, path)) for path, block in blocks(unet).items()]
     try:
         yield
     finally:
@@ -108,20 +103,15 @@ def answering(unet: nn.Module, answers: dict[str, Any], before: str) -> Iterator
 
     Exact where inputs and these blocks are those of the filed pass: what runs later cannot change what came before.
     """
-    order = blocks(unet)
-    known = order[: next(i for i, path in enumerate(order) if before.startswith(f"{path}."))]
-    for path in known:
-        unet.get_submodule(path).forward = partial(_answer, answers[path])
+    known = dict(takewhile(lambda block: not before.startswith(f"{block[0]}."), blocks(unet).items()))
+    for path, block in known.items():
+        block.forward = lambda *_, output=answers[path], **__: output
     try:
         yield
     finally:
-        for path in known:
-            del unet.get_submodule(path).forward
+        for block in known.values():
+            del block.forward
 
 
 def _keep(answers: dict[str, Any], path: str, module: nn.Module, args: Any, output: Any) -> None:
     answers[path] = output
-
-
-def _answer(output: Any, *_: Any, **__: Any) -> Any:
-    return output

@@ -97,20 +97,15 @@ def savings(
     """
     dense = count(unet, inputs, convention)
     saved: dict[str, int] = {}
-    for level in _levels(among):
+    depths = [sum(operator.within(other.path) for other in among) for operator in among]  # how many hold it
+    for level in sorted(set(depths)):
         twin = meta_clone(unet)
-        places = {operator.path: stand_ins(twin, operator) for operator in level}
+        places = {o.path: stand_ins(twin, o) for o, depth in zip(among, depths, strict=True) if depth == level}
         for path, module in (item for made in places.values() for item in made.items()):
             substitute_(twin, path, module)
         left = count(twin, inputs, convention)
         saved |= {path: sum(dense.under(p) - left.under(p) for p in made) for path, made in places.items()}
     return dense.total, saved
-
-
-def _levels(among: Sequence[Operator]) -> list[list[Operator]]:
-    """The operators by the number of operators that hold them."""
-    depths = [sum(operator.within(other.path) for other in among) for operator in among]
-    return [[o for o, depth in zip(among, depths, strict=True) if depth == level] for level in sorted(set(depths))]
 
 
 def _reader(path: str, kind: str) -> str | None:

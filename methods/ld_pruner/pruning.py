@@ -18,6 +18,7 @@ from aptp_bench.core.files import write_json
 from aptp_bench.errors import BudgetError
 from aptp_bench.methods.ld_pruner.config import LDPrunerConfig
 from aptp_bench.methods.ld_pruner.operators import Operator, operators, savings, stand_ins
+from aptp_bench.methods.ld_pruner.scores import finite
 from aptp_bench.methods.ld_pruner.scoring import Scored, scored
 from aptp_bench.models.mixture import Mixture
 from aptp_bench.plugins import Job
@@ -127,16 +128,12 @@ def _report(ranked: Sequence[Operator], found: Scored, saved: Mapping[str, int],
         {
             "operator": operator.path,
             "kind": operator.kind,
-            "score": _finite(found.scores[operator.path]),
-            "avg_dist": _finite(found.avg[operator.path]),
-            "std_dist": _finite(found.std[operator.path]),
+            "score": finite(found.scores[operator.path]),
+            "avg_dist": finite(found.avg[operator.path]),
+            "std_dist": finite(found.std[operator.path]),
             "saved_macs": saved[operator.path],
             "modified": operator in cut.operators,
         }
         for operator in ranked
     ]
     return {"unet_samples": found.samples, "prompts": found.prompts, "macs_ratio": cut.ratio, "operators": rows}
-
-
-def _finite(x: float) -> float | None:
-    return x if math.isfinite(x) else None

@@ -45,5 +45,10 @@ def score(avg: Sequence[float], std: Sequence[float], formula: Formula = "sum") 
     return math.fsum(terms) / len(terms) if finite else math.inf
 
 
+def finite(x: float) -> float | None:
+    """x, None where it is not finite: JSON has no infinity."""
+    return x if math.isfinite(x) else None
+
+
 def _norm(x: Tensor) -> Tensor:
     return torch.linalg.vector_norm(x.flatten(1), dim=1)

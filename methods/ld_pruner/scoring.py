@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from aptp_bench.core.digests import weights_digest
 from aptp_bench.core.distributed import Ranks
@@ -26,7 +25,7 @@ from aptp_bench.core.store import digest_of
 from aptp_bench.methods.ld_pruner.config import LDPrunerConfig
 from aptp_bench.methods.ld_pruner.latents import Trial, answering, overhearing, trials
 from aptp_bench.methods.ld_pruner.operators import Operator, stand_in
-from aptp_bench.methods.ld_pruner.scores import avg_dist, score, std_dist
+from aptp_bench.methods.ld_pruner.scores import avg_dist, finite, score, std_dist
 from aptp_bench.plugins import Job
 from aptp_bench.pruning.surgery import clone, swapped
 
@@ -82,21 +81,15 @@ class _Bench:
 
     def row(self, part: int, operator: Operator) -> Row:
         """Modify, sample, compare, restore."""
-        if part != self.held:
-            self._hold(part)
         trial = self.parts[part]
+        if part != self.held:  # the original's latents, and what its blocks answer in the first step
+            self.answers: dict[str, Any] = {}
+            self.original, self.held = trial.latents(self.unet, overhearing(self.unet, self.answers)), part
         with swapped(self.unet, operator.path, stand_in(self.unet, operator)):
             made = trial.latents(self.unet, answering(self.unet, self.answers, before=operator.path))
-        avg = avg_dist(self.original, made)
-        std = std_dist(self.original, made, self.config.unbiased)
+        distances = {"avg": avg_dist(self.original, made), "std": std_dist(self.original, made, self.config.unbiased)}
         facts = {"part": part, "operator": operator.path, "samples": trial.samples}
-        return {**facts, "avg": _numbers(avg), "std": _numbers(std)}
-
-    def _hold(self, part: int) -> None:
-        """The original's latents of one part, and what its blocks answered in the first step."""
-        self.answers: dict[str, Any] = {}
-        self.original = self.parts[part].latents(self.unet, overhearing(self.unet, self.answers))
-        self.held = part
+        return facts | {name: [finite(x) for x in each.tolist()] for name, each in distances.items()}
 
 
 class Ledger:
@@ -158,7 +151,8 @@ def _summed(
     """Join each operator's distances over all parts."""
 
     def over(name: str) -> dict[str, list[float]]:
-        return {o.path: [x for i in range(len(parts)) for x in _floats(rows[i, o.path][name])] for o in among}
+        joined = {o.path: [x for i in range(len(parts)) for x in rows[i, o.path][name]] for o in among}
+        return {path: [math.inf if x is None else x for x in each] for path, each in joined.items()}
 
     avg, std = over("avg"), over("std")
     return Scored(
@@ -168,12 +162,3 @@ def _summed(
         prompts=prompts,
         samples=sum(part.samples for part in parts) + sum(row["samples"] for row in rows.values()),
     )
-
-
-def _numbers(x: Tensor) -> list[float | None]:
-    """x: [P] -> floats, None where one is not finite: JSON has no infinity."""
-    return [value if math.isfinite(value) else None for value in x.tolist()]
-
-
-def _floats(numbers: Sequence[float | None]) -> list[float]:
-    return [math.inf if x is None else x for x in numbers]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,8 @@ from aptp_bench.core.progress import SilentProgress
 from aptp_bench.plugins import Job
 from aptp_bench.pruning.macs import count, example_inputs
 from aptp_bench.training.latents import Pairs
+from tests.conftest import tiny_pipeline
+from tests.pruning.conftest import sd21  # noqa: F401 - a fixture
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline, UNet2DConditionModel
@@ -33,24 +35,12 @@ def pairs() -> Pairs:
 @pytest.fixture(scope="session")
 def tiny() -> StableDiffusionPipeline:
     """The tiny Stable Diffusion of the whole suite with two levels of its four."""
-    from aptp_bench.models.stable_diffusion import Geometry
-
-    sizes: dict[str, Any] = {"sample_size": 4, "block_out_channels": (8, 16), "layers_per_block": 1}
-    sizes |= {"attention_head_dim": [2, 4], "cross_attention_dim": 16, "use_linear_projection": True}
-    sizes |= {"down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"), "norm_num_groups": 4}
-    vae: dict[str, Any] = {"down_block_types": ("DownEncoderBlock2D",) * 2, "up_block_types": ("UpDecoderBlock2D",) * 2}
-    vae |= {"block_out_channels": (8, 8), "latent_channels": 4, "norm_num_groups": 4, "sample_size": 8}
-    text = {"vocab_size": 514, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
-    text |= {"num_attention_heads": 2, "projection_dim": 16, "max_position_embeddings": 77}
-    return Geometry(sizes | {"up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D")}, vae, text).build()
-
-
-@pytest.fixture(scope="session")
-def sd21() -> UNet2DConditionModel:
-    """SD 2.1's U-Net on the meta device, only to be read."""
-    from aptp_bench.models.stable_diffusion import SD21
-
-    return SD21().skeleton()
+    return tiny_pipeline(
+        block_out_channels=(8, 16),
+        attention_head_dim=[2, 4],
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+    )
 
 
 @pytest.fixture
@@ -71,24 +61,6 @@ def job(tiny: StableDiffusionPipeline, pairs: Pairs, tmp_path: Path) -> Callable
         return Job(**{**settings, **changes})
 
     return make
-
-
-class _Killed(SilentProgress):
-    def __init__(self, left: int) -> None:
-        self.left = left
-
-    def track(self, items: Sequence[Any], label: str, done: int = 0) -> Iterator[Any]:
-        for item in items[done:]:
-            if not self.left:
-                raise KeyboardInterrupt
-            self.left -= 1
-            yield item
-
-
-@pytest.fixture(scope="session")
-def killed() -> Callable[[int], SilentProgress]:
-    """killed(steps) -> a progress under which a job dies after so many."""
-    return _Killed
 
 
 @pytest.fixture(scope="session")

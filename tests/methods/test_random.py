@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import torch
 
 from aptp_bench.errors import BudgetError
 from aptp_bench.methods.random import Random
@@ -28,8 +27,7 @@ def test_the_budget_is_met(job: Make, left: Any, convention: str, ratio: float) 
 
 
 def test_other_seeds_draw_other_units(job: Make) -> None:
-    first, again, other = (Random().prune(job(0.7, seed=seed)).experts[0] for seed in (0, 0, 1))
-    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
+    first, other = (Random().prune(job(0.7, seed=seed)).experts[0] for seed in (0, 1))
     assert shape(first) != shape(other)
 
 

@@ -1,15 +1,3 @@
 """The same small networks as in tests/pruning."""
 
-from tests.pruning.conftest import (  # noqa: F401 - fixtures
-    _original,
-    build,
-    costs,
-    coupled,
-    inputs,
-    networks,
-    odd,
-    offline,
-    sd21,
-    seeded,
-    unet,
-)  # fmt: skip
+from tests.pruning.conftest import _original, build, inputs, offline, seeded, unet  # noqa: F401 - fixtures

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 
 import pytest
 import torch
@@ -17,35 +16,19 @@ from aptp_bench.pruning.gates import GateSpace, guarded
 from aptp_bench.pruning.surgery import cut
 
 
-class ByLength(Router):
+@pytest.fixture
+def by_length(router_by, register) -> type[Router]:
     """A stranger's router: long prompts to the second expert."""
-
-    name = "by-length"
-
-    def __call__(self, prompts):
-        return torch.tensor([int(len(prompt) > 5) for prompt in prompts], dtype=torch.long)
-
-    def save(self, folder: Path) -> None:
-        (folder / "any.json").write_text("{}")
-
-    @classmethod
-    def load(cls, folder: Path) -> ByLength:
-        assert (folder / "any.json").is_file()
-        return cls()
-
-
-@pytest.fixture(autouse=True)
-def provided(monkeypatch):
-    known = {"constant": ConstantRouter, "by-length": ByLength}
-    real = registry.get
-    monkeypatch.setattr(registry, "get", lambda group, name: known.get(name) or real(group, name))
+    kind = router_by(lambda prompt: int(len(prompt) > 5))
+    register("routers", kind.name, kind)
+    return kind
 
 
 @pytest.fixture
-def mixture(unet) -> Mixture:
+def mixture(unet, by_length) -> Mixture:
     space = GateSpace.of(unet)
     keeps = [guarded(torch.rand(space.size) < share, space) for share in (0.3, 0.8)]
-    return Mixture([cut(unet, space, keep) for keep in keeps], ByLength())
+    return Mixture([cut(unet, space, keep) for keep in keeps], by_length())
 
 
 def test_constant_router_is_registered_under_its_name():
@@ -64,10 +47,10 @@ def test_one_network_serves_all(unet):
 
 
 @pytest.mark.parametrize("lazy", [False, True])
-def test_round_trip_is_exact(lazy, mixture, inputs, tmp_path):
+def test_round_trip_is_exact(lazy, mixture, by_length, inputs, tmp_path):
     mixture.save(tmp_path / "mix")
     again = Mixture.load(tmp_path / "mix", lazy=lazy)
-    assert len(again) == 2 and isinstance(again.router, ByLength)
+    assert len(again) == 2 and isinstance(again.router, by_length)
     given = inputs()
     with torch.no_grad():
         for ours, theirs in zip(mixture.experts, again.experts, strict=True):
@@ -129,8 +112,8 @@ def test_what_cannot_be_is_refused(unet):
         Mixture([unet], ConstantRouter(3)).route(["a"])
 
 
-def test_a_router_that_tells_nothing_has_no_history_and_balances_nothing(tmp_path):
-    for router in (ByLength(), ConstantRouter()):
+def test_a_router_that_tells_nothing_has_no_history_and_balances_nothing(by_length, tmp_path):
+    for router in (by_length(), ConstantRouter()):
         assert list(router.history) == [] and router.balanced(["a", "b"]) is None
         with pytest.raises(ConfigError, match=f"'{router.name}' .* has no prompt encoder; omit --encoder"):
             type(router).load_moved(tmp_path, "elsewhere")
@@ -143,11 +126,11 @@ def test_every_router_keeps_the_optional_promises(name):
     assert list(kind.history) == []  # of the class: an instance's own never leaks into it
 
 
-def test_the_router_is_read_without_the_networks(mixture, tmp_path):
+def test_the_router_is_read_without_the_networks(mixture, by_length, tmp_path):
     mixture.save(tmp_path / "mix")
     for folder in (tmp_path / "mix").glob("expert-*"):
         shutil.rmtree(folder)
-    assert isinstance(saved_router(tmp_path / "mix"), ByLength)
+    assert isinstance(saved_router(tmp_path / "mix"), by_length)
     with pytest.raises(ConfigError, match="omit --encoder"):
         saved_router(tmp_path / "mix", "elsewhere")
 
@@ -186,7 +169,7 @@ def test_broken_mixtures_are_named(mixture, tmp_path):
         Mixture.load(folder)
     mixture.save(folder)
     whole = (folder / INDEX).read_text()
-    (folder / INDEX).write_text(whole.replace("by-length", "by-magic"))
+    (folder / INDEX).write_text(whole.replace("by-rule", "by-magic"))
     with pytest.raises(UnknownNameError, match="by-magic"):
         Mixture.load(folder)
     (folder / INDEX).write_text(whole.replace('"experts":2', '"experts":3'))

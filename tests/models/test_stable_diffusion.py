@@ -11,7 +11,7 @@ from diffusers import DDIMScheduler
 
 from aptp_bench import assets
 from aptp_bench.errors import WeightsError
-from aptp_bench.models import stable_diffusion, weights
+from aptp_bench.models import weights
 from aptp_bench.models.stable_diffusion import (
     MINI_GEOMETRY,
     SD15,
@@ -22,7 +22,7 @@ from aptp_bench.models.stable_diffusion import (
     byte_tokenizer,
 )
 from aptp_bench.pruning.gates import GateSpace
-from aptp_bench.pruning.macs import count, example_inputs
+from aptp_bench.pruning.macs import count, example_inputs, parameters
 
 pytestmark = pytest.mark.usefixtures("offline")
 
@@ -47,29 +47,22 @@ def saved(original: Path, tmp_path: Path) -> Path:
     return shutil.copytree(original, tmp_path / "copy")
 
 
-def parameters(network: torch.nn.Module) -> int:
-    return sum(p.numel() for p in network.parameters())
-
-
-def test_sd21_has_the_published_sizes() -> None:
+@pytest.mark.parametrize(
+    ("kind", "unet", "text", "pixels", "latent"),
+    [(SD21, 865_910_724, 340_387_840, 768, 96), (SD15, 859_520_964, 123_060_480, 512, 64)],
+)
+def test_networks_have_their_published_sizes(kind: Any, unet: int, text: int, pixels: int, latent: int) -> None:
     with torch.device("meta"):
-        unet, vae, text = SD21_GEOMETRY.build_unet(), SD21_GEOMETRY.build_vae(), SD21_GEOMETRY.build_text_encoder()
-    assert parameters(unet) == 865_910_724
-    assert parameters(vae) == 83_653_863
-    assert parameters(text) == 340_387_840
-    assert GateSpace.of(unet).size == 1620  # heads included, of which the parameters know nothing
-    assert (SD21.resolution, SD21.latent_size, SD21_GEOMETRY.tokens) == (768, 96, 77)
+        networks = kind.geometry.build_unet(), kind.geometry.build_vae(), kind.geometry.build_text_encoder()
+    assert [parameters(network) for network in networks] == [unet, 83_653_863, text]
+    assert (kind.resolution, kind.latent_size, kind.geometry.tokens) == (pixels, latent, 77)
 
 
-def test_sd15_has_the_published_sizes_and_predicts_the_noise() -> None:
-    with torch.device("meta"):
-        unet, vae, text = SD15_GEOMETRY.build_unet(), SD15_GEOMETRY.build_vae(), SD15_GEOMETRY.build_text_encoder()
-    assert parameters(unet) == 859_520_964
-    assert parameters(vae) == 83_653_863
-    assert parameters(text) == 123_060_480
+def test_heads_of_which_the_parameters_know_nothing_and_predictions_are_as_published() -> None:
+    unet = SD15().skeleton()
+    assert GateSpace.of(SD21().skeleton()).size == 1620
     assert count(unet, example_inputs(unet), "modules").total == pytest.approx(339e9, rel=2e-3)  # as BK-SDM prints
     assert unet.mid_block.attentions[0].transformer_blocks[0].attn1.heads == 8
-    assert (SD15.resolution, SD15.latent_size, SD15_GEOMETRY.tokens) == (512, 64, 77)
     assert SD15_GEOMETRY.scheduler["prediction_type"] == "epsilon"
     assert SD21_GEOMETRY.scheduler["prediction_type"] == MINI_GEOMETRY.scheduler["prediction_type"] == "v_prediction"
 
@@ -172,4 +165,4 @@ def test_a_byte_is_a_token_and_the_length_is_kept() -> None:
     assert len(set(ids[1][:4])) == 4  # two bytes
     assert tokenizer.model_max_length == 12
     assert max(tokenizer.get_vocab().values()) == tokenizer.eos_token_id
-    assert stable_diffusion.MINI_GEOMETRY.text["eos_token_id"] == tokenizer.eos_token_id
+    assert MINI_GEOMETRY.text["eos_token_id"] == tokenizer.eos_token_id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,8 @@ from torch import Tensor
 
 from aptp_bench.budget import Convention
 from aptp_bench.models import weights
+from aptp_bench.models.stable_diffusion import SD21
+from aptp_bench.pruning.budget_fit import Rounding
 from aptp_bench.pruning.cost import Cost
 from aptp_bench.pruning.coupled import Group, Heads, groups
 from aptp_bench.pruning.gates import GateSpace
@@ -23,6 +26,13 @@ from aptp_bench.pruning.macs import example_inputs
 TOKENS, TEXT = 7, 128
 Build = Callable[..., UNet2DConditionModel]
 Inputs = Callable[..., dict[str, Tensor]]
+
+
+def taken(size: int, ratio: float, rounding: Rounding = "up") -> int:
+    """Units that a uniform cut by `ratio` takes from a layer of `size`; one always stays."""
+    exact = round(size * ratio, 9)  # 0.07 * 100 is a little more than 7
+    units = math.ceil(exact) if rounding == "up" else math.floor(exact + 0.5)
+    return min(units, size - 1)
 
 
 @pytest.fixture(autouse=True)
@@ -97,11 +107,8 @@ def inputs() -> Inputs:
 
 @pytest.fixture(scope="session")
 def sd21() -> UNet2DConditionModel:
-    """SD 2.1's U-Net on the meta device."""
-    with torch.device("meta"):
-        return UNet2DConditionModel(
-            sample_size=96, cross_attention_dim=1024, attention_head_dim=[5, 10, 20, 20], use_linear_projection=True
-        ).eval()
+    """SD 2.1's U-Net on the meta device, only to be read."""
+    return SD21().skeleton()
 
 
 @pytest.fixture(scope="session")

@@ -12,9 +12,10 @@ from diffusers import UNet2DConditionModel
 from aptp_bench.budget import Budget, Convention
 from aptp_bench.errors import BudgetError
 from aptp_bench.pruning import budget_fit
-from aptp_bench.pruning.budget_fit import Fitted, Rounding, fit, ranked, shaped, taken, uniform
+from aptp_bench.pruning.budget_fit import Fitted, Rounding, fit, ranked, shaped, uniform
 from aptp_bench.pruning.coupled import Group
 from aptp_bench.pruning.macs import count, example_inputs, parameters
+from tests.pruning.conftest import taken
 
 Network = tuple[UNet2DConditionModel, tuple[Group, ...]]
 DENSE = 1384.186267264  # G of SD 2.1, aptp

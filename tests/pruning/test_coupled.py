@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from aptp_bench.errors import PruningError
 from aptp_bench.models.checkpoint import load_unet, save_unet
 from aptp_bench.pruning import coupled
-from aptp_bench.pruning.budget_fit import taken
-from aptp_bench.pruning.coupled import Group, Heads, cut, groups, scores, weakest
+from aptp_bench.pruning.coupled import Group, Heads, Saliency, cut, groups, scores, weakest
 from aptp_bench.pruning.macs import parameters
 from aptp_bench.pruning.surgery import clone
+from tests.pruning.conftest import taken
 
 Found = dict[Heads, tuple[Group, ...]]
 
@@ -35,8 +35,14 @@ def magnitude(name: str, weight: Tensor) -> Tensor:
     return weight.abs()
 
 
-def uniformly(unet: UNet2DConditionModel, among: Sequence[Group], ratio: float) -> UNet2DConditionModel:
-    worth = scores(unet, among, magnitude)
+def uniformly(
+    unet: UNet2DConditionModel,
+    among: Sequence[Group],
+    ratio: float,
+    saliency: Saliency = magnitude,
+    first: bool = False,
+) -> UNet2DConditionModel:
+    worth = scores(unet, among, saliency, first)
     return cut(unet, among, [weakest(score, taken(len(score), ratio)) for score in worth])
 
 
@@ -150,8 +156,7 @@ def different(one: nn.Module, other: nn.Module) -> list[str]:
 
 @pytest.mark.parametrize(("heads", "p"), [("whole", 1), ("width", 2)])
 def test_the_cut_is_torch_prunings_to_the_bit(unet: UNet2DConditionModel, found: Found, heads: Heads, p: int) -> None:
-    worth = scores(unet, found[heads], lambda name, weight: weight.abs() ** p)
-    ours = cut(unet, found[heads], [weakest(score, taken(len(score), 0.3)) for score in worth])
+    ours = uniformly(unet, found[heads], 0.3, lambda name, weight: weight.abs() ** p)
     theirs = by_torch_pruning(unet, torch_pruning.importance.MagnitudeImportance(p=p), heads, 0.3)
     assert different(ours, theirs) == []
 
@@ -159,15 +164,13 @@ def test_the_cut_is_torch_prunings_to_the_bit(unet: UNet2DConditionModel, found:
 def test_so_it_is_by_taylor_scores(unet: UNet2DConditionModel, found: Found, inputs: Any) -> None:
     unet(**inputs(2)).sample.square().mean().backward()
     slopes = {name: p.grad for name, p in unet.named_parameters()}
-    worth = scores(unet, found["whole"], lambda name, weight: (weight * slopes[name]).abs())
-    ours = cut(unet, found["whole"], [weakest(score, taken(len(score), 0.3)) for score in worth])
+    ours = uniformly(unet, found["whole"], 0.3, lambda name, weight: (weight * slopes[name]).abs())
     theirs = by_torch_pruning(unet, torch_pruning.importance.TaylorImportance(multivariable=False), "whole", 0.3)
     assert different(ours, theirs) == []
 
 
 def test_the_first_layers_filters_alone_decide_if_asked(unet: UNet2DConditionModel, found: Found) -> None:
-    worth = scores(unet, found["whole"], magnitude, first=True)
-    ours = cut(unet, found["whole"], [weakest(score, taken(len(score), 0.3)) for score in worth])
+    ours = uniformly(unet, found["whole"], 0.3, first=True)
     first = torch_pruning.importance.MagnitudeImportance(p=1, group_reduction="first", normalizer=None)
     odd = different(ours, by_torch_pruning(unet, first, "whole", 0.3))
     assert all(".attn" in name for name in odd)  # torch-pruning takes the columns of to_out for the filters of a head

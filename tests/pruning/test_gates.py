@@ -7,7 +7,7 @@ import torch
 
 from aptp_bench.errors import PruningError
 from aptp_bench.pruning.gates import Gated, GateSpace, gated, guarded
-from aptp_bench.pruning.surgery import cut
+from aptp_bench.pruning.surgery import clone, cut
 
 
 def half(space: GateSpace, rows: int = 1) -> torch.Tensor:
@@ -107,12 +107,7 @@ def test_every_sample_has_its_own_gates(build, inputs):
             alone = unet(**{name: x[i : i + 1] for name, x in given.items()}).sample
             torch.testing.assert_close(together[i : i + 1], alone, rtol=0, atol=1e-12)
         hooks.set(None)
-        assert torch.equal(unet(**given).sample, _plain(unet, given))
-
-
-def _plain(unet, given):
-    clean = cut(unet, (space := GateSpace.of(unet)), torch.ones(space.size, dtype=torch.bool))
-    return clean(**given).sample
+        assert torch.equal(unet(**given).sample, clone(unet)(**given).sample)
 
 
 def test_depth_gate_mixes_output_and_stream(unet, inputs):

@@ -113,19 +113,6 @@ def test_text_embedding_is_counted_in_all_conventions(build):
     assert pool == 2 * 8 * 128  # one query, the mean and seven tokens as keys, all heads together 128 wide
 
 
-def test_shared_activations_count_where_they_are_called(build):
-    """diffusers before 0.34 hands one SiLU to every module."""
-    unet = build()
-    expected = count(unet, example_inputs(unet), "aptp").by_module
-    macs._COUNTED.clear()
-    shared = nn.SiLU()
-    for module in list(unet.modules()):
-        for name, child in list(module.named_children()):
-            if isinstance(child, nn.SiLU):
-                setattr(module, name, shared)
-    assert count(unet, example_inputs(unet), "aptp").by_module == expected
-
-
 def test_unknown_modules_are_refused(build):
     unet = build()
     substitute_(unet, "mid_block.resnets.0.norm1", nn.BatchNorm2d(64))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,20 +26,17 @@ Start = Callable[..., Search]
 @pytest.fixture
 def start(job: Callable[..., Job], settings: dict[str, Any]) -> Iterator[Start]:
     """start(**options) -> a search over installed gates, codes set to random ones."""
-    opened: list[Any] = []
+    with ExitStack() as opened:
 
-    def begin(**options: Any) -> Search:
-        while opened:
-            opened.pop().__exit__(None, None, None)
-        config = APTPConfig(**{**settings, **options})
-        context = searching(job(0.7), config, None if config.uni_arch else PromptEncoder(config.encoder))
-        search = context.__enter__()
-        opened.append(context)
-        search.architect.begin_codes("random", search.prompts, generator("codes"))
-        return search
+        def begin(**options: Any) -> Search:
+            opened.close()
+            config = APTPConfig(**{**settings, **options})
+            encoder = None if config.uni_arch else PromptEncoder(config.encoder)
+            search = opened.enter_context(searching(job(0.7), config, encoder))
+            search.architect.begin_codes("random", search.prompts, generator("codes"))
+            return search
 
-    yield begin
-    opened.pop().__exit__(None, None, None)
+        yield begin
 
 
 def step(search: Search, stage: str, part: Part | None = None, seed: int = 0) -> dict[str, torch.Tensor]:

@@ -9,9 +9,10 @@ from diffusers import DDIMScheduler, UNet2DConditionModel
 from aptp_bench.core.noise import starting_noise
 from aptp_bench.generation.sampling import parts_of
 from aptp_bench.methods.ld_pruner import LDPrunerConfig
-from aptp_bench.methods.ld_pruner.latents import answering, blocks, overhearing, trials
+from aptp_bench.methods.ld_pruner.latents import answering, overhearing, trials
 from aptp_bench.methods.ld_pruner.operators import operators, stand_in
 from aptp_bench.models.stable_diffusion import pipeline
+from aptp_bench.pruning.gates import blocks
 from aptp_bench.pruning.surgery import clone, swapped
 from aptp_bench.training.latents import Pairs
 
@@ -79,7 +80,7 @@ def test_known_blocks_are_not_computed_in_the_first_step_and_are_in_the_next(
 ) -> None:
     config = LDPrunerConfig(**settings | {"steps": 2, "batch": 64})
     (trial,), unet = trials(tiny, told, PROMPTS, config, seed=0), clone(tiny.unet)
-    answers, ran, order = {}, [], blocks(unet)
+    answers, ran, order = {}, [], list(blocks(unet))
     trial.latents(unet, overhearing(unet, answers))
     for path in order:
         unet.get_submodule(path).resnets[0].register_forward_hook(lambda *_, path=path: ran.append(path))
@@ -95,7 +96,7 @@ def test_blocks_run_in_the_order_that_is_told(tiny: Any) -> None:
         unet.get_submodule(path).register_forward_hook(lambda *_, path=path: ran.append(path))
     with torch.no_grad():
         unet(torch.randn(1, 4, 4, 4), 3, encoder_hidden_states=torch.randn(1, 5, 16))
-    assert ran == blocks(unet) and len(ran) == 5
+    assert ran == list(blocks(unet)) and len(ran) == 5
 
 
 def test_what_is_hooked_or_answered_is_put_back_after_a_failure(tiny: Any) -> None:

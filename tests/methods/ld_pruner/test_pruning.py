@@ -182,29 +182,12 @@ def test_the_lowest_scores_go_and_one_operator_fewer_would_not_do(pruned: Any) -
 
 
 def test_all_other_weights_are_the_teachers_bit_for_bit(job: Jobs, settings: dict[str, Any], tiny: Any) -> None:
-    before, flags = clone(tiny.unet), [p.requires_grad for p in tiny.unet.parameters()]
     (unet,) = LDPruner(**settings).prune(job(0.7)).experts
     replaced, dense = tuple(f"{path}." for path in stand_ins(unet)), tiny.unet.state_dict()
     kept = {name: tensor for name, tensor in unet.state_dict().items() if not name.startswith(replaced)}
     assert kept.keys() == {name for name in dense if not name.startswith(replaced)}
     assert all(torch.equal(tensor, dense[name]) for name, tensor in kept.items())
     assert not {p.data_ptr() for p in unet.parameters()} & {p.data_ptr() for p in tiny.unet.parameters()}
-    assert repr(before) == repr(tiny.unet) and [p.requires_grad for p in tiny.unet.parameters()] == flags
-    assert all(torch.equal(p, q) for p, q in zip(before.parameters(), tiny.unet.parameters(), strict=True))
-
-
-def test_the_result_is_saved_and_read_bit_for_bit(pruned: Any, tmp_path: Path) -> None:
-    _, mixture = pruned(0.5)
-    mixture.save(tmp_path / "mixture")
-    again = Mixture.load(tmp_path / "mixture")
-    assert again.remark == mixture.remark
-    dense = mixture.experts[0].state_dict()
-    assert all(torch.equal(tensor, dense[name]) for name, tensor in again.experts[0].state_dict().items())
-    with torch.no_grad():
-        for given in (inputs(), inputs(3, 6), inputs(2, 5)):
-            one, two = mixture.experts[0](**given).sample, again.experts[0](**given).sample
-            torch.testing.assert_close(one, two)
-            assert one.shape == given["sample"].shape
 
 
 def test_the_result_can_be_fine_tuned(pruned: Any) -> None:
@@ -216,13 +199,10 @@ def test_the_result_can_be_fine_tuned(pruned: Any) -> None:
     assert not [name for name, p in unet.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
 
 
-def test_the_seed_decides_everything(job: Jobs, settings: dict[str, Any], pruned: Any) -> None:
-    whole, mixture = pruned(0.7)
-    one, two = job(0.7), job(0.7, seed=1, workdir=job().workdir / "other")
-    again = LDPruner(**settings).prune(one).experts[0].state_dict()
-    LDPruner(**settings).prune(two)
-    assert report(one) == report(whole) != report(two)
-    assert all(torch.equal(tensor, again[name]) for name, tensor in mixture.experts[0].state_dict().items())
+def test_the_seed_decides(job: Jobs, settings: dict[str, Any], pruned: Any) -> None:
+    other = job(0.7, seed=1)
+    LDPruner(**settings).prune(other)
+    assert report(other) != report(pruned(0.7)[0])
 
 
 def test_a_killed_pruning_goes_on_with_the_same_result(

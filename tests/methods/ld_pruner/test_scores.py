@@ -37,11 +37,6 @@ def test_distances_are_what_equations_1_to_6_say(sets: tuple[Tensor, Tensor], un
         assert float(std_dist(*sets, unbiased)[prompt]) == pytest.approx(math.dist(*deviations))
 
 
-def test_equal_sets_are_at_distance_zero(sets: tuple[Tensor, Tensor]) -> None:
-    close(avg_dist(sets[0], sets[0]), 0.0)
-    close(std_dist(sets[0], sets[0]), 0.0)
-
-
 @pytest.mark.parametrize("distance", [avg_dist, std_dist])
 def test_distances_are_positive_and_symmetric_and_ignore_the_order_in_a_set(distance, sets) -> None:
     z, z_hat = sets
@@ -50,7 +45,7 @@ def test_distances_are_positive_and_symmetric_and_ignore_the_order_in_a_set(dist
     close(distance(z, z_hat), distance(z, z_hat[:, torch.randperm(N)]))
 
 
-@pytest.mark.parametrize("c", [-2.5, 0.75])
+@pytest.mark.parametrize("c", [-2.5, 0.0, 0.75])
 def test_a_constant_moves_the_mean_alone(sets: tuple[Tensor, Tensor], c: float) -> None:
     close(avg_dist(sets[0], sets[0] + c), abs(c) * math.sqrt(SIZE))
     close(std_dist(sets[0], sets[0] + c), 0.0)
@@ -65,10 +60,6 @@ def test_a_scale_changes_the_deviation_alone_where_the_mean_is_zero(sets: tuple[
 
 def test_one_generation_has_no_deviation(sets: tuple[Tensor, Tensor]) -> None:
     close(std_dist(sets[0][:, :1], sets[1][:, :1]), 0.0)
-
-
-def test_the_unbiased_deviation_is_larger_by_the_root_of_n_over_n_minus_1(sets: tuple[Tensor, Tensor]) -> None:
-    close(std_dist(*sets, unbiased=True), math.sqrt(N / (N - 1)) * std_dist(*sets))
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ from diffusers import DDIMScheduler, UNet2DConditionModel
 
 from aptp_bench.core.distributed import Ranks
 from aptp_bench.core.noise import starting_noise
-from aptp_bench.core.progress import SilentProgress
 from aptp_bench.generation.sampling import parts_of
 from aptp_bench.methods.ld_pruner import LDPrunerConfig
 from aptp_bench.methods.ld_pruner.operators import Operator, operators, stand_in
@@ -88,7 +87,7 @@ def test_scores_are_algorithm_1s(
     [(0, ""), (5, '{"part": 0, "operator": "x", "avg": [0.0]}'), (17, '{"part": 1, "operator": "up_bl')],
 )
 def test_a_killed_scoring_goes_on_with_the_same_result(
-    after: int, torn: str, job: Jobs, settings: dict[str, Any], few: Any, tmp_path: Path, killed: Any
+    after: int, torn: str, job: Jobs, settings: dict[str, Any], few: Any, tmp_path: Path, killed: Any, counting: Any
 ) -> None:
     whole = scored(job(workdir=tmp_path / "whole"), config(settings), few)
     broken = job(workdir=tmp_path / "broken", progress=killed(after))
@@ -97,29 +96,26 @@ def test_a_killed_scoring_goes_on_with_the_same_result(
     with (broken.workdir / "scores-00.jsonl").open("a", encoding="utf-8") as file:
         file.write(torn)
     kept = rows_of(broken.workdir)[: after + 1] if not torn else None
-    rest = Counting()
+    rest = counting()
     assert scored(replace(broken, progress=rest), config(settings), few) == whole
     assert rest.seen == 2 * len(few) - after
     assert kept is None or rows_of(broken.workdir)[: after + 1] == kept
     assert rows_of(broken.workdir) == rows_of(tmp_path / "whole")
 
 
-class Counting(SilentProgress):
-    seen = 0
-
-    def track(self, items: Sequence[Any], label: str, done: int = 0) -> Iterator[Any]:
-        for item in items[done:]:
-            self.seen += 1
-            yield item
+@pytest.fixture
+def counting(killed: Any) -> Callable[[], Any]:
+    """counting() -> a progress that counts its items as `seen`."""
+    return lambda: killed(math.inf)
 
 
-def test_scores_of_other_settings_are_not_taken(job: Jobs, settings: dict[str, Any], few: Any) -> None:
+def test_scores_of_other_settings_are_not_taken(job: Jobs, settings: dict[str, Any], few: Any, counting: Any) -> None:
     old = scored(job(), config(settings), few)
     for changes, parts in (
         ({"steps": 2}, 2), ({"prompts": 2}, 1), ({"generations": 3}, 3), ({"guidance": 2.0}, 2), ({"unbiased": True}, 2),
         ({"resnets": "slice"}, 2),
     ):  # fmt: skip
-        progress = Counting()
+        progress = counting()
         new = scored(job(progress=progress), config(settings, **changes), few)
         assert progress.seen == parts * len(few), changes
         assert "resnets" in changes or new.scores != old.scores, changes
@@ -127,14 +123,14 @@ def test_scores_of_other_settings_are_not_taken(job: Jobs, settings: dict[str, A
 
 @pytest.mark.parametrize("change", ["seed", "teacher", "captions"])
 def test_scores_of_another_teacher_or_seed_or_captions_are_not_taken(
-    change: str, job: Jobs, settings: dict[str, Any], few: Any, tiny: Any, pairs: Pairs
+    change: str, job: Jobs, settings: dict[str, Any], few: Any, tiny: Any, pairs: Pairs, counting: Any
 ) -> None:
     one, other = pairs.subset([0]), clone(tiny.unet)  # one caption: every seed draws it
     with torch.no_grad():
         other.conv_out.bias += 1.0
     changes = {"seed": 1, "teacher": pipeline(other, **parts_of(tiny, "ddim")), "captions": pairs.subset([1])}
     scored(job(train=one), config(settings), few)
-    again, progress = Counting(), Counting()
+    again, progress = counting(), counting()
     scored(job(train=one, progress=again), config(settings), few)
     scored(
         job(progress=progress, **{"train": one, {"captions": "train"}.get(change, change): changes[change]}),
@@ -144,16 +140,16 @@ def test_scores_of_another_teacher_or_seed_or_captions_are_not_taken(
     assert (again.seen, progress.seen) == (0, len(few))
 
 
-def test_the_formula_and_p_need_no_new_scoring(job: Jobs, settings: dict[str, Any], few: Any) -> None:
+def test_the_formula_and_p_need_no_new_scoring(job: Jobs, settings: dict[str, Any], few: Any, counting: Any) -> None:
     found = scored(job(), config(settings), few)
-    progress = Counting()
+    progress = counting()
     product = scored(job(progress=progress), config(settings, score="product", p=3), few)
     assert progress.seen == 0 and product.avg == found.avg and product.scores != found.scores
     assert all(found.scores[path] == pytest.approx(found.avg[path] + found.std[path]) for path in found.scores)
 
 
 def test_processes_share_the_work_and_find_the_same(
-    job: Jobs, settings: dict[str, Any], few: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    job: Jobs, settings: dict[str, Any], few: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, counting: Any
 ) -> None:
     alone = scored(job(workdir=tmp_path / "alone"), config(settings), few)
     shared, seen = tmp_path / "shared", []
@@ -164,7 +160,7 @@ def test_processes_share_the_work_and_find_the_same(
                 """One after another here: nothing to wait for."""
 
         monkeypatch.setattr("aptp_bench.methods.ld_pruner.scoring.Ranks.here", lambda rank=rank: Third(rank, 3))
-        progress = Counting()
+        progress = counting()
         given = job(workdir=shared, progress=progress)
         if rank < 2:
             with pytest.raises(KeyError):  # rows of the processes to come are missing yet
