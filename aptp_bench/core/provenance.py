@@ -29,6 +29,7 @@ PACKAGES = (
     "torch-pruning",
 )
 OUTPUTS = (
+    "--out",
     "--results-dir",
     "--runs-dir",
     "--plot",

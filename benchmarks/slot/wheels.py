@@ -22,10 +22,10 @@ from aptp_bench.core.files import check_writable
 from aptp_bench.errors import DataError
 
 IMAGE = (
-    "accelerate", "click", "einops", "filelock", "fsspec", "huggingface_hub", "httpx", "jinja2", "matplotlib", "numpy",
-    "packaging", "pandas", "pillow", "psutil", "pyyaml", "regex", "requests", "rich", "safetensors", "scikit-learn",
+    "accelerate", "aiohttp", "click", "einops", "filelock", "fsspec", "huggingface_hub", "httpx", "jinja2", "matplotlib", "numpy",
+    "packaging", "pandas", "pillow", "psutil", "pyarrow", "pyyaml", "regex", "requests", "rich", "safetensors", "scikit-learn",
     "scipy", "sentence-transformers", "sympy", "tokenizers", "torch", "torchmetrics", "torchvision", "tqdm",
-    "transformers", "typer", "typing_extensions",
+    "transformers", "typer", "typing_extensions", "xxhash",
 )  # fmt: skip
 EVERY_JOB = (
     "annotated-types",
@@ -36,7 +36,7 @@ EVERY_JOB = (
     "typing-inspection",
     "zipp",
 )
-BESIDE = {Name.matrix: ("clean-fid", "open_clip_torch", "ftfy", "wcwidth", "timm"), Name.memory: (), Name.serving: ()}
+BESIDE = {Name.matrix: ("datasets", "dill", "multiprocess", "torch-pruning")}
 PYTHON, PLATFORMS = "3.12", ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
 LARGEST = 60 << 20  # bytes of the folder
 
