@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,6 +72,14 @@ class Pen:
         self._draw.line(points, fill=fill, width=max(round(2 * r), 1))
         for x, y in points:
             self._draw.ellipse((x - r, y - r, x + r, y + r), fill=fill)
+
+
+Artist = Callable[[Pen, Look], None]
+
+
+def by_name(*artists: Artist) -> dict[str, Artist]:
+    """Drawing functions under the words that captions have for what they draw."""
+    return {artist.__name__.lstrip("_").replace("_", " "): artist for artist in artists}
 
 
 def blank(fill: RGB = (0, 0, 0)) -> Image.Image:

@@ -9,7 +9,6 @@ of coco's, none.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -21,15 +20,8 @@ from aptp_bench.data.scenes.catalog import CATALOG, CLASHES, FREQUENT, RESERVED,
 from aptp_bench.data.scenes.chance import pick
 from aptp_bench.data.scenes.palette import HAIR, NAMED, darker, jitter, lighter
 
-ARTISTS: dict[str, Callable[[Pen, Look], None]] = {
-    **animals.ARTISTS,
-    **vehicles.ARTISTS,
-    **food.ARTISTS,
-    **things.ARTISTS,
-    **people.ARTISTS,
-    **pictures.ARTISTS,
-    **scenery.ARTISTS,
-}
+ARTISTS = animals.ARTISTS | vehicles.ARTISTS | food.ARTISTS | things.ARTISTS
+ARTISTS |= people.ARTISTS | pictures.ARTISTS | scenery.ARTISTS
 
 # How often one, two or three are drawn where at most that many fit.
 COUNTS: dict[int, tuple[int, ...]] = {1: (1,), 2: (1, 1, 1, 2, 2), 3: (1, 1, 1, 2, 2, 3)}

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from aptp_bench.data.scenes.canvas import RGB, Look, Pen
+from aptp_bench.data.scenes.canvas import RGB, Look, Pen, by_name
 from aptp_bench.data.scenes.palette import PAPER, blend, darker, lighter
 
-Artist = Callable[[Pen, Look], None]
 DUSK: dict[str, tuple[RGB, RGB]] = {
     "none": ((96, 50, 110), (255, 150, 50)),
     "red": ((110, 16, 40), (250, 70, 40)),
@@ -195,4 +194,4 @@ def concert(pen: Pen, look: Look) -> None:
             pen.line((8, 8, 14), 0.09, x + 0.16, 0.9, x + 0.24, 0.5)
 
 
-ARTISTS: dict[str, Artist] = {f.__name__: f for f in (sunset, skyline, mountain, room, pattern, concert)}
+ARTISTS = by_name(sunset, skyline, mountain, room, pattern, concert)
