@@ -14,6 +14,7 @@ import typer
 
 from aptp_bench.cli.options import Json, print_json
 
+EPILOG = "Exit code 0: everything that scale mini needs is here; 1: something is missing."
 GIB = 1 << 30
 DISK, MEMORY = 2, 4  # GiB that a run at scale mini wants free, and in all
 PYTHON = (3, 10)
@@ -29,11 +30,6 @@ class Check:
     found: str
     needed: bool = True
     fix: str = ""
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command(epilog="Exit code 0: everything that scale mini needs is here; 1: something is missing.")(doctor)
 
 
 def doctor(as_json: Json = False) -> None:

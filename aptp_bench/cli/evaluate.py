@@ -15,11 +15,6 @@ if TYPE_CHECKING:
 EPILOG = "Example: aptp-bench evaluate images/ --captions captions.txt --reals photos/ --metrics fid,clip_score --json"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command(epilog=EPILOG)(evaluate)
-
-
 def evaluate(
     folder: Annotated[Path, typer.Argument(help="Generated images, in the order of their names.")],
     captions: Annotated[

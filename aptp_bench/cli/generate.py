@@ -20,11 +20,6 @@ EPILOG = (
 )
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command(epilog=EPILOG)(generate)
-
-
 def generate(
     run: Annotated[
         Path, typer.Option(help="A run's folder (the line `run:` that a run ends with), or a saved pipeline.")

@@ -20,11 +20,6 @@ EPILOG = (
 )
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command(epilog=EPILOG)(profile)
-
-
 def profile(
     model: Annotated[
         str | None, typer.Option(help="The model, or a scale for its model; default: mini, or the run's.")

@@ -20,11 +20,6 @@ EPILOG = (
 )
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command(epilog=EPILOG)(route)
-
-
 def route(
     run: Annotated[Path, typer.Option(help="A run's folder (the line `run:` that a run ends with).")],
     captions: Annotated[Path, typer.Option(metavar="FILE", help="A text file, a prompt a line; - is stdin.")],

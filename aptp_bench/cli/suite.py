@@ -20,11 +20,6 @@ EPILOG = (
 )
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command(epilog=EPILOG)(suite)
-
-
 def suite(
     name: Annotated[str, typer.Argument(metavar="FILE", help="A YAML file, or a shipped suite such as aptp_1b.")],
     scale: Annotated[
