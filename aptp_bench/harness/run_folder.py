@@ -18,7 +18,6 @@ from aptp_bench.core.recipe import Recipe
 from aptp_bench.core.store import MANIFEST, Stage
 from aptp_bench.errors import ConfigError
 from aptp_bench.harness import contact_sheet
-from aptp_bench.harness.contact_sheet import Sheet
 from aptp_bench.records import Record, file_name, save
 
 FILE, SAMPLES = "run.json", "samples.png"
@@ -85,7 +84,7 @@ def place(record: Record, runs_dir: Path) -> Path:
     return runs_dir / Path(file_name(record)).stem
 
 
-def write(record: Record, stages: Mapping[str, Stage], runs_dir: Path, sheet: Sheet) -> Path:
+def write(record: Record, stages: Mapping[str, Stage], runs_dir: Path, png: bytes) -> Path:
     """Leave run.json and the samples under `runs_dir`, where the stages lie; a run done again leaves them as they are.
 
     Returns the run's folder.
@@ -94,7 +93,7 @@ def write(record: Record, stages: Mapping[str, Stage], runs_dir: Path, sheet: Sh
     document = _Document(stages={name: stage.folder.name for name, stage in stages.items()}, record=record)
     content = document.model_dump(mode="json")
     if not _holds(folder / FILE, content):
-        write_whole(folder / SAMPLES, lambda aside: aside.write_bytes(sheet.png))
+        write_whole(folder / SAMPLES, lambda aside: aside.write_bytes(png))
         write_json(folder / FILE, content)
     return folder
 

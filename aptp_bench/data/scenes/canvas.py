@@ -82,11 +82,6 @@ def by_name(*artists: Artist) -> dict[str, Artist]:
     return {artist.__name__.lstrip("_").replace("_", " "): artist for artist in artists}
 
 
-def blank(fill: RGB = (0, 0, 0)) -> Image.Image:
-    """A canvas of SIDE x SIDE pixels in one colour."""
-    return Image.new("RGB", (SIDE, SIDE), fill)
-
-
 def shrink(canvas: Image.Image) -> np.ndarray:
     """Average boxes of canvas pixels. Returns uint8 [32, 32, 3]."""
     return np.array(canvas.reduce(OVERSAMPLING), dtype=np.uint8)

@@ -41,9 +41,9 @@ def lighter(colour: RGB, share: float = 0.45) -> RGB:
     return blend(colour, (255, 255, 255), share)
 
 
-def jitter(colour: RGB, roll: float, width: int = 16) -> RGB:
-    """Shift the brightness by up to half of `width` levels; roll in [0, 1)."""
-    step = round((roll - 0.5) * width)
+def jitter(colour: RGB, roll: float) -> RGB:
+    """Shift the brightness by up to eight levels; roll in [0, 1)."""
+    step = round((roll - 0.5) * 16)
     return (_level(colour[0] + step), _level(colour[1] + step), _level(colour[2] + step))
 
 

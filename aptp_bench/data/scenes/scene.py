@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+from PIL import Image
 
 from aptp_bench.data.scenes import animals, food, people, pictures, scenery, settings, things, vehicles
-from aptp_bench.data.scenes.canvas import SIDE, Look, Pen, blank, shrink
+from aptp_bench.data.scenes.canvas import SIDE, Look, Pen, shrink
 from aptp_bench.data.scenes.catalog import CATALOG, CLASHES, FREQUENT, RESERVED, WORDS, WORLDS, Subject
 from aptp_bench.data.scenes.chance import pick
 from aptp_bench.data.scenes.palette import HAIR, NAMED, darker, jitter, lighter
@@ -77,7 +78,7 @@ def sample(world: str, seed: int, index: int) -> Scene:
 def draw(scene: Scene) -> np.ndarray:
     """Draw a scene. Returns uint8 [32, 32, 3], RGB; equal scenes give equal pixels."""
     rng = random.Random(scene.seed)
-    canvas = blank()
+    canvas = Image.new("RGB", (SIDE, SIDE))
     frame = Pen(canvas, SIDE / 2, SIDE / 2, SIDE / 2, scene.flip)
     look = _look(scene, rng)
     artist = ARTISTS[scene.subject]
