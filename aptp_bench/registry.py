@@ -16,11 +16,10 @@ GROUPS = ("methods", "metrics", "datasets", "models", "backbones", "routers")
 
 @dataclass(frozen=True)
 class Registration:
-    """One registered name: what it is called, where its code is, and which package brought it."""
+    """One registered name: what it is called, and which package brought it."""
 
     group: str
     name: str
-    target: str
     provider: str
     entry: EntryPoint
 
@@ -45,7 +44,7 @@ def plugins(group: str) -> dict[str, Registration]:
         entry_points(group=PREFIX + group), key=lambda e: (_provider(e) != "aptp-bench", _provider(e), e.name)
     )
     for entry in entries:
-        found.setdefault(entry.name, Registration(group, entry.name, entry.value, _provider(entry), entry))
+        found.setdefault(entry.name, Registration(group, entry.name, _provider(entry), entry))
     return dict(sorted(found.items()))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -76,10 +75,8 @@ def _prompts(recipe: Recipe) -> datasets.Dataset | None:
 
 def _rows(source: DatasetPlugin, split: str, size: int) -> datasets.Dataset:
     if split not in source.splits:
-        has: Sequence[str] = source.splits
-        raise DataError(
-            f"dataset '{source.name}' has no {split} split (it has {', '.join(has)}); choose another with --dataset"
-        )
+        lacks = f"dataset '{source.name}' has no {split} split (it has {', '.join(source.splits)})"
+        raise DataError(f"{lacks}; choose another with --dataset")
     rows = source.load(split, size)
     if len(rows) == 0:
         raise DataError(f"dataset '{source.name}' has no rows in its {split} split; check its files")

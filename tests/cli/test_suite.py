@@ -118,17 +118,3 @@ def test_a_table_is_planned_at_the_scale_that_is_asked_for_and_names_what_it_lea
     code, out = call("suite", "aptp_7", "--dry-run")
     assert "APTP-Base, seed 0: aptp-bench run --method aptp --dataset coco --scale mini" in out
     assert "left out: RAPHAEL: another system" in out
-
-
-@pytest.mark.parametrize(
-    ("words", "hint"),
-    [
-        (["aptp_7", "--only", "RAPHAEL"], "no row 'RAPHAEL' that can be run: another system"),
-        (["ld_pruner_2"], "can be run at scale mini: an audio model"),
-        (["mini/placement", "--scale", "paper"], "is for scale mini alone; omit --scale paper"),
-        (["suite.yaml", "--scale", "mini"], "'A small table' is for scale smoke alone; omit --scale mini"),
-    ],
-)
-def test_what_cannot_be_run_is_refused_in_one_line(call: Call, suite: str, words: list[str], hint: str) -> None:
-    code, out = call("suite", *words)
-    assert (code, out) == (2, "") and hint in call.err and call.err.count("\n") == 1

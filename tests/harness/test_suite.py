@@ -210,12 +210,12 @@ def test_a_failure_stops_its_row_only_and_a_bug_leaves_its_traceback(tmp_path: P
             raise KeyError("oops")
         return label
 
-    outcome = run_all(runs, carry_out, said.append, tmp_path / "logs")
-    assert outcome.records == {"good": ["good"], "last": ["last"]}
-    assert outcome.failures["refused, seed 0"] == "too small; raise --budget"
-    assert "KeyError: 'oops'" in outcome.failures["broken, seed 0"]
+    records, failures = run_all(runs, carry_out, said.append, tmp_path / "logs")
+    assert records == {"good": ["good"], "last": ["last"]}
+    assert failures["refused, seed 0"] == "too small; raise --budget"
+    assert "KeyError: 'oops'" in failures["broken, seed 0"]
     (log,) = (tmp_path / "logs").iterdir()
-    assert str(log) in outcome.failures["broken, seed 0"] and "carry_out" in log.read_text()
+    assert str(log) in failures["broken, seed 0"] and "carry_out" in log.read_text()
     assert said[0] == "1 of 4: good, seed 0" and any(line.startswith("failed: refused") for line in said)
 
 

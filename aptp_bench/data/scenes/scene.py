@@ -17,7 +17,7 @@ from PIL import Image
 
 from aptp_bench.data.scenes import animals, food, people, pictures, scenery, settings, things, vehicles
 from aptp_bench.data.scenes.canvas import SIDE, Look, Pen, shrink
-from aptp_bench.data.scenes.catalog import CATALOG, CLASHES, FREQUENT, RESERVED, WORDS, WORLDS, Subject
+from aptp_bench.data.scenes.catalog import CATALOG, CLASHES, FREQUENT, WORDS, WORLDS, Subject
 from aptp_bench.data.scenes.chance import pick
 from aptp_bench.data.scenes.palette import HAIR, NAMED, darker, jitter, lighter
 
@@ -58,8 +58,9 @@ def sample(world: str, seed: int, index: int) -> Scene:
     """
     rng = random.Random(f"{world}/{seed}/{index}")
     row = CATALOG[pick(rng, _population(world))]
-    setting = pick(rng, [s for s in row.settings if (row.name, s) not in RESERVED])
-    colour = pick(rng, _colours(row, setting))
+    setting = pick(rng, [s for s in row.settings if s != row.reserved])
+    shows = [c for c in row.colours if (setting, c) not in CLASHES or row.place == "full"]
+    colour = pick(rng, [c for c in shows if c != row.reserved])
     count = pick(rng, COUNTS[row.most])
     return Scene(
         world=world,
@@ -101,11 +102,6 @@ def _population(world: str) -> tuple[str, ...]:
         raise ValueError(f"unknown world {world!r}: expected one of {', '.join(WORLDS)}")
     names = [name for name, row in CATALOG.items() if row.world == world]
     return tuple(names + [name for name in names if name in FREQUENT])
-
-
-def _colours(row: Subject, setting: str) -> list[str]:
-    fits = [c for c in row.colours if (setting, c) not in CLASHES or row.place == "full"]
-    return [c for c in fits if (row.name, c) not in RESERVED]
 
 
 def _variant(rng: random.Random, row: Subject) -> str:
