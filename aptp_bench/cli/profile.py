@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from aptp_bench.cli.options import Device, Json, print_json
+from aptp_bench.errors import ConfigError
 
 if TYPE_CHECKING:
     from aptp_bench.profiling.profile import Profiler
@@ -104,8 +105,6 @@ def profile(
 
 
 def _check_plot(path: Path) -> None:
-    from aptp_bench.errors import ConfigError
-
     if path.suffix not in (".png", ".svg"):
         raise ConfigError(f"--plot draws .png and .svg; got '{path.name}'")
     if not path.absolute().parent.is_dir():

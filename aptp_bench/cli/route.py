@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aptp_bench.cli.options import Json, print_json
+from aptp_bench.errors import ConfigError
 
 if TYPE_CHECKING:
     from aptp_bench.serving.routing import Routes
@@ -56,7 +57,6 @@ def route(
 
 
 def _prompts(path: Path) -> list[str]:
-    from aptp_bench.errors import ConfigError
     from aptp_bench.serving.serve import prompts_of, read_prompts
 
     if path != STDIN:
@@ -69,7 +69,6 @@ def _prompts(path: Path) -> list[str]:
 
 def _check(out: Path | None) -> None:
     from aptp_bench.core.files import check_writable
-    from aptp_bench.errors import ConfigError
 
     if out is not None:
         if out.is_dir():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aptp_bench.cli.options import Device, Json, ResultsDir, print_json
+from aptp_bench.errors import ConfigError
 
 if TYPE_CHECKING:
     from aptp_bench.core.recipe import Recipe
@@ -52,7 +53,6 @@ def suite(
 
 def _chosen(asked: Suite, runs: list[Run], only: list[str]) -> list[Run]:
     """The runs of the rows that are asked for. Raises ConfigError where there is none."""
-    from aptp_bench.errors import ConfigError
     from aptp_bench.harness.rows import chosen
 
     found = chosen(runs, only, asked.left_out)

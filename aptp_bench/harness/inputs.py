@@ -38,9 +38,8 @@ class Materials:
     def of(cls, recipe: Recipe, device: torch.device) -> Materials:
         """Load what `recipe` names, the data first, for it is quickly refused. Raises DataError, WeightsError."""
         source = registry.get("datasets", recipe.dataset)(**recipe.dataset_config)
-        train, val = (
-            _rows(source, split, size) for split, size in ((TRAIN, recipe.sizes.train), (VAL, recipe.sizes.val))
-        )
+        train = _rows(source, TRAIN, recipe.sizes.train)
+        val = _rows(source, VAL, recipe.sizes.val)
         prompts = _prompts(recipe)
         model = registry.get("models", recipe.model)()
         teacher = model.load(recipe.weights).to(device)

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from aptp_bench import assets
 from aptp_bench.cli.failures import MEND, STOPPED, outcome
 from aptp_bench.errors import DataError
+from aptp_bench.harness import run
 
 RUN = ["run", "--method", "dense", "--dataset", "coco", "--scale", "smoke"]
 
@@ -62,8 +64,6 @@ def test_an_unwritable_results_folder_is_refused_before_any_work(call, tmp_path)
 
 
 def test_missing_weights_say_how_to_get_them(call, tmp_path, monkeypatch):
-    from aptp_bench import assets
-
     monkeypatch.setattr(assets, "ROOT", tmp_path)
     assert call(*RUN)[0] == MEND
     assert "has no weights" in call.err and "mini_world" in call.err and call.err.count("\n") == 1
@@ -110,8 +110,6 @@ def test_the_exit_code_is_the_commands():
 
 
 def test_ctrl_c_says_how_to_go_on(call, monkeypatch):
-    from aptp_bench.harness import run
-
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
 

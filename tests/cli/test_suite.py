@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from aptp_bench.methods.dense import Dense
+from aptp_bench.methods.random import Random
 from aptp_bench.models.mixture import Mixture
 from aptp_bench.plugins import Job, Method
 from aptp_bench.records import Record
@@ -50,9 +51,12 @@ def test_it_goes_on_past_failures_names_them_at_the_end_and_shows_the_rest(
 ) -> None:
     code, out = call("suite", suite, "--results-dir", "results")
     assert code == 2
-    last = call.err.strip().splitlines()[-1]
+    first, *_, last = call.err.strip().splitlines()
+    assert first == "1 of 4: whole, seed 0" and "failed: refused, seed 0: dense removes nothing" in call.err
     assert last.startswith("error: 2 of 4 runs failed: ") and "bug, seed 0: RuntimeError: shapes differ" in last
     assert "refused, seed 0: dense removes nothing" in last
+    (log,) = (tmp_path / "runs").glob("*.log")  # a bug leaves its traceback
+    assert f"(traceback: {log.relative_to(tmp_path)})" in last and "in prune" in log.read_text()
     assert "A small table" in out and "whole" in out and "lots" in out and "bug" not in out
     assert "numbers mean little" in out
     records = [Record.model_validate_json(p.read_text()) for p in sorted((tmp_path / "results/records").iterdir())]
@@ -69,8 +73,6 @@ def test_a_second_call_reads_what_is_done_and_a_killed_one_goes_on(
     done = {"rows": ["lots", "whole"]}
     only = [word for label in done["rows"] for word in ("--only", label)]
     with monkeypatch.context() as patch:
-        from aptp_bench.methods.random import Random
-
         patch.setattr(Random, "prune", killed)
         assert call("suite", suite, *only)[0] == 130
     assert len(list((tmp_path / "runs").glob("*/run.json"))) == 1  # the dense row was done before the kill

@@ -14,12 +14,12 @@ from aptp_bench.core.distributed import Ranks
 from aptp_bench.core.progress import SilentProgress
 from aptp_bench.core.store import Store
 from aptp_bench.errors import ConfigError
-from aptp_bench.harness import contact_sheet, run_folder
+from aptp_bench.harness import run_folder
 from aptp_bench.harness.inputs import Materials
 from aptp_bench.harness.run import run
 from aptp_bench.harness.run_folder import RunFolder
 from aptp_bench.models.mixture import Mixture
-from aptp_bench.records import Record, load
+from aptp_bench.records import Record
 
 CPU = torch.device("cpu")
 
@@ -93,14 +93,3 @@ def test_other_documents_are_refused(tiny_run, tmp_path, change, line):
     with pytest.raises(ConfigError, match=line) as caught:
         RunFolder.load(folder)
     assert "\n" not in str(caught.value)
-
-
-def test_publishing_puts_the_record_and_its_samples_side_by_side(tiny_run, tmp_path):
-    record, folder = made(tiny_run("dense"), tmp_path / "runs")
-    path = run_folder.publish(RunFolder.load(folder), tmp_path / "results")
-    assert path == tmp_path / "results" / "records" / f"{folder.name}.json"
-    assert load(path) == record
-    sheet = tmp_path / "results" / "samples" / f"{folder.name}.png"
-    assert sheet.read_bytes() == (folder / run_folder.SAMPLES).read_bytes()
-    assert contact_sheet.read(path, record.samples) == sheet.read_bytes()
-    assert run_folder.publish(RunFolder.load(folder), tmp_path / "results") == path  # again, over what is there

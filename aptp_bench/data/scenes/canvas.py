@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -74,7 +75,7 @@ class Pen:
             self._draw.ellipse((x - r, y - r, x + r, y + r), fill=fill)
 
 
-Artist = Callable[[Pen, Look], None]
+Artist = TypeVar("Artist", bound=Callable[..., None])
 
 
 def by_name(*artists: Artist) -> dict[str, Artist]:

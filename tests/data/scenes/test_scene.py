@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from aptp_bench.data.scenes import COLOURS, KINDS, RESERVED, SETTINGS, SUBJECTS, WORLDS, draw, sample
-from aptp_bench.data.scenes.catalog import CATALOG, CLASHES
+from aptp_bench.data.scenes import COLOURS, SETTINGS, SUBJECTS, draw, sample
+from aptp_bench.data.scenes.catalog import CATALOG, CLASHES, KINDS, RESERVED, WORLDS
 from aptp_bench.data.scenes.palette import NAMED
 from aptp_bench.data.scenes.scene import ARTISTS, Scene
 
