@@ -23,7 +23,6 @@ from aptp_bench.core.settings import FinetuneConfig
 from aptp_bench.errors import ConfigError
 
 SCALES: tuple[str, ...] = get_args(World)
-REFERENCE_BUDGET = 1.0  # the reference row is the network as it is
 FLAGS = frozenset({"method", "dataset", "scale", "settings"})  # options of the command, not keys of --set
 
 
@@ -44,7 +43,7 @@ def recipe(
     document = merged(document, {"dataset": dataset, **{k: v for k, v in section.items() if k != "methods"}})
     document = merged(document, {"method_config": merged(kind.presets.get(scale, {}), methods.get(method, {}))})
     if method == document["reference"]:
-        document = placed(document, "budget.ratio", REFERENCE_BUDGET)
+        document = placed(document, "budget.ratio", 1.0)  # the reference row is the network as it is
     known = known_keys(kind, registry.get("datasets", dataset), document)
     for key, value in (flags or {}).items():
         document = document if value is None else placed(document, key, value)

@@ -14,7 +14,6 @@ from aptp_bench.core.files import write_text
 from aptp_bench.core.recipe import Recipe, World
 from aptp_bench.errors import ConfigError
 
-SCHEMA_VERSION = 2
 Better = Literal["higher", "lower", "neither"]
 
 FOLDER = "records"
@@ -73,9 +72,8 @@ class Record(Frozen):
     schema_version: Literal[2] = 2
     world: World
     what: Recipe  # settings that are newer than the document have their defaults
-    macs: dict[
-        str, dict[str, FiniteFloat]
-    ]  # convention -> {"dense", "pruned" (traffic-weighted mean on evaluation prompts), "ratio", "train_ratio"}
+    # convention -> {"dense", "pruned" (traffic-weighted mean on evaluation prompts), "ratio", "train_ratio"}
+    macs: dict[str, dict[str, FiniteFloat]]
     parameters: dict[str, int]  # {"dense", "stored" (all experts), "per_image" (mean expert)}
     experts: list[Expert]
     remark: str = ""  # what the method says of its result, such as why it lies below its budget
@@ -95,10 +93,8 @@ class Record(Frozen):
     @property
     def name(self) -> str:
         """method-dataset-budget-seed-scale: unique enough for a file name, plain enough to read."""
-        what = self.what
-        return (
-            f"{what.method}-{what.dataset}-{what.budget.ratio:g}{what.budget.convention}-seed{what.seed}-{self.world}"
-        )
+        what, budget = self.what, self.what.budget
+        return f"{what.method}-{what.dataset}-{budget.ratio:g}{budget.convention}-seed{what.seed}-{self.world}"
 
     def expert_ratios(self, convention: str) -> list[float]:
         """Of every expert its MACs as a share of the dense network's."""

@@ -16,11 +16,10 @@ GROUPS = ("methods", "metrics", "datasets", "models", "backbones", "routers")
 
 @dataclass(frozen=True)
 class Registration:
-    """One registered name: what it is called, where its code is, and which package brought it."""
+    """One registered name: what it is called, and which package brought it."""
 
     group: str
     name: str
-    target: str
     provider: str
     entry: EntryPoint
 
@@ -40,13 +39,12 @@ def plugins(group: str) -> dict[str, Registration]:
     """Every plugin of a group by name, ours first; a third party cannot take a name that is taken."""
     if group not in GROUPS:
         raise ConfigError(f"there is no plugin group '{group}'; groups are {', '.join(GROUPS)}")
-    found: dict[str, Registration] = {}
-    entries = sorted(
-        entry_points(group=PREFIX + group), key=lambda e: (_provider(e) != "aptp-bench", _provider(e), e.name)
-    )
-    for entry in entries:
-        found.setdefault(entry.name, Registration(group, entry.name, entry.value, _provider(entry), entry))
-    return dict(sorted(found.items()))
+    entries = entry_points(group=PREFIX + group)
+    found = [Registration(group, e.name, e.dist.name if e.dist is not None else "unknown", e) for e in entries]
+    first: dict[str, Registration] = {}
+    for each in sorted(found, key=lambda each: (each.provider != "aptp-bench", each.provider, each.name)):
+        first.setdefault(each.name, each)
+    return dict(sorted(first.items()))
 
 
 def get(group: str, name: str) -> Any:
@@ -55,7 +53,3 @@ def get(group: str, name: str) -> Any:
     if name not in known:
         raise UnknownNameError(f"unknown {group[:-1]} '{name}'; {meant(name, known)} (list them: aptp-bench {group})")
     return known[name].load()
-
-
-def _provider(entry: EntryPoint) -> str:
-    return entry.dist.name if entry.dist is not None else "unknown"

@@ -18,6 +18,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
 
+    from aptp_bench.core.store import Store
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -121,7 +123,7 @@ def add_plugin(group: str, name: str, kind: Any) -> None:
     from aptp_bench import registry
 
     entry: Any = SimpleNamespace(name=name, load=lambda: kind)
-    registry.plugins(group)[name] = registry.Registration(group, name, f"stranger:{name}", "stranger", entry)
+    registry.plugins(group)[name] = registry.Registration(group, name, "stranger", entry)
 
 
 @pytest.fixture
@@ -209,6 +211,15 @@ def killed() -> Any:
                 yield item
 
     return Killed
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """An empty store."""
+    from aptp_bench.core.progress import SilentProgress
+    from aptp_bench.core.store import Store
+
+    return Store(tmp_path / "runs", SilentProgress())
 
 
 @pytest.fixture

@@ -20,18 +20,18 @@ def test_every_scale_has_a_recipe_that_resolves(scale):
 
 
 @pytest.mark.parametrize(
-    ("dataset", "scale", "budget", "experts"),
-    [("coco", "mini", 0.78, 8), ("coco", "paper", 0.78, 8), ("cc3m", "paper", 0.85, 16)],
+    ("dataset", "scale", "data", "budget", "experts"),
+    [
+        ("coco", "mini", "coco", 0.78, 8),
+        ("coco", "paper", "coco2014", 0.78, 8),
+        ("cc3m", "paper", "cc3m-full", 0.85, 16),
+    ],
 )
-def test_budget_and_experts_are_the_papers(dataset, scale, budget, experts):
+def test_budget_and_experts_are_the_papers_and_the_short_name_means_its_data(dataset, scale, data, budget, experts):
     made = recipe("aptp", dataset, scale)
+    assert made.dataset == data
     assert made.budget.ratio == budget and made.budget.convention == "exact"
     assert made.method_config["experts"] == experts
-
-
-def test_paper_scale_reads_the_real_data_under_the_short_name():
-    assert recipe("dense", "coco", "paper").dataset == "coco2014"
-    assert recipe("dense", "coco", "mini").dataset == "coco"
 
 
 def test_later_beats_earlier():
@@ -66,10 +66,6 @@ def test_the_reference_keeps_the_settings_that_are_not_the_methods():
     assert reference.settings == ("sampling.steps=5",)
     assert reference_of(reference) is None
     assert reference_of(made.model_copy(update={"reference": None})) is None
-
-
-def test_the_reference_method_alone_costs_all():
-    assert recipe("dense", "coco", "smoke").budget.ratio == 1.0
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from types import ModuleType
 from typing import Annotated
 
 import typer
@@ -34,23 +35,17 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (
-    run,
-    suite,
-    submit,
-    report,
-    plot,
-    tables,
-    leaderboard,
-    generate,
-    route,
-    profile,
-    evaluate,
-    listings,
-    check,
-    doctor,
-):
-    command.register(app)
+
+
+def _add(*modules: ModuleType) -> None:
+    """The command of each module: the function of its name."""
+    for module in modules:
+        app.command(epilog=module.EPILOG)(getattr(module, module.__name__.rpartition(".")[2]))
+
+
+_add(run, suite, submit, report, plot, tables, leaderboard, generate, route, profile, evaluate)
+listings.register(app)
+_add(check, doctor)
 
 
 def _version(asked: bool) -> None:

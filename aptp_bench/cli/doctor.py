@@ -13,7 +13,9 @@ from pathlib import Path
 import typer
 
 from aptp_bench.cli.options import Json, print_json
+from aptp_bench.errors import ConfigError
 
+EPILOG = "Exit code 0: everything that scale mini needs is here; 1: something is missing."
 GIB = 1 << 30
 DISK, MEMORY = 2, 4  # GiB that a run at scale mini wants free, and in all
 PYTHON = (3, 10)
@@ -29,11 +31,6 @@ class Check:
     found: str
     needed: bool = True
     fix: str = ""
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command(epilog="Exit code 0: everything that scale mini needs is here; 1: something is missing.")(doctor)
 
 
 def doctor(as_json: Json = False) -> None:
@@ -99,7 +96,6 @@ def machine() -> Iterator[Check]:
 def plugins() -> Iterator[Check]:
     """Every registered model, backbone, dataset, method and metric: whether it can run, else why, and what fixes it."""
     from aptp_bench import registry
-    from aptp_bench.errors import ConfigError
 
     for group in PROBED:
         for plugin in registry.plugins(group).values():

@@ -8,16 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aptp_bench.cli.options import Device, Json, print_json
+from aptp_bench.errors import ConfigError
 
 if TYPE_CHECKING:
     from aptp_bench.contracts.evidence import ImageSet
 
 EPILOG = "Example: aptp-bench evaluate images/ --captions captions.txt --reals photos/ --metrics fid,clip_score --json"
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command(epilog=EPILOG)(evaluate)
 
 
 def evaluate(
@@ -51,7 +47,6 @@ def evaluate(
 
 def _reals(folder: Path | None, dataset: str | None, scale: str) -> ImageSet | None:
     """The real images asked for. Raises ConfigError if they were asked for twice."""
-    from aptp_bench.errors import ConfigError
     from aptp_bench.evaluation.external_images import real_dataset, real_folder
 
     if folder is not None and dataset is not None:

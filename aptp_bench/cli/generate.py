@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aptp_bench.cli.options import Device, Json, print_json
+from aptp_bench.errors import ConfigError
 
 if TYPE_CHECKING:
     from aptp_bench.serving.serve import Source
@@ -18,11 +19,6 @@ EPILOG = (
     'Examples: aptp-bench generate --run runs/aptp-coco-0.78exact-seed0-mini --prompt "a red car"  |  '
     "aptp-bench generate --run RUN --prompts prompts.txt --out images  |  aptp-bench generate --run RUN --save pipeline"
 )
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command(epilog=EPILOG)(generate)
 
 
 def generate(
@@ -66,7 +62,6 @@ def generate(
 
 
 def _texts(given: list[str], file: Path | None, save: Path | None) -> list[str]:
-    from aptp_bench.errors import ConfigError
     from aptp_bench.serving.serve import read_prompts
 
     asked = [*given, *(read_prompts(file) if file is not None else [])]
@@ -77,8 +72,6 @@ def _texts(given: list[str], file: Path | None, save: Path | None) -> list[str]:
 
 def _dtype(name: str) -> Any:
     import torch
-
-    from aptp_bench.errors import ConfigError
 
     if name not in DTYPES:
         raise ConfigError(f"unknown type '{name}'; use --dtype with one of {', '.join(DTYPES)}")

@@ -17,11 +17,6 @@ EPILOG = (
 )
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command(epilog=EPILOG)(leaderboard)
-
-
 def leaderboard(
     results_dir: Annotated[Path, typer.Option(help="Where the records are, and where the leaderboard goes.")] = Path(
         "results"

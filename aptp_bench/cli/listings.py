@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aptp_bench.cli.options import Json, print_json
+from aptp_bench.errors import ConfigError
 
 if TYPE_CHECKING:
     from aptp_bench.registry import Registration
@@ -43,8 +44,6 @@ def _command(group: str) -> Callable[..., None]:
 
 def facts(plugin: Registration) -> dict[str, Any]:
     """A plugin's name, package, summary, paper, options, why it cannot run here, and the data on its class."""
-    from aptp_bench.errors import ConfigError
-
     row: dict[str, Any] = {"name": plugin.name, "package": plugin.provider}
     try:
         kind = plugin.load()

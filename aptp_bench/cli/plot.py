@@ -19,11 +19,6 @@ EPILOG = (
 )
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command(epilog=EPILOG)(plot)
-
-
 def plot(
     run: Annotated[
         Path | None, typer.Argument(metavar="[RUN]", help="A run's folder; without one, all records are plotted.")

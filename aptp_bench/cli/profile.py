@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from aptp_bench.cli.options import Device, Json, print_json
+from aptp_bench.errors import ConfigError
 
 if TYPE_CHECKING:
     from aptp_bench.profiling.profile import Profiler
@@ -18,11 +19,6 @@ EPILOG = (
     "Examples: aptp-bench profile --model sd21 --resolution 512  |  aptp-bench profile --model sd21 --method bk_sdm --budget 0.7"
     "  |  aptp-bench profile --model mini --method norm --budget 0.78 --latency image --dtype fp32,bf16 --batch 1,4"
 )
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command(epilog=EPILOG)(profile)
 
 
 def profile(
@@ -109,8 +105,6 @@ def profile(
 
 
 def _check_plot(path: Path) -> None:
-    from aptp_bench.errors import ConfigError
-
     if path.suffix not in (".png", ".svg"):
         raise ConfigError(f"--plot draws .png and .svg; got '{path.name}'")
     if not path.absolute().parent.is_dir():

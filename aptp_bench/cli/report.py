@@ -13,11 +13,6 @@ FILE = "report.html"
 EPILOG = "Example: aptp-bench report runs/aptp-coco-0.78exact-seed0-mini"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command(epilog=EPILOG)(report)
-
-
 def report(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder (the line `run:` that a run ends with).")],
     out: Annotated[Path | None, typer.Option(help=f"The page; default: {FILE} in the run's folder.")] = None,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aptp_bench.cli.options import Json, print_json
+from aptp_bench.errors import ConfigError
 
 if TYPE_CHECKING:
     from aptp_bench.serving.routing import Routes
@@ -18,11 +19,6 @@ EPILOG = (
     "Examples: aptp-bench route --run runs/aptp-coco-0.78exact-seed0-mini --captions captions.txt --out routes.csv  |  "
     'echo "a red car" | aptp-bench route --run RUN --captions -'
 )
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command(epilog=EPILOG)(route)
 
 
 def route(
@@ -61,7 +57,6 @@ def route(
 
 
 def _prompts(path: Path) -> list[str]:
-    from aptp_bench.errors import ConfigError
     from aptp_bench.serving.serve import prompts_of, read_prompts
 
     if path != STDIN:
@@ -74,7 +69,6 @@ def _prompts(path: Path) -> list[str]:
 
 def _check(out: Path | None) -> None:
     from aptp_bench.core.files import check_writable
-    from aptp_bench.errors import ConfigError
 
     if out is not None:
         if out.is_dir():

@@ -20,11 +20,6 @@ EPILOG = (
 )
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command(epilog=EPILOG)(run)
-
-
 def run(
     method: Annotated[str, typer.Option(help="How to prune: see aptp-bench methods.")],
     dataset: Annotated[str, typer.Option(help="What to train and measure on: see aptp-bench datasets.")],

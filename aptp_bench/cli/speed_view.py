@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
@@ -48,18 +48,25 @@ def _cells(record: SpeedRecord, timing: Timing) -> list[str]:
     image_bound = f"{timing.predicted_image_s:,.3f}" if timing.predicted_image_s else ""
     peak = f"{timing.peak_bytes / MIB:,.0f}" if timing.peak_bytes else ""
     published = str(record.published["latency_s"]) if record.published else ""
-    call = [f"{timing.call.median_s * 1e3:,.2f}", _ratio(timing.call_ratio), bound, host]
-    whole = [image, _ratio(timing.image_ratio), image_bound, peak, published]
-    return [escape(record.label), *shares, *_aligned(record), timing.setup.name, *call, *whole]
+    call = [f"{timing.call.median_s * 1e3:,.2f}", ratio(timing.call_ratio), bound, host]
+    whole = [image, ratio(timing.image_ratio), image_bound, peak, published]
+    return [
+        escape(record.label),
+        *shares,
+        *aligned([net.changed_histogram for net in record.experts]),
+        timing.setup.name,
+        *call,
+        *whole,
+    ]
 
 
-def _aligned(record: SpeedRecord) -> list[str]:
-    """Shares of the widths that pruning changed, over all experts, that are multiples of 8 and of 64."""
-    counts = [net.changed_histogram for net in record.experts]
+def aligned(counts: Sequence[Mapping[str, int]]) -> list[str]:
+    """Shares of the widths in histograms by powers of two that are multiples of 8 and of 64; empty without a width."""
     total = sum(sum(each.values()) for each in counts)
     eights = sum(n for each in counts for power, n in each.items() if int(power) >= 8)
     return [f"{eights / total:.0%}", f"{sum(each['64'] for each in counts) / total:.0%}"] if total else ["", ""]
 
 
-def _ratio(ratio: Ratio | None) -> str:
-    return f"{ratio.value:.3f} [{ratio.interval[0]:.3f}, {ratio.interval[1]:.3f}]" if ratio else ""
+def ratio(found: Ratio | None) -> str:
+    """A ratio to dense with its interval; empty for None."""
+    return f"{found.value:.3f} [{found.interval[0]:.3f}, {found.interval[1]:.3f}]" if found else ""

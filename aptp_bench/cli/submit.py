@@ -13,11 +13,6 @@ EPILOG = (
 )
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command(epilog=EPILOG)(submit)
-
-
 def submit(
     run: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders that aptp-bench run or suite left.")],
     results_dir: Annotated[Path, typer.Option(help="The leaderboard's results.")] = Path("results"),

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from aptp_bench.cli.options import Device, Json, ResultsDir, print_json
+from aptp_bench.errors import ConfigError
 
 if TYPE_CHECKING:
     from aptp_bench.core.recipe import Recipe
-    from aptp_bench.harness.suite import Outcome, Run, Suite
+    from aptp_bench.harness.suite import Run, Suite
     from aptp_bench.records import Record
 
 EPILOG = (
     "Examples: aptp-bench suite aptp_1b  |  aptp-bench suite aptp_3 --scale paper --only Uni-Arch  |  "
     "aptp-bench suite mini/alignment  |  a suite that was stopped goes on with the same command"
 )
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command(epilog=EPILOG)(suite)
 
 
 def suite(
@@ -57,7 +53,6 @@ def suite(
 
 def _chosen(asked: Suite, runs: list[Run], only: list[str]) -> list[Run]:
     """The runs of the rows that are asked for. Raises ConfigError where there is none."""
-    from aptp_bench.errors import ConfigError
     from aptp_bench.harness.rows import chosen
 
     found = chosen(runs, only, asked.left_out)
@@ -84,22 +79,20 @@ def _run(asked: Suite, runs: list[Run], folders: tuple[Path, Path | None], devic
         return record
 
     with quiet():
-        outcome = run_all(runs, carry_out, store.progress.say, runs_dir)
+        records, failures = run_all(runs, carry_out, store.progress.say, runs_dir)
     if store.ranks.first:
-        _show(asked, outcome, as_json)
-    raise_failures(outcome.failures, len(runs))
+        _show(asked, records, failures, as_json)
+    raise_failures(failures, len(runs))
 
 
-def _show(asked: Suite, outcome: Outcome, as_json: bool) -> None:
+def _show(asked: Suite, records: dict[str, list[Record]], failures: dict[str, str], as_json: bool) -> None:
     from aptp_bench.cli.view import show_suite
 
     if as_json:
-        found: dict[str, Any] = {
-            label: [record.model_dump(mode="json") for record in records] for label, records in outcome.records.items()
-        }
-        print_json({"title": asked.title, "records": found, "failures": outcome.failures})
-    elif outcome.records:
-        show_suite(asked.title, outcome.records)
+        found = {label: [record.model_dump(mode="json") for record in each] for label, each in records.items()}
+        print_json({"title": asked.title, "records": found, "failures": failures})
+    elif records:
+        show_suite(asked.title, records)
 
 
 def _show_plan(asked: Suite, runs: list[Run], as_json: bool) -> None:

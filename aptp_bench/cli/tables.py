@@ -17,11 +17,6 @@ EPILOG = (
 )
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command(epilog=EPILOG)(tables)
-
-
 def tables(
     id: Annotated[str | None, typer.Argument(metavar="[ID]", help="Such as aptp_1b; default: all.")] = None,
     format: Annotated[str, typer.Option(help="md, csv, latex or html.")] = "md",

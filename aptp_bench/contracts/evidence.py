@@ -139,9 +139,8 @@ class Evidence:
         """Features by name, float32 [n, d], of the generated images and of the real ones (None without these)."""
         if self.image_set is None:
             raise MetricError("there are no generated images to read; generate some first")
-        return self._features(role, self.image_set), self._features(
-            role, self.real_set
-        ) if self.real_set is not None else None
+        generated = self._features(role, self.image_set)
+        return generated, None if self.real_set is None else self._features(role, self.real_set)
 
     def text_features(self, role: str) -> Tensor:
         """Features of the captions, float32 [n, d]."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import datasets
@@ -23,7 +23,9 @@ def weights_digest(pipeline: StableDiffusionPipeline) -> str:
         for key, tensor in sorted(getattr(pipeline, name).state_dict().items()):
             whole.update(f"{name}.{key}:{tuple(tensor.shape)}:{tensor.dtype}".encode())
             whole.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
-    facts = {name: _public(getattr(pipeline, name).config) for name in ("scheduler", "vae")}
+    configs = {name: getattr(pipeline, name).config for name in ("scheduler", "vae")}
+    # private entries name folders and versions
+    facts = {name: {k: v for k, v in config.items() if not k.startswith("_")} for name, config in configs.items()}
     facts["vocabulary"] = pipeline.tokenizer.get_vocab()
     whole.update(json.dumps(facts, sort_keys=True, default=str).encode())
     return whole.hexdigest()
@@ -44,8 +46,3 @@ def data_digest(dataset: datasets.Dataset) -> str:
             whole.update(f"{index}:{image.size}".encode())
             whole.update(image.tobytes())
     return whole.hexdigest()
-
-
-def _public(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A diffusers configuration without its private entries, which name folders and versions."""
-    return {key: value for key, value in config.items() if not key.startswith("_")}

@@ -20,13 +20,13 @@ NORMAL = 1.96  # quantile of 95 %, two-sided
 Interval = tuple[float, float]
 
 
-def mean_interval(values: Tensor, resamples: int = RESAMPLES, seed: int = 0) -> Interval | None:
+def mean_interval(values: Tensor, resamples: int = RESAMPLES) -> Interval | None:
     """Percentile interval of the mean of values: [n]; None for a single value."""
     import torch
 
     if len(values) < 2:
         return None
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     values, means = values.double().cpu(), []
     for start in range(0, resamples, CHUNK):
         drawn = torch.randint(len(values), (min(CHUNK, resamples - start), len(values)), generator=generator)

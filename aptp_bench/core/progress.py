@@ -5,10 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Protocol, TextIO
-
-QUIET_SECONDS = 30.0  # between two plain lines of one label
-BRIEF_SECONDS = 1.0  # what ends sooner is not worth a plain line
+from typing import Any, Protocol
 
 
 class Progress(Protocol):
@@ -37,10 +34,8 @@ class SilentProgress:
 class PlainProgress:
     """A line every half minute and one at the end of what took time: for logs and pipes."""
 
-    def __init__(
-        self, stream: TextIO | None = None, every: float = QUIET_SECONDS, brief: float = BRIEF_SECONDS
-    ) -> None:
-        self.stream, self.every, self.brief = stream, every, brief
+    every = 30.0  # seconds between two lines of one label
+    brief = 1.0  # what ends sooner is not worth a line
 
     def track(self, items: Sequence[Any], label: str, done: int = 0) -> Iterator[Any]:
         """Iterate over items[done:] and say how far it is and how long it will take."""
@@ -58,9 +53,8 @@ class PlainProgress:
 
     def say(self, line: str) -> None:
         """The line, on stderr."""
-        stream = self.stream or sys.stderr
-        stream.write(line + "\n")
-        stream.flush()
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()
 
 
 class RichProgress:

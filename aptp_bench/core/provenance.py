@@ -28,13 +28,8 @@ PACKAGES = (
     "pillow",
     "torch-pruning",
 )
-OUTPUTS = (
-    "--out",
-    "--results-dir",
-    "--runs-dir",
-    "--plot",
-    "--page",
-)  # options of commands that say where to, followed by a path
+# options of commands that say where to, followed by a path
+OUTPUTS = ("--out", "--results-dir", "--runs-dir", "--plot", "--page")
 
 
 def provenance(

@@ -49,7 +49,6 @@ class Store:
 
     def __init__(self, root: Path, progress: Progress, ranks: Ranks = ALONE, dry: bool = False) -> None:
         self.root, self.progress, self.ranks, self.dry = root, progress, ranks, dry
-        self.stages: dict[str, Stage] = {}  # by name, as they came up in this process
 
     def stage(
         self,
@@ -74,8 +73,7 @@ class Store:
                         self._make(folder, fn, {"name": name, "digest": digest, "key": key}, shared)
                 finally:
                     self.ranks.wait()  # after a failure too, or the other processes would wait for ever
-        self.stages[name] = Stage(name, folder, digest, seconds_of(folder))
-        return self.stages[name]
+        return Stage(name, folder, digest, seconds_of(folder))
 
     def _make(self, folder: Path, fn: Callable[[Path], None], facts: dict[str, Any], shared: bool) -> None:
         if folder.exists():

@@ -1,41 +1,27 @@
-"""Reading and fitting images: the one place where a file becomes pixels."""
+"""Reading images: the one place where a file becomes pixels."""
 
 from __future__ import annotations
 
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Literal
+from typing import BinaryIO
 
 from PIL import Image
 
 from aptp_bench.errors import DataError
 
 SUFFIXES: frozenset[str] = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
-Fit = Literal["crop", "squash"]
 
 
-def read(path: Path | str) -> Image.Image:
+def read(path: Path | str | BinaryIO) -> Image.Image:
     """An image file as RGB, fully decoded. Raises DataError naming the file if it is missing, truncated or no image."""
     try:
         with Image.open(path) as image:
-            decoded: Image.Image = image.convert("RGB")
-            return decoded
+            return image.convert("RGB")
     except FileNotFoundError as err:
         raise DataError(f"image {path} is missing; restore it or remove its caption") from err
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as err:
         reason = " ".join(str(err).split()) or type(err).__name__
         raise DataError(f"image {path} is broken ({reason}); replace it or remove it with its caption") from err
-
-
-def fit(image: Image.Image, size: int, how: Fit = "crop") -> Image.Image:
-    """A square RGB image of `size` pixels a side; bicubic with antialiasing. The image given is left unchanged.
-
-    crop: scale the shorter side, keep the middle (for training). squash: ignore the aspect (the papers' reals for FID).
-    """
-    image = image if image.mode == "RGB" else image.convert("RGB")
-    if image.size == (size, size):
-        return image
-    box = _middle(image.width, image.height) if how == "crop" else None
-    return image.resize((size, size), Image.Resampling.BICUBIC, box=box)
 
 
 def inside(folder: Path, name: str) -> Path:
@@ -53,9 +39,3 @@ def listed(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}; put the images there or set dataset_config.root")
     return sorted((p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file()), key=lambda p: p.name)
-
-
-def _middle(width: int, height: int) -> tuple[float, float, float, float]:
-    side = min(width, height)
-    left, top = (width - side) / 2, (height - side) / 2
-    return (left, top, left + side, top + side)

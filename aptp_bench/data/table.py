@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PIL import Image
-
 from aptp_bench.data import images
 from aptp_bench.errors import DataError
 
@@ -67,12 +65,4 @@ def _table(rows: dict[str, list[Any]], note: str) -> datasets.Dataset:
 def _decoded(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
     if "image" not in batch:
         return batch
-    return {**batch, "image": [_open(cell) for cell in batch["image"]]}
-
-
-def _open(cell: dict[str, Any]) -> Image.Image:
-    if cell["bytes"] is None:
-        return images.read(cell["path"])
-    with Image.open(io.BytesIO(cell["bytes"])) as image:
-        decoded: Image.Image = image.convert("RGB")
-        return decoded
+    return {**batch, "image": [images.read(cell["path"] or io.BytesIO(cell["bytes"])) for cell in batch["image"]]}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
@@ -19,29 +18,23 @@ EDGE = 128  # pixels of a tile at most: a sheet of SD 2.1's images has 200 kB
 FOLDER = "samples"
 
 
-@dataclass(frozen=True)
-class Sheet:
-    """A PNG of square tiles side by side, and what a record says of it."""
+def sheet(images: Path, captions: Sequence[str]) -> tuple[bytes, Samples]:
+    """A PNG of the first SHOWN images of a folder of numbered PNGs, and what a record says of it.
 
-    png: bytes
-    facts: Samples
-
-
-def sheet(images: Path, captions: Sequence[str]) -> Sheet:
-    """The first SHOWN images of a folder of numbered PNGs, with their captions. Raises DataError naming a broken image."""
+    Raises DataError naming a broken image.
+    """
     first = list(captions[:SHOWN])
     tiles = [Image.fromarray(read_image(image_path(images, i)).numpy()) for i in range(len(first))]
     edge = min(EDGE, max(tile.height for tile in tiles))
     row = Image.new("RGB", (edge * len(tiles), edge))
     for place, tile in enumerate(tiles):
-        row.paste(
-            tile if tile.size == (edge, edge) else tile.resize((edge, edge), Image.Resampling.LANCZOS),
-            (place * edge, 0),
-        )
+        if tile.size != (edge, edge):
+            tile = tile.resize((edge, edge), Image.Resampling.LANCZOS)
+        row.paste(tile, (place * edge, 0))
     stream = io.BytesIO()
     row.save(stream, format="PNG", optimize=True)
     png = stream.getvalue()
-    return Sheet(png, Samples(captions=first, edge=edge, sha256=hashlib.sha256(png).hexdigest()))
+    return png, Samples(captions=first, edge=edge, sha256=hashlib.sha256(png).hexdigest())
 
 
 def path_of(record: Path) -> Path:

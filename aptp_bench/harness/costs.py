@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from diffusers import UNet2DConditionModel
-from torch import Tensor
 
 from aptp_bench.budget import CONVENTIONS
 from aptp_bench.harness.inputs import Materials
@@ -37,8 +36,8 @@ def expert_facts(mixture: Mixture, given: Materials) -> dict[str, Any]:
     return {"dense": dense, "experts": experts, "remark": mixture.remark}
 
 
-def experts_of(facts: dict[str, Any], assignment: Tensor, captions: Sequence[str]) -> list[Expert]:
-    """One entry an expert. captions: of the evaluation; assignment: the expert of each, int64 [n]."""
+def experts_of(facts: dict[str, Any], assignment: Iterable[int], captions: Sequence[str]) -> list[Expert]:
+    """One entry an expert. captions: of the evaluation; assignment: the expert of each."""
     served = served_by(assignment, captions, len(facts["experts"]))
     return [
         Expert(**expert, eval_prompts=len(own), words=frequent_words(own))
@@ -46,10 +45,10 @@ def experts_of(facts: dict[str, Any], assignment: Tensor, captions: Sequence[str
     ]
 
 
-def served_by(assignment: Tensor, captions: Sequence[str], experts: int) -> list[list[str]]:
-    """The captions that each expert serves, in their order. assignment: int64 [n]."""
+def served_by(assignment: Iterable[int], captions: Sequence[str], experts: int) -> list[list[str]]:
+    """The captions that each expert serves, in their order. assignment: the expert of each."""
     served: list[list[str]] = [[] for _ in range(experts)]
-    for expert, caption in zip(assignment.tolist(), captions, strict=True):
+    for expert, caption in zip(assignment, captions, strict=True):
         served[expert].append(caption)
     return served
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -39,9 +38,8 @@ class Materials:
     def of(cls, recipe: Recipe, device: torch.device) -> Materials:
         """Load what `recipe` names, the data first, for it is quickly refused. Raises DataError, WeightsError."""
         source = registry.get("datasets", recipe.dataset)(**recipe.dataset_config)
-        train, val = (
-            _rows(source, split, size) for split, size in ((TRAIN, recipe.sizes.train), (VAL, recipe.sizes.val))
-        )
+        train = _rows(source, TRAIN, recipe.sizes.train)
+        val = _rows(source, VAL, recipe.sizes.val)
         prompts = _prompts(recipe)
         model = registry.get("models", recipe.model)()
         teacher = model.load(recipe.weights).to(device)
@@ -76,10 +74,8 @@ def _prompts(recipe: Recipe) -> datasets.Dataset | None:
 
 def _rows(source: DatasetPlugin, split: str, size: int) -> datasets.Dataset:
     if split not in source.splits:
-        has: Sequence[str] = source.splits
-        raise DataError(
-            f"dataset '{source.name}' has no {split} split (it has {', '.join(has)}); choose another with --dataset"
-        )
+        lacks = f"dataset '{source.name}' has no {split} split (it has {', '.join(source.splits)})"
+        raise DataError(f"{lacks}; choose another with --dataset")
     rows = source.load(split, size)
     if len(rows) == 0:
         raise DataError(f"dataset '{source.name}' has no rows in its {split} split; check its files")

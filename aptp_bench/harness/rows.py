@@ -5,7 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, TypeVar, cast
+from typing import Protocol, TypeVar
 
 import yaml
 from pydantic import BaseModel
@@ -58,26 +58,6 @@ def chosen(rows: Sequence[Item], only: Sequence[str], left_out: Mapping[str, str
             names = ", ".join(known)
             raise ConfigError(f"the suite has no row '{label}' that can be run{why}; use --only with one of: {names}")
     return [row for row in rows if not only or row.label in only]
-
-
-def carry_out_all(
-    work: Mapping[str, Callable[[], Result]], say: Callable[[str], None], logs: Path
-) -> tuple[dict[str, Result], dict[str, str]]:
-    """The result of every piece of work that can be done, by name, and why the others failed. Ctrl-C stops all.
-
-    logs: the folder of tracebacks, see `attempt`.
-    """
-    results: dict[str, Result] = {}
-    failures: dict[str, str] = {}
-    for place, (name, make) in enumerate(work.items(), start=1):
-        say(f"{place} of {len(work)}: {name}")
-        result, why = attempt(make, logs / f"suite-failure-{place:02d}.log")
-        if why is None:
-            results[name] = cast("Result", result)
-            continue
-        failures[name] = why
-        say(f"failed: {name}: {why}")
-    return results, failures
 
 
 def attempt(make: Callable[[], Result], log: Path) -> tuple[Result | None, str | None]:

@@ -34,13 +34,13 @@ from aptp_bench.generation.sampling import Sampler
 from aptp_bench.harness import contact_sheet, run_folder
 from aptp_bench.harness.costs import expert_facts, experts_of, macs_of, parameters_of
 from aptp_bench.harness.inputs import TRAIN, VAL, Materials
+from aptp_bench.harness.run_folder import IMAGES, MIXTURE
 from aptp_bench.models.mixture import Mixture
 from aptp_bench.records import Measurement, Record
 from aptp_bench.training.finetune import finetune
 from aptp_bench.training.latents import Pairs, encode_pairs
 
 SCHEMA = 1  # part of every key: raise it when a stage's files or meaning change
-MIXTURE, IMAGES = "mixture", "images"
 ASSIGNMENT, EXPERTS, MEASUREMENT = "assignment.json", "experts.json", "measurement.json"
 GENERATE = {"dataset": "generate", "partiprompts": "generate-prompts"}
 
@@ -55,10 +55,10 @@ def carry_out(bench: Bench) -> Record:
     bench.store.progress.say(bench.recipe.name)
     pruned, tuned, images = bench.make()
     results, skipped = bench.measure(tuned, images)
-    sheet = contact_sheet.sheet(images["dataset"].folder / IMAGES, bench.materials.captions("dataset"))
-    record = bench.record(pruned, images, results, skipped).model_copy(update={"samples": sheet.facts})
+    png, samples = contact_sheet.sheet(images["dataset"].folder / IMAGES, bench.materials.captions("dataset"))
+    record = bench.record(pruned, images, results, skipped).model_copy(update={"samples": samples})
     if bench.store.ranks.first:
-        run_folder.write(record, bench.stages, bench.store.root, sheet)
+        run_folder.write(record, bench.stages, bench.store.root, png)
     return record
 
 
@@ -191,7 +191,8 @@ class Bench:
         """The document of this run."""
         given, recipe = self.materials, self.recipe
         facts = json.loads((pruned.folder / EXPERTS).read_text(encoding="utf-8"))
-        experts = experts_of(facts, assignment(images["dataset"]), given.captions("dataset"))
+        assignment = json.loads((images["dataset"].folder / ASSIGNMENT).read_text(encoding="utf-8"))
+        experts = experts_of(facts, assignment, given.captions("dataset"))
         macs = macs_of(experts, facts["dense"])
         missed = recipe.budget.missed_by(macs[recipe.budget.convention]["train_ratio"])
         if abs(missed) > TOLERANCE:
@@ -272,11 +273,6 @@ class Bench:
 
 
 NO_PAIRS = Pairs([], torch.empty(0, 0, 0, 0), torch.empty(0, 0, 0))
-
-
-def assignment(images: Stage) -> torch.Tensor:
-    """Expert of each evaluation prompt, int64 [n], as the generate stage wrote it."""
-    return torch.tensor(json.loads((images.folder / ASSIGNMENT).read_text(encoding="utf-8")), dtype=torch.long)
 
 
 def _code(group: str, name: str) -> str:

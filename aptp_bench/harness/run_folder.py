@@ -18,7 +18,6 @@ from aptp_bench.core.recipe import Recipe
 from aptp_bench.core.store import MANIFEST, Stage
 from aptp_bench.errors import ConfigError
 from aptp_bench.harness import contact_sheet
-from aptp_bench.harness.contact_sheet import Sheet
 from aptp_bench.records import Record, file_name, save
 
 FILE, SAMPLES = "run.json", "samples.png"
@@ -46,15 +45,20 @@ class RunFolder:
         try:
             document = _Document.model_validate_json((folder / FILE).read_text(encoding="utf-8"))
         except OSError as err:
-            what = f"name a folder that aptp-bench run left, such as {_example(folder)}"
+            near = sorted(path.parent for root in (folder, folder.absolute().parent) for path in root.glob(f"*/{FILE}"))
+            example = near[0] if near else "runs/aptp-coco-0.78exact-seed0-mini"
+            what = f"name a folder that aptp-bench run left, such as {example}"
             raise ConfigError(f"{folder} is no run: it has no {FILE}; {what}") from err
         except ValueError as err:  # pydantic's too
             raise ConfigError(
                 f"{folder / FILE} cannot be read ({first_problem(err)}); delete it and run again"
             ) from err
         runs_dir = folder.absolute().parent
-        stages = {name: _inside(runs_dir, stage, folder) for name, stage in document.stages.items()}
-        return cls(folder, document.record, stages)
+        for name in document.stages.values():
+            if Path(name).name != name:
+                what = f"names a stage outside of {runs_dir}: '{name}'"
+                raise ConfigError(f"{folder / FILE} {what}; delete it and run again")
+        return cls(folder, document.record, {name: runs_dir / stage for name, stage in document.stages.items()})
 
     @property
     def recipe(self) -> Recipe:
@@ -85,18 +89,14 @@ def place(record: Record, runs_dir: Path) -> Path:
     return runs_dir / Path(file_name(record)).stem
 
 
-def write(record: Record, stages: Mapping[str, Stage], runs_dir: Path, sheet: Sheet) -> Path:
-    """Leave run.json and the samples under `runs_dir`, where the stages lie; a run done again leaves them as they are.
-
-    Returns the run's folder.
-    """
+def write(record: Record, stages: Mapping[str, Stage], runs_dir: Path, png: bytes) -> None:
+    """Leave run.json and the samples under `runs_dir`, where the stages lie; a run done again leaves them as they are."""
     folder = place(record, runs_dir)
     document = _Document(stages={name: stage.folder.name for name, stage in stages.items()}, record=record)
     content = document.model_dump(mode="json")
     if not _holds(folder / FILE, content):
-        write_whole(folder / SAMPLES, lambda aside: aside.write_bytes(sheet.png))
+        write_whole(folder / SAMPLES, lambda aside: aside.write_bytes(png))
         write_json(folder / FILE, content)
-    return folder
 
 
 def publish(run: RunFolder, results: Path) -> Path:
@@ -109,23 +109,11 @@ def publish(run: RunFolder, results: Path) -> Path:
     return path
 
 
-def _inside(runs_dir: Path, name: str, folder: Path) -> Path:
-    if Path(name).name != name:
-        raise ConfigError(f"{folder / FILE} names a stage outside of {runs_dir}: '{name}'; delete it and run again")
-    return runs_dir / name
-
-
 def _holds(path: Path, content: dict[str, Any]) -> bool:
     try:
         return bool(json.loads(path.read_text(encoding="utf-8")) == content)
     except (OSError, ValueError):
         return False
-
-
-def _example(folder: Path) -> str:
-    """A run nearby, if there is one."""
-    near = sorted(path.parent for root in (folder, folder.absolute().parent) for path in root.glob(f"*/{FILE}"))
-    return str(near[0]) if near else "runs/aptp-coco-0.78exact-seed0-mini"
 
 
 def _again(record: Record) -> str:

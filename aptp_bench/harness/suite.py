@@ -141,24 +141,24 @@ class Run:
         return f"{self.label}, seed {self.seed}"
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a suite came to: records by label, a record a seed, and why the other runs failed."""
-
-    records: dict[str, list[Record]]
-    failures: dict[str, str]
-
-
 def run_all(
     runs: Sequence[Run], carry_out: Callable[[Recipe], Record], say: Callable[[str], None], logs: Path
-) -> Outcome:
-    """Carry out every run that can be; the outcome names the others, see `rows.carry_out_all`."""
-    made, failures = table.carry_out_all({run.name: partial(carry_out, run.recipe) for run in runs}, say, logs)
+) -> tuple[dict[str, list[Record]], dict[str, str]]:
+    """Carry out every run that can be: records by label, a record a seed, and why the other runs failed.
+
+    logs: the folder of tracebacks, see `rows.attempt`. Ctrl-C stops all.
+    """
     records: dict[str, list[Record]] = {}
-    for run in runs:
-        if run.name in made:
-            records.setdefault(run.label, []).append(made[run.name])
-    return Outcome(records, failures)
+    failures: dict[str, str] = {}
+    for place, run in enumerate(runs, start=1):
+        say(f"{place} of {len(runs)}: {run.name}")
+        record, why = table.attempt(partial(carry_out, run.recipe), logs / f"suite-failure-{place:02d}.log")
+        if record is None:
+            failures[run.name] = str(why)
+            say(f"failed: {run.name}: {why}")
+        else:
+            records.setdefault(run.label, []).append(record)
+    return records, failures
 
 
 def shared_key(recipe: Recipe) -> str:

@@ -40,7 +40,7 @@ class Routes:
     @cached_property
     def served(self) -> list[list[str]]:
         """The prompts of every expert."""
-        return served_by(self.experts, self.prompts, len(self.record.experts))
+        return served_by(self.experts.tolist(), self.prompts, len(self.record.experts))
 
     def ratios(self, convention: str) -> list[float]:
         """Of every expert its MACs as a share of the dense network's."""

@@ -6,9 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from aptp_bench import registry
+from aptp_bench import assets, registry
+from aptp_bench.backbones.inception import MiniInception
+from aptp_bench.cli import doctor
 from aptp_bench.generation.images import write_images
+from aptp_bench.harness import contact_sheet
 from aptp_bench.harness.run_folder import RunFolder
+from aptp_bench.methods.dense import Dense
 from aptp_bench.records import Record, load
 
 
@@ -22,8 +26,6 @@ def run_words(tiny_model: str) -> list[str]:
 
 
 def test_run_ends_with_a_table_that_names_its_world_and_a_record(call, run_words, tmp_path, monkeypatch):
-    from aptp_bench import assets
-
     monkeypatch.setattr(assets, "ROOT", tmp_path / "assets")
     code, out = call(*run_words, "--weights", "random", "--results-dir", "results")
     assert code == 0
@@ -45,9 +47,12 @@ def test_a_record_belongs_to_its_run_until_it_is_submitted(call, run_words, tmp_
     words = line.partition("aptp-bench ")[2].split()
     assert call(*words)[0] == 0
     (path,) = tmp_path.glob("results/records/*.json")
-    assert load(path) == RunFolder.load(Path(words[-1])).record
-    assert path.stem == Path(words[-1]).name
-    assert [p.stem for p in tmp_path.glob("results/samples/*.png")] == [path.stem]
+    run = RunFolder.load(Path(words[-1]))
+    assert load(path) == run.record and path.stem == run.folder.name
+    (sheet,) = tmp_path.glob("results/samples/*.png")
+    samples = (run.folder / "samples.png").read_bytes()
+    assert sheet.stem == path.stem and contact_sheet.read(path, run.record.samples) == sheet.read_bytes() == samples
+    assert call(*words) == (0, f"record: {path.relative_to(tmp_path)}\n")  # again, over what is there
     assert call(*words, "--results-dir", "mine")[0] == 0
     assert load(tmp_path / "mine" / "records" / path.name) == load(path)
     code, out = call(*run_words, "--dry-run", "--json")
@@ -89,8 +94,6 @@ def test_listings_name_every_plugin_its_package_and_what_it_is(call, group):
 
 
 def test_a_strangers_plugin_that_cannot_run_is_listed_with_the_reason(call, register):
-    from aptp_bench.methods.dense import Dense
-
     lacking = type("Lacking", (Dense,), {"unavailable": classmethod(lambda cls: "needs a licence; ask for one")})
     register("methods", "lacking", lacking)
     _, out = call("methods", "--json")
@@ -110,9 +113,6 @@ def test_a_methods_options_have_defaults_and_help(call):
 
 
 def test_evaluate_measures_a_folder(call, tmp_path, monkeypatch):
-    from aptp_bench import assets
-    from aptp_bench.backbones.inception import MiniInception
-
     MiniInception({"subject": 5}, width=16).save(tmp_path / "assets" / "inception")
     monkeypatch.setattr(assets, "ROOT", tmp_path / "assets")
     noise = torch.randint(0, 256, (4, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -131,8 +131,6 @@ def test_evaluate_measures_a_folder(call, tmp_path, monkeypatch):
 
 
 def test_the_doctor_says_what_is_missing_and_how_to_mend_it(call, tmp_path, monkeypatch):
-    from aptp_bench import assets
-
     monkeypatch.setattr(assets, "ROOT", tmp_path)
     code, out = call("doctor", "--json")
     said = json.loads(out)
@@ -146,8 +144,6 @@ def test_the_doctor_says_what_is_missing_and_how_to_mend_it(call, tmp_path, monk
 
 
 def test_the_doctor_is_content_where_nothing_needed_is_missing(call, monkeypatch):
-    from aptp_bench.cli import doctor
-
     fine = [doctor.Check("python", True, "3.12"), doctor.Check("model big", False, "no", needed=False, fix="get it")]
     monkeypatch.setattr(doctor, "machine", lambda: iter(fine))
     monkeypatch.setattr(doctor, "plugins", lambda: iter(()))

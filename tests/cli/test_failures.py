@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from aptp_bench import assets
 from aptp_bench.cli.failures import MEND, STOPPED, outcome
 from aptp_bench.errors import DataError
+from aptp_bench.harness import run
 
 RUN = ["run", "--method", "dense", "--dataset", "coco", "--scale", "smoke"]
 
@@ -28,6 +30,19 @@ RUN = ["run", "--method", "dense", "--dataset", "coco", "--scale", "smoke"]
         ([*RUN, "--weights", "nowhere/at/all"], "give an existing folder or a hub id"),
         (["profile", "--model", "sd22"], "unknown model 'sd22'"),
         (["profile", "--model", "mini-sd", "--mixture", "nowhere"], "mixture.json is missing"),
+        (["profile", "--method", "norm", "--mixture", "x"], "exclude each other"),
+        (["profile", "--run", "nowhere"], "nowhere is no run"),
+        (["profile", "--set", "order=2"], "name the method with --method"),
+        (["profile", "--method", "norm", "--set", "ordre=2"], "did you mean order"),
+        (["profile", "--method", "norm", "--budget", "1.5"], "0 < budget <= 1"),
+        (["profile", "--resolution", "100"], "use --resolution"),
+        (["profile", "--on", "A10"], "did you mean 'A100'"),
+        (["profile", "--latency", "call", "--dtype", "int8"], "unknown type 'int8'"),
+        (["profile", "--plot", "x.pdf"], ".png and .svg"),
+        (["profile", "--plot", "nowhere/x.png"], "is no folder"),
+        (["suite", "aptp_7", "--only", "RAPHAEL"], "no row 'RAPHAEL' that can be run: another system"),
+        (["suite", "ld_pruner_2"], "can be run at scale mini: an audio model"),
+        (["suite", "mini/placement", "--scale", "paper"], "is for scale mini alone; omit --scale paper"),
         (["evaluate", "nowhere", "--captions", "c.txt"], "there is no folder nowhere"),
         (["evaluate", "x", "--captions", "c.txt", "--reals", "a", "--dataset", "coco"], "leave one out"),
     ],
@@ -49,8 +64,6 @@ def test_an_unwritable_results_folder_is_refused_before_any_work(call, tmp_path)
 
 
 def test_missing_weights_say_how_to_get_them(call, tmp_path, monkeypatch):
-    from aptp_bench import assets
-
     monkeypatch.setattr(assets, "ROOT", tmp_path)
     assert call(*RUN)[0] == MEND
     assert "has no weights" in call.err and "mini_world" in call.err and call.err.count("\n") == 1
@@ -97,8 +110,6 @@ def test_the_exit_code_is_the_commands():
 
 
 def test_ctrl_c_says_how_to_go_on(call, monkeypatch):
-    from aptp_bench.harness import run
-
     def interrupted(*_: Any) -> None:
         raise KeyboardInterrupt
 

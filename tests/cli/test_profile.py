@@ -63,25 +63,3 @@ def test_everything_is_shown_and_what_is_asked_for_is_measured(call, tiny_model,
     assert record.how.command == f"aptp-bench profile --model {tiny_model}"
     assert record.method_config["order"] == 1.5
     assert record.macs_ratio["exact"] == pytest.approx(0.7, abs=0.005)
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (["--method", "norm", "--mixture", "x"], "exclude each other"),
-        (["--run", "nowhere"], "nowhere is no run"),
-        (["--set", "order=2"], "name the method with --method"),
-        (["--method", "norm", "--set", "ordre=2"], "did you mean order"),
-        (["--method", "norm", "--budget", "1.5"], "0 < budget <= 1"),
-        (["--resolution", "100"], "use --resolution"),
-        (["--on", "A10"], "did you mean 'A100'"),
-        (["--latency", "call", "--dtype", "int8"], "unknown type 'int8'"),
-        (["--plot", "x.pdf"], ".png and .svg"),
-        (["--plot", "nowhere/x.png"], "is no folder"),
-    ],
-)
-def test_bad_input_is_one_line_with_the_fix(call, tiny_model, words: list[str], said: str) -> None:
-    code, _ = call("profile", "--model", tiny_model, *words)
-    assert code == 2
-    assert said in call.err
-    assert len(call.err.strip().splitlines()) == 1

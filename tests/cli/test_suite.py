@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from aptp_bench.methods.dense import Dense
+from aptp_bench.methods.random import Random
 from aptp_bench.models.mixture import Mixture
 from aptp_bench.plugins import Job, Method
 from aptp_bench.records import Record
@@ -50,9 +51,12 @@ def test_it_goes_on_past_failures_names_them_at_the_end_and_shows_the_rest(
 ) -> None:
     code, out = call("suite", suite, "--results-dir", "results")
     assert code == 2
-    last = call.err.strip().splitlines()[-1]
+    first, *_, last = call.err.strip().splitlines()
+    assert first == "1 of 4: whole, seed 0" and "failed: refused, seed 0: dense removes nothing" in call.err
     assert last.startswith("error: 2 of 4 runs failed: ") and "bug, seed 0: RuntimeError: shapes differ" in last
     assert "refused, seed 0: dense removes nothing" in last
+    (log,) = (tmp_path / "runs").glob("*.log")  # a bug leaves its traceback
+    assert f"(traceback: {log.relative_to(tmp_path)})" in last and "in prune" in log.read_text()
     assert "A small table" in out and "whole" in out and "lots" in out and "bug" not in out
     assert "numbers mean little" in out
     records = [Record.model_validate_json(p.read_text()) for p in sorted((tmp_path / "results/records").iterdir())]
@@ -69,8 +73,6 @@ def test_a_second_call_reads_what_is_done_and_a_killed_one_goes_on(
     done = {"rows": ["lots", "whole"]}
     only = [word for label in done["rows"] for word in ("--only", label)]
     with monkeypatch.context() as patch:
-        from aptp_bench.methods.random import Random
-
         patch.setattr(Random, "prune", killed)
         assert call("suite", suite, *only)[0] == 130
     assert len(list((tmp_path / "runs").glob("*/run.json"))) == 1  # the dense row was done before the kill
@@ -118,17 +120,3 @@ def test_a_table_is_planned_at_the_scale_that_is_asked_for_and_names_what_it_lea
     code, out = call("suite", "aptp_7", "--dry-run")
     assert "APTP-Base, seed 0: aptp-bench run --method aptp --dataset coco --scale mini" in out
     assert "left out: RAPHAEL: another system" in out
-
-
-@pytest.mark.parametrize(
-    ("words", "hint"),
-    [
-        (["aptp_7", "--only", "RAPHAEL"], "no row 'RAPHAEL' that can be run: another system"),
-        (["ld_pruner_2"], "can be run at scale mini: an audio model"),
-        (["mini/placement", "--scale", "paper"], "is for scale mini alone; omit --scale paper"),
-        (["suite.yaml", "--scale", "mini"], "'A small table' is for scale smoke alone; omit --scale mini"),
-    ],
-)
-def test_what_cannot_be_run_is_refused_in_one_line(call: Call, suite: str, words: list[str], hint: str) -> None:
-    code, out = call("suite", *words)
-    assert (code, out) == (2, "") and hint in call.err and call.err.count("\n") == 1

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import aptp_bench
 from aptp_bench.core.moved import MOVED
 
 # what the first release's example imported
@@ -42,9 +44,5 @@ def test_older_names_are_todays_modules_and_say_so() -> None:
 
 @pytest.mark.parametrize("name", MOVED)
 def test_an_older_name_has_no_file_of_its_own(name: str) -> None:
-    from pathlib import Path
-
-    import aptp_bench
-
     place = Path(aptp_bench.__file__).parents[1].joinpath(*name.split("."))
     assert not place.with_suffix(".py").exists() and not place.is_dir()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from aptp_bench.core.noise import generator, starting_noise
+from aptp_bench.core.noise import expert_seed, generator, stage_seed, starting_noise
 
 
 def test_noise_of_an_index_does_not_depend_on_its_batch_or_order():
@@ -28,3 +28,9 @@ def test_generators_leave_the_global_one_alone():
     torch.manual_seed(0)
     torch.rand(5, generator=generator("a", 1))
     assert torch.equal(torch.rand(2), expected)
+
+
+def test_seeds_are_those_of_the_published_records() -> None:
+    assert [expert_seed(seed, index) for seed, index in ((0, 3), (2, 1))] == [3, 2001]
+    assert stage_seed(0, "alignment-1") == 2461173722
+    assert stage_seed(1, "alignment-1") != stage_seed(0, "alignment-1") != stage_seed(0, "joint")

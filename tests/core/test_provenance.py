@@ -15,21 +15,17 @@ from aptp_bench.errors import ConfigError
 from aptp_bench.registry import get
 
 
-def test_the_weights_digest_is_the_networks_and_sees_one_changed_number(tiny):
+def test_the_weights_digest_is_the_networks_and_sees_one_changed_number_and_the_scheduler(tiny):
     digest = digests.weights_digest(tiny)
     assert digest == digests.weights_digest(tiny)
     other = copy.deepcopy(tiny)
     assert digests.weights_digest(other) == digest
+    other.scheduler = type(tiny.scheduler).from_config(tiny.scheduler.config, prediction_type="epsilon")
+    assert digests.weights_digest(other) != digest
+    other.scheduler = tiny.scheduler
     with torch.no_grad():
         other.vae.decoder.conv_in.bias[0] += 1e-6
     assert digests.weights_digest(other) != digest
-
-
-def test_the_weights_digest_sees_the_scheduler(tiny):
-    other = copy.copy(tiny)
-    scheduler = type(tiny.scheduler).from_config(tiny.scheduler.config, prediction_type="epsilon")
-    other.scheduler = scheduler
-    assert digests.weights_digest(other) != digests.weights_digest(tiny)
 
 
 def test_the_data_digest_sees_captions_order_and_pictures():

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable
@@ -12,15 +11,10 @@ from typing import Any
 import pytest
 
 from aptp_bench.core.distributed import Ranks
-from aptp_bench.core.files import check_writable, write_json
+from aptp_bench.core.files import check_writable
 from aptp_bench.core.progress import SilentProgress
 from aptp_bench.core.store import MANIFEST, SCRATCH, Store, digest_of
 from aptp_bench.errors import StoreError
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "runs", SilentProgress())
 
 
 def writer(text: str, calls: list[str] | None = None):
@@ -190,13 +184,6 @@ def test_where_the_first_rank_fails_no_other_waits_for_ever(tmp_path):
 def test_digest_ignores_the_order_of_keys_and_sees_every_value():
     assert digest_of({"a": 1, "b": [1, 2]}) == digest_of({"b": [1, 2], "a": 1})
     assert digest_of({"a": 1}) != digest_of({"a": 2})
-
-
-def test_write_json_replaces_the_file_and_leaves_nothing_aside(tmp_path):
-    write_json(tmp_path / "a.json", {"v": 1})
-    write_json(tmp_path / "a.json", {"v": 2})
-    assert json.loads((tmp_path / "a.json").read_text()) == {"v": 2}
-    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
 
 
 def test_a_folder_that_can_be_made_is_writable_and_is_not_made(tmp_path):

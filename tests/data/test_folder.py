@@ -99,10 +99,3 @@ def test_text_that_is_not_utf8(tmp_path: Path) -> None:
     (tmp_path / "captions.txt").write_bytes(b"caf\xe9\n")
     with pytest.raises(DataError, match="UTF-8"):
         rows(tmp_path)
-
-
-def test_a_broken_image_is_named_when_read(tmp_path: Path) -> None:
-    _fill(tmp_path, 2)
-    (tmp_path / "01.png").write_bytes(b"\x89PNG")
-    with pytest.raises(DataError, match=r"01\.png is broken"):
-        list(Folder(root=tmp_path, val_every=2).load("val"))

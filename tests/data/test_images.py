@@ -1,4 +1,4 @@
-"""Reading, fitting and naming image files."""
+"""Reading and naming image files."""
 
 from __future__ import annotations
 
@@ -31,31 +31,6 @@ def test_a_broken_or_missing_image_is_named(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=f"{name} is {words}") as caught:
             images.read(tmp_path / name)
         assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("size", [(40, 24), (24, 40), (16, 16), (500, 3)])
-@pytest.mark.parametrize("how", ["crop", "squash"])
-def test_fit_gives_squares(size: tuple[int, int], how: images.Fit) -> None:
-    image = Image.new("RGB", size, (9, 80, 200))
-    fitted = images.fit(image, 16, how)
-    assert fitted.size == (16, 16)
-    assert fitted.getpixel((8, 8)) == (9, 80, 200)
-    assert image.size == size
-
-
-def test_crop_keeps_the_middle_and_squash_keeps_all() -> None:
-    pixels = np.zeros((10, 30, 3), np.uint8)
-    pixels[:, :10, 0] = pixels[:, 10:20, 1] = pixels[:, 20:, 2] = 255
-    image = Image.fromarray(pixels)
-    crop, squash = np.array(images.fit(image, 10, "crop")), np.array(images.fit(image, 10, "squash"))
-    assert (crop == (0, 255, 0)).all()
-    assert (squash[:, 0] == (255, 0, 0)).all()
-    assert (squash[:, -1] == (0, 0, 255)).all()
-
-
-def test_fit_leaves_the_right_size_untouched() -> None:
-    image = Image.new("RGB", (16, 16))
-    assert images.fit(image, 16) is image
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
 from aptp_bench.harness.costs import experts_of, macs_of, network_facts, parameters_of
 
@@ -16,7 +15,7 @@ FACTS = {
 
 
 def test_means_are_weighted_by_the_prompts_each_expert_serves():
-    experts = experts_of(FACTS, torch.tensor([0, 0, 0, 1]), ["a cat", "two cats", "a cat", "boats"])
+    experts = experts_of(FACTS, [0, 0, 0, 1], ["a cat", "two cats", "a cat", "boats"])
     macs = macs_of(experts, DENSE)
     assert macs["exact"] == {"dense": 100, "pruned": 65.0, "ratio": 0.65, "train_ratio": 0.75}
     assert macs["aptp"]["ratio"] == pytest.approx((3 * 100 + 160) / 4 / 200)
@@ -26,7 +25,7 @@ def test_means_are_weighted_by_the_prompts_each_expert_serves():
 
 
 def test_an_expert_without_evaluation_prompts_is_listed():
-    experts = experts_of(FACTS, torch.tensor([0, 0]), ["a", "b"])
+    experts = experts_of(FACTS, [0, 0], ["a", "b"])
     assert [e.eval_prompts for e in experts] == [2, 0]
     assert macs_of(experts, DENSE)["exact"]["ratio"] == 0.6
 

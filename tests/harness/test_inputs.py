@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from datasets import Dataset
 
 from aptp_bench.errors import DataError
 from aptp_bench.harness.inputs import Materials
@@ -29,8 +30,6 @@ class Odd(DatasetPlugin):
     splits = ("val",)
 
     def load(self, split, limit=None):
-        from datasets import Dataset
-
         return Dataset.from_dict({"caption": [], "image": []})
 
 

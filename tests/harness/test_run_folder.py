@@ -9,16 +9,17 @@ from typing import Any
 import pytest
 import torch
 
+from aptp_bench.config import merged
 from aptp_bench.core.distributed import Ranks
 from aptp_bench.core.progress import SilentProgress
 from aptp_bench.core.store import Store
 from aptp_bench.errors import ConfigError
-from aptp_bench.harness import contact_sheet, run_folder
+from aptp_bench.harness import run_folder
 from aptp_bench.harness.inputs import Materials
 from aptp_bench.harness.run import run
 from aptp_bench.harness.run_folder import RunFolder
 from aptp_bench.models.mixture import Mixture
-from aptp_bench.records import Record, load
+from aptp_bench.records import Record
 
 CPU = torch.device("cpu")
 
@@ -82,32 +83,13 @@ def test_what_is_no_run_is_refused_with_the_fix(tiny_run, tmp_path):
         ({"version": 2}, "cannot be read .*delete it and run again"),
         ({"surprise": 1}, "cannot be read"),
         ({"stages": {"prune": "../../etc"}}, "outside of"),
+        ({"record": {"what": {"gone": 1}}}, r"record.what.gone: Extra inputs are not permitted"),
     ],
 )
 def test_other_documents_are_refused(tiny_run, tmp_path, change, line):
     _, folder = made(tiny_run("dense"), tmp_path)
     document = json.loads((folder / run_folder.FILE).read_text())
-    (folder / run_folder.FILE).write_text(json.dumps({**document, **change}))
+    (folder / run_folder.FILE).write_text(json.dumps(merged(document, change)))
     with pytest.raises(ConfigError, match=line) as caught:
         RunFolder.load(folder)
     assert "\n" not in str(caught.value)
-
-
-def test_publishing_puts_the_record_and_its_samples_side_by_side(tiny_run, tmp_path):
-    record, folder = made(tiny_run("dense"), tmp_path / "runs")
-    path = run_folder.publish(RunFolder.load(folder), tmp_path / "results")
-    assert path == tmp_path / "results" / "records" / f"{folder.name}.json"
-    assert load(path) == record
-    sheet = tmp_path / "results" / "samples" / f"{folder.name}.png"
-    assert sheet.read_bytes() == (folder / run_folder.SAMPLES).read_bytes()
-    assert contact_sheet.read(path, record.samples) == sheet.read_bytes()
-    assert run_folder.publish(RunFolder.load(folder), tmp_path / "results") == path  # again, over what is there
-
-
-def test_settings_of_another_release_are_refused(tiny_run, tmp_path):
-    _, folder = made(tiny_run("dense"), tmp_path)
-    document = json.loads((folder / run_folder.FILE).read_text())
-    document["record"]["what"]["gone"] = 1
-    (folder / run_folder.FILE).write_text(json.dumps(document))
-    with pytest.raises(ConfigError, match=r"record.what.gone: Extra inputs are not permitted"):
-        RunFolder.load(folder)

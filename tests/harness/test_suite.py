@@ -1,4 +1,4 @@
-"""A suite does all that can be done, names the rest, and refuses a wrong file before any work."""
+"""A suite resolves its rows, names those that cannot be run, and refuses a wrong file before any work."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from aptp_bench.config import SCALES, Recipe, recipe
+from aptp_bench.config import SCALES, recipe
 from aptp_bench.errors import BudgetError, ConfigError, UnknownNameError
-from aptp_bench.harness.suite import Suite, run_all, shared_key, shipped
+from aptp_bench.harness.suite import Suite, shared_key, shipped
 from aptp_bench.reporting.paper_tables.published import PublishedTable, published
 
 ROW: dict[str, Any] = {"label": "all", "method": "dense"}
@@ -194,37 +194,6 @@ def test_a_missing_suite_is_refused_with_a_near_name() -> None:
         Suite.load("aptp1b")
     with pytest.raises(ConfigError, match=r"known: aptp_1a, .*, mini/alignment"):
         Suite.load("../../secrets")
-
-
-def test_a_failure_stops_its_row_only_and_a_bug_leaves_its_traceback(tmp_path: Path) -> None:
-    rows = [{"label": label, "method": "dense"} for label in ("good", "refused", "broken", "last")]
-    runs = Suite.load(write(tmp_path, rows=rows)).runs()
-    names = iter(rows)
-    said: list[str] = []
-
-    def carry_out(recipe: Recipe) -> Any:
-        label = next(names)["label"]
-        if label == "refused":
-            raise BudgetError("too small; raise --budget")
-        if label == "broken":
-            raise KeyError("oops")
-        return label
-
-    outcome = run_all(runs, carry_out, said.append, tmp_path / "logs")
-    assert outcome.records == {"good": ["good"], "last": ["last"]}
-    assert outcome.failures["refused, seed 0"] == "too small; raise --budget"
-    assert "KeyError: 'oops'" in outcome.failures["broken, seed 0"]
-    (log,) = (tmp_path / "logs").iterdir()
-    assert str(log) in outcome.failures["broken, seed 0"] and "carry_out" in log.read_text()
-    assert said[0] == "1 of 4: good, seed 0" and any(line.startswith("failed: refused") for line in said)
-
-
-def test_ctrl_c_stops_the_suite(tmp_path: Path) -> None:
-    def stopped(recipe: Recipe) -> Any:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run_all(Suite.load(write(tmp_path)).runs(), stopped, lambda line: None, tmp_path)
 
 
 def test_seeds_and_budgets_share_their_materials_and_sizes_do_not() -> None:

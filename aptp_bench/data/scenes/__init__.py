@@ -3,26 +3,11 @@
 Nothing is stored: a scene is a function of (world, seed, index), and equal scenes give equal pixels and captions.
 """
 
-from aptp_bench.data.scenes.canvas import SIZE
 from aptp_bench.data.scenes.captions import captions
-from aptp_bench.data.scenes.catalog import KINDS, RESERVED, SUBJECTS, WORLDS
+from aptp_bench.data.scenes.catalog import SUBJECTS
 from aptp_bench.data.scenes.palette import COLOURS
-from aptp_bench.data.scenes.prompts import PartiPrompt, prompts
+from aptp_bench.data.scenes.prompts import prompts
 from aptp_bench.data.scenes.scene import Scene, draw, sample
 from aptp_bench.data.scenes.settings import SETTINGS
 
-__all__ = [
-    "COLOURS",
-    "KINDS",
-    "RESERVED",
-    "SETTINGS",
-    "SIZE",
-    "SUBJECTS",
-    "WORLDS",
-    "PartiPrompt",
-    "Scene",
-    "captions",
-    "draw",
-    "prompts",
-    "sample",
-]
+__all__ = ["COLOURS", "SETTINGS", "SUBJECTS", "Scene", "captions", "draw", "prompts", "sample"]

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from aptp_bench.data.scenes.canvas import RGB, Look, Pen
+from aptp_bench.data.scenes.canvas import RGB, Look, Pen, by_name
 from aptp_bench.data.scenes.palette import INK, PAPER, darker
-
-Artist = Callable[[Pen, Look], None]
 
 
 def _legs(pen: Pen, fill: RGB, top: float, width: float, *places: float) -> None:
@@ -167,6 +163,4 @@ def butterfly(pen: Pen, look: Look) -> None:
     pen.oval(darker((60, 50, 60)), 0.0, 0.05, 0.1, 0.62)
 
 
-ARTISTS: dict[str, Artist] = {
-    f.__name__: f for f in (elephant, giraffe, zebra, cow, sheep, cat, dog, bird, bear, fish, butterfly)
-}
+ARTISTS = by_name(elephant, giraffe, zebra, cow, sheep, cat, dog, bird, bear, fish, butterfly)

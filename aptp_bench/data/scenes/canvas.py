@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -73,9 +75,12 @@ class Pen:
             self._draw.ellipse((x - r, y - r, x + r, y + r), fill=fill)
 
 
-def blank(fill: RGB = (0, 0, 0)) -> Image.Image:
-    """A canvas of SIDE x SIDE pixels in one colour."""
-    return Image.new("RGB", (SIDE, SIDE), fill)
+Artist = TypeVar("Artist", bound=Callable[..., None])
+
+
+def by_name(*artists: Artist) -> dict[str, Artist]:
+    """Drawing functions under the words that captions have for what they draw."""
+    return {artist.__name__.lstrip("_").replace("_", " "): artist for artist in artists}
 
 
 def shrink(canvas: Image.Image) -> np.ndarray:

@@ -17,20 +17,14 @@ def captions(scene: Scene) -> list[str]:
     Each names the subject, and most name the colour, the count and the setting.
     """
     rng = random.Random(f"captions/{scene.seed}")
-    templates = list(phrases.TEMPLATES[_group(scene)])
+    # the subject's own, its kind's, or its world's
+    fitting = next(name for name in (scene.subject, scene.kind, scene.world) if name in phrases.TEMPLATES)
+    templates = list(phrases.TEMPLATES[fitting])
     for i in range(len(templates) - 1, 0, -1):
         j = int(rng.random() * (i + 1))
         templates[i], templates[j] = templates[j], templates[i]
     written = [_finish(t.format(**_slots(scene, rng)), scene.world) for t in templates]
     return list(dict.fromkeys(written))
-
-
-def _group(scene: Scene) -> str:
-    """The templates that fit: the subject's own, its kind's, or its world's."""
-    for name in (scene.subject, scene.kind):
-        if name in phrases.TEMPLATES:
-            return name
-    return scene.world
 
 
 def _slots(scene: Scene, rng: random.Random) -> dict[str, str]:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from aptp_bench.data.scenes.canvas import Look, Pen
+from aptp_bench.data.scenes.canvas import Look, Pen, by_name
 from aptp_bench.data.scenes.palette import PAPER, darker
-
-Artist = Callable[[Pen, Look], None]
 
 
 def pizza(pen: Pen, look: Look) -> None:
@@ -88,4 +84,4 @@ def cup(pen: Pen, look: Look) -> None:
         pen.line((176, 180, 190), 0.1, x, -0.55, x + 0.12, -0.72, x, -0.9)
 
 
-ARTISTS: dict[str, Artist] = {f.__name__: f for f in (pizza, banana, apple, cake, donut, broccoli, cup)}
+ARTISTS = by_name(pizza, banana, apple, cake, donut, broccoli, cup)

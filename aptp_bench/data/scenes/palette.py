@@ -24,11 +24,8 @@ HAIR: dict[str, RGB] = {"dark": (38, 28, 26), "brown": (112, 64, 30), "blonde": 
 
 def blend(a: RGB, b: RGB, share: float) -> RGB:
     """The colour `share` of the way from a to b."""
-    return (
-        round(a[0] + (b[0] - a[0]) * share),
-        round(a[1] + (b[1] - a[1]) * share),
-        round(a[2] + (b[2] - a[2]) * share),
-    )
+    red, green, blue = (round(start + (end - start) * share) for start, end in zip(a, b, strict=True))
+    return red, green, blue
 
 
 def darker(colour: RGB, share: float = 0.35) -> RGB:
@@ -41,11 +38,8 @@ def lighter(colour: RGB, share: float = 0.45) -> RGB:
     return blend(colour, (255, 255, 255), share)
 
 
-def jitter(colour: RGB, roll: float, width: int = 16) -> RGB:
-    """Shift the brightness by up to half of `width` levels; roll in [0, 1)."""
-    step = round((roll - 0.5) * width)
-    return (_level(colour[0] + step), _level(colour[1] + step), _level(colour[2] + step))
-
-
-def _level(value: int) -> int:
-    return min(max(value, 0), 255)
+def jitter(colour: RGB, roll: float) -> RGB:
+    """Shift the brightness by up to eight levels; roll in [0, 1)."""
+    step = round((roll - 0.5) * 16)
+    red, green, blue = (min(max(level + step, 0), 255) for level in colour)
+    return red, green, blue

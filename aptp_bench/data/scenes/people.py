@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from aptp_bench.data.scenes.canvas import RGB, Look, Pen
+from aptp_bench.data.scenes.canvas import RGB, Look, Pen, by_name
 from aptp_bench.data.scenes.palette import HAIR, INK, PAPER, SKIN, darker
 
-Artist = Callable[[Pen, Look], None]
 TROUSERS = (44, 52, 90)
 
 
@@ -112,6 +109,4 @@ def man(pen: Pen, look: Look) -> None:
     pen.pie((160, 60, 60), 0, 0.08, 0.16, 20, 160)
 
 
-ARTISTS: dict[str, Artist] = {
-    f.__name__.replace("_", " "): f for f in (surfer, skier, skateboarder, tennis_player, woman, man)
-}
+ARTISTS = by_name(surfer, skier, skateboarder, tennis_player, woman, man)

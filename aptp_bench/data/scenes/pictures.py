@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
-from aptp_bench.data.scenes.canvas import Look, Pen
+from aptp_bench.data.scenes.canvas import Look, Pen, by_name
 from aptp_bench.data.scenes.letters import write
 from aptp_bench.data.scenes.palette import INK, PAPER
 
-Artist = Callable[[Pen, Look], None]
 TRUNK = (118, 76, 40)
 
 
@@ -103,6 +101,4 @@ def sign(pen: Pen, look: Look) -> None:
     write(pen, look.word, ink, (-0.92, -0.38, 0.92, 0.28), 0.13)
 
 
-ARTISTS: dict[str, Artist] = {
-    f.__name__.replace("_", " "): f for f in (heart, star, flower, tree, house, robot, palm_tree, sign)
-}
+ARTISTS = by_name(heart, star, flower, tree, house, robot, palm_tree, sign)

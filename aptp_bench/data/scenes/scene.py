@@ -9,27 +9,20 @@ of coco's, none.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+from PIL import Image
 
 from aptp_bench.data.scenes import animals, food, people, pictures, scenery, settings, things, vehicles
-from aptp_bench.data.scenes.canvas import SIDE, Look, Pen, blank, shrink
-from aptp_bench.data.scenes.catalog import CATALOG, CLASHES, FREQUENT, RESERVED, WORDS, WORLDS, Subject
+from aptp_bench.data.scenes.canvas import SIDE, Look, Pen, shrink
+from aptp_bench.data.scenes.catalog import CATALOG, CLASHES, FREQUENT, WORDS, WORLDS, Subject
 from aptp_bench.data.scenes.chance import pick
 from aptp_bench.data.scenes.palette import HAIR, NAMED, darker, jitter, lighter
 
-ARTISTS: dict[str, Callable[[Pen, Look], None]] = {
-    **animals.ARTISTS,
-    **vehicles.ARTISTS,
-    **food.ARTISTS,
-    **things.ARTISTS,
-    **people.ARTISTS,
-    **pictures.ARTISTS,
-    **scenery.ARTISTS,
-}
+ARTISTS = animals.ARTISTS | vehicles.ARTISTS | food.ARTISTS | things.ARTISTS
+ARTISTS |= people.ARTISTS | pictures.ARTISTS | scenery.ARTISTS
 
 # How often one, two or three are drawn where at most that many fit.
 COUNTS: dict[int, tuple[int, ...]] = {1: (1,), 2: (1, 1, 1, 2, 2), 3: (1, 1, 1, 2, 2, 3)}
@@ -65,8 +58,9 @@ def sample(world: str, seed: int, index: int) -> Scene:
     """
     rng = random.Random(f"{world}/{seed}/{index}")
     row = CATALOG[pick(rng, _population(world))]
-    setting = pick(rng, [s for s in row.settings if (row.name, s) not in RESERVED])
-    colour = pick(rng, _colours(row, setting))
+    setting = pick(rng, [s for s in row.settings if s != row.reserved])
+    shows = [c for c in row.colours if (setting, c) not in CLASHES or row.place == "full"]
+    colour = pick(rng, [c for c in shows if c != row.reserved])
     count = pick(rng, COUNTS[row.most])
     return Scene(
         world=world,
@@ -85,7 +79,7 @@ def sample(world: str, seed: int, index: int) -> Scene:
 def draw(scene: Scene) -> np.ndarray:
     """Draw a scene. Returns uint8 [32, 32, 3], RGB; equal scenes give equal pixels."""
     rng = random.Random(scene.seed)
-    canvas = blank()
+    canvas = Image.new("RGB", (SIDE, SIDE))
     frame = Pen(canvas, SIDE / 2, SIDE / 2, SIDE / 2, scene.flip)
     look = _look(scene, rng)
     artist = ARTISTS[scene.subject]
@@ -108,11 +102,6 @@ def _population(world: str) -> tuple[str, ...]:
         raise ValueError(f"unknown world {world!r}: expected one of {', '.join(WORLDS)}")
     names = [name for name, row in CATALOG.items() if row.world == world]
     return tuple(names + [name for name in names if name in FREQUENT])
-
-
-def _colours(row: Subject, setting: str) -> list[str]:
-    fits = [c for c in row.colours if (setting, c) not in CLASHES or row.place == "full"]
-    return [c for c in fits if (row.name, c) not in RESERVED]
 
 
 def _variant(rng: random.Random, row: Subject) -> str:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from aptp_bench.data.scenes.canvas import RGB, Look, Pen
+from aptp_bench.data.scenes.canvas import RGB, Look, Pen, by_name
 from aptp_bench.data.scenes.palette import PAPER, blend, darker, lighter
 
-Artist = Callable[[Pen, Look], None]
 DUSK: dict[str, tuple[RGB, RGB]] = {
     "none": ((96, 50, 110), (255, 150, 50)),
     "red": ((110, 16, 40), (250, 70, 40)),
@@ -26,14 +25,14 @@ def sunset(pen: Pen, look: Look) -> None:
     _FOREGROUNDS[look.setting](pen, x, bottom)
 
 
-def _water(pen: Pen, x: float, glow: RGB) -> None:
+def _sea(pen: Pen, x: float, glow: RGB) -> None:
     pen.box(blend((20, 40, 80), glow, 0.15), -1.1, 0.25, 1.1, 1.1)
     for i in range(4):
         pen.box(lighter(glow), x - 0.26 + i * 0.05, 0.3 + i * 0.18, x + 0.26 - i * 0.05, 0.38 + i * 0.18)
 
 
-def _shore(pen: Pen, x: float, glow: RGB) -> None:
-    _water(pen, x, glow)
+def _beach(pen: Pen, x: float, glow: RGB) -> None:
+    _sea(pen, x, glow)
     pen.poly((96, 70, 56), -1.1, 0.8, 1.1, 0.6, 1.1, 1.1, -1.1, 1.1)
     side = -0.7 if x > 0 else 0.7
     pen.line((24, 18, 24), 0.09, side, 0.8, side, -0.3)
@@ -41,22 +40,17 @@ def _shore(pen: Pen, x: float, glow: RGB) -> None:
         pen.line((24, 18, 24), 0.09, side, -0.3, side + dx, -0.3 + dy)
 
 
-def _dark_hills(pen: Pen, x: float, glow: RGB) -> None:
+def _hills(pen: Pen, x: float, glow: RGB) -> None:
     pen.oval(blend((40, 30, 60), glow, 0.2), 0.6, 0.95, 0.9, 0.75)
     pen.oval((36, 34, 50), -0.6, 1.05, 1.1, 0.75)
 
 
-def _dunes(pen: Pen, x: float, glow: RGB) -> None:
+def _desert(pen: Pen, x: float, glow: RGB) -> None:
     pen.oval(blend((120, 60, 30), glow, 0.3), 0.6, 1.1, 1.3, 0.8)
     pen.oval((130, 72, 40), -0.6, 1.3, 1.4, 0.85)
 
 
-_FOREGROUNDS: dict[str, Callable[[Pen, float, RGB], None]] = {
-    "sea": _water,
-    "beach": _shore,
-    "hills": _dark_hills,
-    "desert": _dunes,
-}
+_FOREGROUNDS = by_name(_sea, _beach, _hills, _desert)
 
 
 def skyline(pen: Pen, look: Look) -> None:
@@ -167,7 +161,8 @@ def _waves(pen: Pen, tint: RGB, shift: float, step: float) -> None:
         pen.line(tint, 0.16, *flat)
 
 
-_MOTIFS: dict[str, Callable[[Pen, RGB, float, float], None]] = {
+_MOTIFS = by_name(_dots, _stripes, _checks, _waves)
+MOTIFS: dict[str, Callable[[Pen, RGB, float, float], None]] = {
     "dots": _dots,
     "stripes": _stripes,
     "checks": _checks,
@@ -195,4 +190,4 @@ def concert(pen: Pen, look: Look) -> None:
             pen.line((8, 8, 14), 0.09, x + 0.16, 0.9, x + 0.24, 0.5)
 
 
-ARTISTS: dict[str, Artist] = {f.__name__: f for f in (sunset, skyline, mountain, room, pattern, concert)}
+ARTISTS = by_name(sunset, skyline, mountain, room, pattern, concert)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from aptp_bench.data.scenes.canvas import RGB, Look, Pen
-from aptp_bench.data.scenes.palette import jitter
-
-Painter = Callable[[Pen, Look], None]
+from aptp_bench.data.scenes.canvas import RGB, Look, Pen, by_name
+from aptp_bench.data.scenes.palette import blend, jitter
 
 
 def _zones(pen: Pen, roll: float, *zones: tuple[float, RGB]) -> None:
@@ -18,17 +14,10 @@ def _zones(pen: Pen, roll: float, *zones: tuple[float, RGB]) -> None:
         top = bottom
 
 
-def _fade(pen: Pen, top: RGB, bottom: RGB, until: float = 1.1, steps: int = 10) -> None:
-    """A vertical gradient in flat steps, from the upper edge down to local y `until`."""
-    height = (until + 1.0) / steps
-    for i in range(steps):
-        share = i / (steps - 1)
-        colour = (
-            round(top[0] + (bottom[0] - top[0]) * share),
-            round(top[1] + (bottom[1] - top[1]) * share),
-            round(top[2] + (bottom[2] - top[2]) * share),
-        )
-        pen.box(colour, -1.1, -1 + i * height, 1.1, -1 + (i + 1) * height)
+def _fade(pen: Pen, top: RGB, bottom: RGB) -> None:
+    """A vertical gradient in ten flat steps."""
+    for i in range(10):
+        pen.box(blend(top, bottom, i / 9), -1.1, -1 + i * 0.21, 1.1, -1 + (i + 1) * 0.21)
 
 
 def _cloud(pen: Pen, x: float, y: float) -> None:
@@ -149,22 +138,6 @@ def _stage(pen: Pen, look: Look) -> None:
         pen.poly((92, 78, 120), x - 0.06, -1.0, x + 0.06, -1.0, x + 0.3, 0.5, x - 0.3, 0.5)
 
 
-PAINTERS: dict[str, Painter] = {
-    "grass": _grass,
-    "beach": _beach,
-    "snow": _snow,
-    "street": _street,
-    "sea": _sea,
-    "sky": _sky,
-    "savanna": _savanna,
-    "kitchen": _kitchen,
-    "living room": _living_room,
-    "bedroom": _bedroom,
-    "table": _table,
-    "plain": _plain,
-    "night": _night,
-    "hills": _hills,
-    "desert": _desert,
-    "stage": _stage,
-}
+PAINTERS = by_name(_grass, _beach, _snow, _street, _sea, _sky, _savanna, _kitchen, _living_room, _bedroom, _table)
+PAINTERS |= by_name(_plain, _night, _hills, _desert, _stage)
 SETTINGS: tuple[str, ...] = tuple(PAINTERS)

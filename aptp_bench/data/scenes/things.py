@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from aptp_bench.data.scenes.canvas import Look, Pen
+from aptp_bench.data.scenes.canvas import Look, Pen, by_name
 from aptp_bench.data.scenes.letters import write
 from aptp_bench.data.scenes.palette import INK, NAMED, PAPER, darker
 
-Artist = Callable[[Pen, Look], None]
 WOOD = (128, 84, 46)
 
 
@@ -135,7 +132,4 @@ def laptop(pen: Pen, look: Look) -> None:
     pen.poly(look.shade, -0.6, 0.46, 0.6, 0.46, 0.76, 0.68, -0.76, 0.68)
 
 
-ARTISTS: dict[str, Artist] = {
-    f.__name__.replace("_", " "): f
-    for f in (stop_sign, fire_hydrant, traffic_light, umbrella, kite, clock, vase, chair, couch, bed, laptop)
-}
+ARTISTS = by_name(stop_sign, fire_hydrant, traffic_light, umbrella, kite, clock, vase, chair, couch, bed, laptop)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from aptp_bench.data.scenes.canvas import Look, Pen
+from aptp_bench.data.scenes.canvas import Look, Pen, by_name
 from aptp_bench.data.scenes.palette import INK, PAPER
 
-Artist = Callable[[Pen, Look], None]
 GLASS = (186, 226, 244)
 
 
@@ -86,4 +83,4 @@ def boat(pen: Pen, look: Look) -> None:
     pen.poly(look.shade, -0.82, 0.76, 0.82, 0.76, 0.68, 1.0, -0.68, 1.0)
 
 
-ARTISTS: dict[str, Artist] = {f.__name__: f for f in (bus, car, train, truck, airplane, boat)}
+ARTISTS = by_name(bus, car, train, truck, airplane, boat)

@@ -108,9 +108,7 @@ class RunFacts:
         known = [list(expert.words) for expert in self.record.experts]
         if any(known):
             return known
-        import torch
-
-        served = served_by(torch.tensor(self.assignment(), dtype=torch.long), self.captions(), len(self.record.experts))
+        served = served_by(self.assignment(), self.captions(), len(self.record.experts))
         return [frequent_words(own) for own in served]
 
     @cached_property

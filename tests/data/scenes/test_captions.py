@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from aptp_bench.data.scenes import WORLDS, captions, sample
+from aptp_bench.data.scenes import captions, sample
 from aptp_bench.data.scenes.captions import article, counted, plural
-from aptp_bench.data.scenes.catalog import WORDS
+from aptp_bench.data.scenes.catalog import WORDS, WORLDS
 from aptp_bench.data.scenes.scene import Scene
 
 SCENES = {world: [sample(world, 11, i) for i in range(3_000)] for world in WORLDS}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from aptp_bench.data.scenes import RESERVED, WORLDS, captions, prompts, sample
-from aptp_bench.data.scenes.catalog import CATALOG
+from aptp_bench.data.scenes import captions, prompts, sample
+from aptp_bench.data.scenes.catalog import CATALOG, RESERVED, WORLDS
 
 PARTI_CATEGORIES = {
     "Abstract", "Animals", "Artifacts", "Arts", "Food & Beverage", "Illustrations", "Indoor Scenes",
