@@ -10,7 +10,7 @@ from torch import Tensor
 
 from aptp_bench.errors import ConfigError
 from aptp_bench.training import diffusion
-from aptp_bench.training.diffusion import BlockOutputs, Draw, Noised, Noising, Seen
+from aptp_bench.training.diffusion import Draw, Noised, Noising, Seen, recorded
 from aptp_bench.training.latents import Batch
 
 if TYPE_CHECKING:
@@ -62,19 +62,19 @@ def test_a_draw_gives_every_part_its_rows_of_one_batch() -> None:
     noising = Noising.of(scheduler())
     draw = Draw.of(noising, (4, 4, 4, 4), torch.Generator().manual_seed(1))
     x0, _ = latents()
-    whole = draw.apply(noising, Batch(x0, torch.zeros(4, 2, 3), [""] * 4), slice(0, 4), 5.0)
-    half = draw.apply(noising, Batch(x0[2:], torch.zeros(2, 2, 3), [""] * 2), slice(2, 4), 5.0)
+    whole = draw.apply(noising, Batch(x0, torch.zeros(4, 2, 3)), slice(0, 4), 5.0)
+    half = draw.apply(noising, Batch(x0[2:], torch.zeros(2, 2, 3)), slice(2, 4), 5.0)
     for name in ("x", "t", "target", "weights"):
         assert torch.equal(getattr(half, name), getattr(whole, name)[2:])
 
 
 def test_blocks_are_recorded_by_the_part_they_play_and_hooks_are_gone(tiny: StableDiffusionPipeline) -> None:
     unet = tiny.unet
-    with BlockOutputs(unet).recording() as outputs:
+    with recorded(unet) as outputs:
         _run(unet)
     assert list(outputs) == ["down.0", "down.1", "down.2", "down.3", "mid", "up.-4", "up.-3", "up.-2", "up.-1"]
     assert all(isinstance(output, Tensor) and output.ndim == 4 for output in outputs.values())
-    with pytest.raises(RuntimeError, match="inside"), BlockOutputs(unet).recording():
+    with pytest.raises(RuntimeError, match="inside"), recorded(unet):
         raise RuntimeError("inside")
     assert not any(module._forward_hooks for module in unet.modules())
 
@@ -182,7 +182,7 @@ def _noised() -> Noised:
     noising = Noising.of(scheduler())
     generator = torch.Generator().manual_seed(0)
     draw = Draw.of(noising, (2, 4, 4, 4), generator)
-    batch = Batch(torch.randn(2, 4, 4, 4, generator=generator), torch.randn(2, 5, 16, generator=generator), ["", ""])
+    batch = Batch(torch.randn(2, 4, 4, 4, generator=generator), torch.randn(2, 5, 16, generator=generator))
     return draw.apply(noising, batch, slice(0, 2), None)
 
 
