@@ -166,24 +166,16 @@ def teacher_unchanged(trial: Trial) -> None:
 def deterministic(trial: Trial) -> None:
     """the same seed gives the same mixture, whatever torch's global generator holds"""
     budget, first = trial.result
-    second = trial.prune(budget, again=1)
-    if not torch.equal(first.route(list(trial.train.captions)), second.route(list(trial.train.captions))):
-        raise BrokenPromise("two prunings with one seed route prompts differently")
-    for i, (ours, theirs) in enumerate(zip(first.experts, second.experts, strict=True)):
-        if not torch.equal(_output(ours), _output(theirs)):
-            raise BrokenPromise(f"two prunings with one seed differ in expert {i}")
+    said = ("two prunings with one seed route prompts differently", "two prunings with one seed differ in expert {}")
+    _alike(trial, first, trial.prune(budget, again=1), *said)
 
 
 def saved_and_loaded(trial: Trial) -> None:
     """saved and loaded, a mixture routes and computes the same, bit for bit"""
     _, mixture = trial.result
     mixture.save(trial.root / "saved")
-    again = Mixture.load(trial.root / "saved")
-    if not torch.equal(again.route(list(trial.train.captions)), mixture.route(list(trial.train.captions))):
-        raise BrokenPromise("the loaded router sends prompts elsewhere")
-    for i, (ours, theirs) in enumerate(zip(mixture.experts, again.experts, strict=True)):
-        if not torch.equal(_output(ours), _output(theirs)):
-            raise BrokenPromise(f"the loaded expert {i} computes something else")
+    said = ("the loaded router sends prompts elsewhere", "the loaded expert {} computes something else")
+    _alike(trial, mixture, Mixture.load(trial.root / "saved"), *said)
 
 
 def runs_anywhere(trial: Trial) -> None:
@@ -241,6 +233,16 @@ def check(name: str, root: Path, **settings: Any) -> Iterator[Verdict]:
 _THINGS = ("cats", "boats", "pizzas", "clocks")
 _PLACES = ("in snow", "on a beach", "at night", "in a kitchen")
 _NUMBERS = ("two", "three", "many")
+
+
+def _alike(trial: Trial, one: Mixture, other: Mixture, routed: str, computed: str) -> None:
+    """Raise BrokenPromise with `routed`, or `computed` and the expert's number, unless both are the same bit for bit."""
+    captions = list(trial.train.captions)
+    if not torch.equal(one.route(captions), other.route(captions)):
+        raise BrokenPromise(routed)
+    for i, (ours, theirs) in enumerate(zip(one.experts, other.experts, strict=True)):
+        if not torch.equal(_output(ours), _output(theirs)):
+            raise BrokenPromise(computed.format(i))
 
 
 def _dense(teacher: StableDiffusionPipeline, convention: Any) -> int:
