@@ -178,19 +178,14 @@ class CLIPBackbone(Backbone):
         """Captions, cut to the network's text length -> [n, d], rows of unit length."""
         from torch.nn import functional as F
 
+        length = min(self.tokenizer.model_max_length, self.network.config.text_config.max_position_embeddings)
+
         def read(part: Sequence[str]) -> dict[str, Tensor]:
-            tokens = self.tokenizer(
-                list(part), padding=True, truncation=True, max_length=self.text_length, return_tensors="pt"
-            )
+            tokens = self.tokenizer(list(part), padding=True, truncation=True, max_length=length, return_tensors="pt")
             found = self.network.get_text_features(**tokens.to(self.device))
             return {"embedding": F.normalize(projected(found), dim=-1)}
 
         return self._batches(captions, read)["embedding"]
-
-    @property
-    def text_length(self) -> int:
-        """Tokens the text encoder reads, beginning and end included."""
-        return min(self.tokenizer.model_max_length, self.network.config.text_config.max_position_embeddings)
 
 
 def projected(found: Any) -> Tensor:

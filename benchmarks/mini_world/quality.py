@@ -20,6 +20,7 @@ from aptp_bench.benchmarks.mini_world.towers import retrieval
 from aptp_bench.core.files import write_json
 from aptp_bench.data import scenes
 from aptp_bench.metrics.fid import frechet_distance
+from aptp_bench.models.stable_diffusion import MiniSD
 
 if TYPE_CHECKING:
     from aptp_bench.benchmarks.mini_world.world import World
@@ -52,13 +53,7 @@ def measure(world: World) -> dict[str, float]:
 
 def generate(data: Scenes, number: int, batch: int = 128) -> Tensor:
     """Pictures [number, 3, 32, 32] in [-1, 1] for the first captions, by the shipped pipeline and its own sampler."""
-    from diffusers import StableDiffusionPipeline
-
-    pipeline = StableDiffusionPipeline.from_pretrained(
-        assets.path("stable_diffusion"), torch_dtype=torch.float32, safety_checker=None
-    )
-    pipeline.set_progress_bar_config(disable=True)
-    pictures = []
+    pipeline, pictures = MiniSD().load(), []
     for start in range(0, number, batch):
         captions = [data.captions[i][0] for i in range(start, min(start + batch, number))]
         seeds = [torch.Generator().manual_seed(start + k) for k in range(len(captions))]

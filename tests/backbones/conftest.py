@@ -1,15 +1,3 @@
-"""The same small networks as in tests/pruning."""
+"""No network in these tests."""
 
-from tests.pruning.conftest import (  # noqa: F401 - fixtures
-    _original,
-    build,
-    costs,
-    coupled,
-    inputs,
-    networks,
-    odd,
-    offline,
-    sd21,
-    seeded,
-    unet,
-)  # fmt: skip
+from tests.pruning.conftest import offline  # noqa: F401 - a fixture

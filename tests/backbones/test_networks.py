@@ -86,7 +86,6 @@ def test_both_kinds_of_return_values_are_taken() -> None:
 def test_long_captions_are_cut_not_refused(clip: Path) -> None:
     network = MiniCLIP(weights=str(clip))
     short, long = "x " * (TEXT_LENGTH - 2), "x " * 500
-    assert network.text_length == TEXT_LENGTH
     assert torch.allclose(network.text_features([short]), network.text_features([long]), atol=1e-6)
 
 

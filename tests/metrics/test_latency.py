@@ -27,21 +27,17 @@ def times(**changes) -> Times:
     return Times(**{**made, **changes})
 
 
-def test_one_expert_costs_its_own_image_and_the_router() -> None:
-    mixture, dense = times(calls=[constant(1.0)], busiest=0).per_image(torch.ones(1, dtype=torch.float64), batch=1)
-    assert set(mixture.tolist()) == {11.5}
-    assert set(dense.tolist()) == {41.0}
-
-
-def test_other_experts_differ_by_their_unet_calls() -> None:
-    """Expert 0 would take 11 + 10 * (3 - 1) = 31 s an image; a quarter of the prompts go there."""
-    share = torch.tensor([0.25, 0.75], dtype=torch.float64)
-    assert times().per_image(share, batch=1)[0][0].item() == pytest.approx(0.5 + 0.25 * 31 + 0.75 * 11)
-
-
-def test_a_batch_is_shared_by_its_images() -> None:
-    share = torch.tensor([0.0, 1.0], dtype=torch.float64)
-    assert times().per_image(share, batch=4)[0][0].item() == pytest.approx(11.5 / 4)
+@pytest.mark.parametrize(
+    ("share", "batch", "expected"),
+    [
+        ([0.0, 1.0], 1, 11.5),  # its own image and the router
+        ([0.25, 0.75], 1, 0.5 + 0.25 * 31 + 0.75 * 11),  # expert 0 would take 11 + 10 * (3 - 1) s an image
+        ([0.0, 1.0], 4, 11.5 / 4),  # a batch is shared by its images
+    ],
+)
+def test_an_image_is_that_of_the_busiest_expert_and_others_differ_by_their_calls(share, batch, expected) -> None:
+    mixture, dense = times().per_image(torch.tensor(share, dtype=torch.float64), batch)
+    assert mixture.unique().tolist() == pytest.approx([expected]) and set(dense.tolist()) == {41.0 / batch}
 
 
 def test_the_estimate_is_that_of_the_medians_and_the_replicates_scatter_around_it() -> None:
