@@ -156,8 +156,9 @@ def teacher_unchanged(trial: Trial) -> None:
     """the teacher and the training pairs are left as they were"""
     before = Trial.of(trial.method, trial.root)
     trial.result  # noqa: B018 - pruning is what might change something
-    if _state(trial.teacher) != _state(before.teacher):
-        raise BrokenPromise("the teacher's weights, modes, hooks or gradients are not what they were")
+    for name in ("unet", "vae", "text_encoder"):
+        if _digest(getattr(trial.teacher, name)) != _digest(getattr(before.teacher, name)):
+            raise BrokenPromise("the teacher's weights, modes, hooks or gradients are not what they were")
     for name in ("latents", "text"):
         if not torch.equal(getattr(trial.train, name), getattr(before.train, name)):
             raise BrokenPromise(f"the {name} of the training pairs are not what they were")
@@ -187,7 +188,10 @@ def runs_anywhere(trial: Trial) -> None:
                 raise BrokenPromise(
                     f"expert {i} turns a batch of {batch} at {size} into {tuple(made.shape)}, or not finite"
                 )
-        if idle := _without_gradient(unet):
+        with _gradients(unet, True):
+            unet(**_inputs()).sample.square().mean().backward()
+            idle = [name for name, parameter in unet.named_parameters() if parameter.grad is None]
+        if idle:
             raise BrokenPromise(f"fine-tuning would not reach '{idle[0]}' of expert {i}")
 
 
@@ -268,13 +272,6 @@ def _output(unet: Any, batch: int = 2, size: tuple[int, int] = (8, 8)) -> Tensor
         raise BrokenPromise(f"a network fails on a batch of {batch} at {size}: {err}") from err
 
 
-def _without_gradient(unet: Any) -> list[str]:
-    """Parameters that a backward pass does not reach."""
-    with _gradients(unet, True):
-        unet(**_inputs()).sample.square().mean().backward()
-        return [name for name, parameter in unet.named_parameters() if parameter.grad is None]
-
-
 @contextmanager
 def _gradients(unet: Any, wanted: bool) -> Iterator[None]:
     """All parameters require gradients, or none does; afterwards everything is as it was."""
@@ -287,13 +284,8 @@ def _gradients(unet: Any, wanted: bool) -> Iterator[None]:
             parameter.requires_grad_(required).grad = gradient
 
 
-def _state(teacher: StableDiffusionPipeline) -> dict[str, str]:
-    """Digest of each network of a pipeline: weights, what requires a gradient or has one, modes, hooks."""
-    parts = {"unet": teacher.unet, "vae": teacher.vae, "text_encoder": teacher.text_encoder}
-    return {name: _digest(network) for name, network in parts.items()}
-
-
 def _digest(network: Any) -> str:
+    """Digest of a network: weights, what requires a gradient or has one, modes, hooks."""
     seen = hashlib.sha256()
     for name, tensor in network.state_dict().items():
         seen.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())

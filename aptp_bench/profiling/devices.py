@@ -60,11 +60,12 @@ def matching(product_name: str) -> Device | None:
 def processor() -> Device:
     """This machine's processor by its best of a few matrix products and copies, on the threads that torch now uses."""
     products = {dtype: _products(getattr(torch, dtype)) for dtype in ("float32", "bfloat16", "float16")}
+    source, target = torch.ones(_NUMBERS), torch.empty(_NUMBERS)
     return Device(
         title=f"{device_name(torch.device('cpu'))}, {torch.get_num_threads()} threads",
         convolution=products,
         product=products,
-        bandwidth=_bandwidth(),
+        bandwidth=2 * 4 * _NUMBERS / _best(lambda: target.copy_(source)) / GIGA,  # read and written
         source=f"measured now: products of {_SIZE}² matrices, a copy of {_NUMBERS >> 20} Mi float32, best of {_TRIES}",
     )
 
@@ -74,12 +75,6 @@ def _products(dtype: torch.dtype) -> float:
     size = _SIZE if dtype == torch.float32 else _SIZE // 4  # a type without instructions of its own is slow
     square = torch.ones(size, size, dtype=dtype)
     return 2 * size**3 / _best(lambda: square @ square) / TERA
-
-
-def _bandwidth() -> float:
-    """10^9 bytes a second, those read and those written."""
-    source, target = torch.ones(_NUMBERS), torch.empty(_NUMBERS)
-    return 2 * 4 * _NUMBERS / _best(lambda: target.copy_(source)) / GIGA
 
 
 def _best(call: Call) -> float:

@@ -75,10 +75,8 @@ def router_of(run: RunFolder, encoder: str | None = None) -> Router:
     """
     try:
         return saved_router(run.mixture, encoder)
-    except CheckpointError:
-        raise
     except WeightsError as err:
-        if encoder is not None:
+        if encoder is not None or isinstance(err, CheckpointError):
             raise
         raise WeightsError(f"{err}; or say where the run's prompt encoder lies now: --encoder FOLDER") from err
 

@@ -34,19 +34,15 @@ def encoded(tiny: Any, dataset: Any, tmp_path: Path) -> Any:
     return encode
 
 
-def some(n: int = 5) -> Pairs:
-    generator = torch.Generator().manual_seed(0)
-    text = torch.randn(n, 3, 2, generator=generator).half()
-    return Pairs([f"caption {i}" for i in range(n)], torch.randn(n, 4, 2, 2, generator=generator), text)
-
-
 def test_pairs_that_do_not_belong_together_are_refused() -> None:
     with pytest.raises(DataError, match="2 captions, 3 latents, 3 texts"):
         Pairs(["a", "b"], torch.zeros(3, 4, 2, 2), torch.zeros(3, 1, 1))
 
 
 def test_a_batch_holds_the_rows_asked_for_in_float32() -> None:
-    pairs = some()
+    generator = torch.Generator().manual_seed(0)
+    text = torch.randn(5, 3, 2, generator=generator).half()
+    pairs = Pairs(CAPTIONS, torch.randn(5, 4, 2, 2, generator=generator), text)
     batch = pairs.batch(torch.tensor([4, 0, 4]))
     assert batch.latents.dtype == batch.text.dtype == torch.float32
     assert torch.equal(batch.latents, pairs.latents[[4, 0, 4]])
