@@ -234,12 +234,8 @@ def build_encoder() -> Callable[[Path], Path]:
     def build(folder: Path) -> Path:
         import torch
         from sentence_transformers import SentenceTransformer
+        from sentence_transformers.sentence_transformer.modules import StaticEmbedding
         from tokenizers import Tokenizer, models, pre_tokenizers
-
-        try:
-            from sentence_transformers.sentence_transformer.modules import StaticEmbedding
-        except ImportError:  # before sentence-transformers 5.3
-            from sentence_transformers.models import StaticEmbedding
 
         letters = {"[UNK]": 0} | {chr(code): code for code in range(32, 127)}
         tokenizer = Tokenizer(models.WordLevel(letters, unk_token="[UNK]"))

@@ -199,13 +199,7 @@ class StableDiffusion(ModelPlugin):
     @classmethod
     def unavailable(cls) -> str | None:
         """Why its weights cannot be had, with the command that fixes it; `random` always can."""
-        if cls.hub_ids and sources.downloads_allowed():
-            return None
-        try:
-            cls().source(None)
-        except WeightsError as err:
-            return str(err)
-        return None
+        return sources.lacking(cls.hub_ids, lambda: cls().source(None))
 
     def skeleton(self) -> UNet2DConditionModel:
         """The U-Net on the meta device."""
@@ -320,7 +314,7 @@ def _scheduler_class(name: str) -> Any:
     return kind
 
 
-def byte_tokenizer(tokens: int, merges: Sequence[tuple[str, str]] = ()) -> CLIPTokenizer:
+def byte_tokenizer(tokens: int, merges: Sequence[Sequence[str]] = ()) -> CLIPTokenizer:
     """A CLIP tokenizer, a token a byte where there are no merges, for pipelines without a vocabulary. tokens: the length."""
     from tokenizers.pre_tokenizers import ByteLevel
     from transformers import CLIPTokenizer

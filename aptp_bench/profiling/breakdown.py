@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from diffusers import UNet2DConditionModel
 from torch import nn
@@ -32,16 +31,6 @@ class Block:
         yield depth, self
         for child in self.children:
             yield from child.walk(depth + 1)
-
-    def document(self) -> dict[str, Any]:
-        """The same as plain data."""
-        return {
-            "name": self.name,
-            "path": self.path,
-            "macs": dict(self.macs),
-            "parameters": self.parameters,
-            "children": [child.document() for child in self.children],
-        }
 
 
 def breakdown(unet: UNet2DConditionModel, inputs: ExampleInputs) -> Block:

@@ -25,5 +25,4 @@ def learn(captions: Iterable[str]) -> CLIPTokenizer:
         vocab_size=2_048, initial_alphabet=alphabet, end_of_word_suffix="</w>", show_progress=False
     )
     learner.train_from_iterator(captions, trainer)
-    merges = json.loads(learner.to_str())["model"]["merges"]
-    return byte_tokenizer(LENGTH, [tuple(m) if isinstance(m, list) else tuple(m.split(" ")) for m in merges])
+    return byte_tokenizer(LENGTH, json.loads(learner.to_str())["model"]["merges"])
