@@ -202,11 +202,11 @@ class RoutedPipeline(DiffusionPipeline):
     def latent_shape(self, expert: int, height: int | None = None, width: int | None = None) -> tuple[int, ...]:
         """[C, h, w] of an image's latents; height, width: pixels, the U-Net's own if None. Raises ConfigError."""
         own, factor = self.mixture.experts[expert].config, 2 ** (len(self.vae.config.block_out_channels) - 1)
-        height, width = (own.sample_size * factor if edge is None else edge for edge in (height, width))
+        edges = [own.sample_size * factor if edge is None else edge for edge in (height, width)]
         step = max(MULTIPLE, factor)
-        if min(height, width) < step or height % step or width % step:
-            raise ConfigError(f"{height}x{width} pixels cannot be made; take multiples of {step}")
-        return (own.in_channels, height // factor, width // factor)
+        if min(edges) < step or any(edge % step for edge in edges):
+            raise ConfigError(f"{edges[0]}x{edges[1]} pixels cannot be made; take multiples of {step}")
+        return (own.in_channels, *(edge // factor for edge in edges))
 
     def _expert(self, index: int) -> UNet2DConditionModel:
         """An expert, ready to sample with. Raises ConfigError if it and the other parts do not go together."""
