@@ -114,9 +114,13 @@ def moments_distance(a: Moments, b: Moments) -> tuple[float, Route]:
     import torch
 
     first, second = a.covariance, b.covariance
-    factor, failed = torch.linalg.cholesky_ex(first)
-    root = eigen_root(first) if failed else factor
-    distance = (a.mean - b.mean).square().sum() + first.trace() + second.trace() - 2 * trace_root(root, second)
+    root, failed = torch.linalg.cholesky_ex(first)
+    if failed:  # V sqrt(max(eigenvalues, 0)) is a root too
+        values, vectors = torch.linalg.eigh(first)
+        root = vectors * values.clamp(min=0).sqrt()
+    inner = root.T @ second @ root  # has the eigenvalues of S1 S2, S1 = root root^T, and is symmetric
+    shared = torch.linalg.eigvalsh((inner + inner.T) / 2).clamp(min=0).sqrt().sum()
+    distance = (a.mean - b.mean).square().sum() + first.trace() + second.trace() - 2 * shared
     return max(0.0, float(distance)), "eigen" if failed else "cholesky"
 
 
@@ -127,22 +131,6 @@ def low_rank_distance(fake: Tensor, real: Tensor) -> float:
     (mean_1, a), (mean_2, b) = centred(fake), centred(real)
     shared = torch.linalg.svdvals(compact(a) @ compact(b).T).sum()
     return max(0.0, float((mean_1 - mean_2).square().sum() + a.square().sum() + b.square().sum() - 2 * shared))
-
-
-def trace_root(root: Tensor, covariance: Tensor) -> Tensor:
-    """tr (S1 S2)^(1/2), S1 = root root^T: root^T S2 root has the eigenvalues of S1 S2 and is symmetric. [d, d] each."""
-    import torch
-
-    inner = root.T @ covariance @ root
-    return torch.linalg.eigvalsh((inner + inner.T) / 2).clamp(min=0).sqrt().sum()
-
-
-def eigen_root(covariance: Tensor) -> Tensor:
-    """V sqrt(max(eigenvalues, 0)): a root of a covariance that Cholesky refuses."""
-    import torch
-
-    values, vectors = torch.linalg.eigh(covariance)
-    return vectors * values.clamp(min=0).sqrt()
 
 
 def centred(features: Tensor) -> tuple[Tensor, Tensor]:

@@ -16,7 +16,7 @@ from aptp_bench.records import Measurement
 if TYPE_CHECKING:
     from aptp_bench.contracts.evidence import Evidence
     from aptp_bench.profiling.setups import Setup
-    from aptp_bench.profiling.speed import Protocol, Times
+    from aptp_bench.profiling.speed import Protocol
 
 CALLS_PER_IMAGE_TIMED = 5  # an image is dozens of U-Net calls: it is timed this many times less often
 
@@ -31,17 +31,19 @@ class Latency(Metric):
         """The median, with a bootstrap interval over timed runs; detail has the ratio to dense and the conditions."""
         from aptp_bench.profiling import speed
         from aptp_bench.profiling.alignment import alignment
-        from aptp_bench.profiling.timing import conditions
+        from aptp_bench.profiling.timing import conditions, summary
 
         system, share = evidence.system, traffic(evidence)
         setup, protocol = timing(evidence)
-        times = speed.measure(
-            system.mixture, share, speed.Ready(setup, system.teacher, protocol.device), protocol
-        ).times
+        ready = speed.Ready(setup, system.teacher, protocol.device)
+        times = speed.measure(system.mixture, share, ready, protocol).times
         mixture, dense = times.per_image(share, setup.batch)
         facts: dict[str, Any] = {
             **conditions(system.device, system.dtype),
-            **_shown(times),
+            "unet_calls": times.calls_per_image,
+            "unet_call": {"dense": summary(times.dense_calls), "experts": [summary(each) for each in times.calls]},
+            "image": {"expert": times.busiest, "timed": summary(times.image), "dense": summary(times.dense_image)},
+            "router": summary(times.route),
             "batch": setup.batch,
             "steps": protocol.sampling.steps,
             "guidance": protocol.sampling.guidance,
@@ -77,14 +79,3 @@ def timing(evidence: Evidence) -> tuple[Setup, Protocol]:
         prompts=evidence.captions,
     )
     return setup, protocol
-
-
-def _shown(times: Times) -> dict[str, Any]:
-    from aptp_bench.profiling.timing import summary
-
-    return {
-        "unet_calls": times.calls_per_image,
-        "unet_call": {"dense": summary(times.dense_calls), "experts": [summary(each) for each in times.calls]},
-        "image": {"expert": times.busiest, "timed": summary(times.image), "dense": summary(times.dense_image)},
-        "router": summary(times.route),
-    }

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -100,23 +101,24 @@ def small_sd() -> StableDiffusionPipeline:
     ).build()
 
 
-@pytest.fixture(scope="session")
-def narrowed(small_sd: Any) -> Callable[[float], Any]:
-    """narrowed(share) -> small_sd's U-Net with about that share of every layer's width gates."""
+def narrow(unet: Any, share: float) -> Any:
+    """The U-Net with about that share of every layer's width gates."""
     import torch
 
     from aptp_bench.pruning.gates import GateSpace
     from aptp_bench.pruning.surgery import cut
 
-    space = GateSpace.of(small_sd.unet)
+    space = GateSpace.of(unet)
+    keep = torch.ones(space.size, dtype=torch.bool)
+    for width in space.widths:
+        keep[width.start + max(1, round(share * width.size)) : width.start + width.size] = False
+    return cut(unet, space, keep)
 
-    def make(share: float) -> Any:
-        keep = torch.ones(space.size, dtype=torch.bool)
-        for width in space.widths:
-            keep[width.start + max(1, round(share * width.size)) : width.start + width.size] = False
-        return cut(small_sd.unet, space, keep)
 
-    return make
+@pytest.fixture(scope="session")
+def narrowed(small_sd: Any) -> Callable[[float], Any]:
+    """narrowed(share) -> small_sd's U-Net with about that share of every layer's width gates."""
+    return partial(narrow, small_sd.unet)
 
 
 def add_plugin(group: str, name: str, kind: Any) -> None:

@@ -77,42 +77,25 @@ class FIDInception(nn.Module):
 
 
 def legacy_pytorch(images: Tensor) -> Tensor:
-    """As pytorch-fid and the paper's script: bilinear without antialias, 2x/255 - 1.
-
-    images: uint8 [n, H, W, 3] -> [n, 3, 299, 299].
-    """
+    """As pytorch-fid and the paper's script: bilinear without antialias, 2x/255 - 1."""
     return bilinear(images, SIZE, SIZE) / 255 * 2 - 1
 
 
 def clean(images: Tensor) -> Tensor:
-    """As clean-fid by default: Pillow bicubic in float, (x - 128) / 128.
-
-    images: uint8 [n, H, W, 3] -> [n, 3, 299, 299].
-    """
+    """As clean-fid by default: Pillow bicubic in float, (x - 128) / 128."""
     return (bicubic_float(images, SIZE) - 128) / 128
 
 
 def legacy_tensorflow(images: Tensor) -> Tensor:
-    """As in the TensorFlow graph and torch-fidelity: bilinear without half-pixel centres, (x - 128) / 128.
-
-    images: uint8 [n, H, W, 3] -> [n, 3, 299, 299].
-    """
+    """As in the TensorFlow graph and torch-fidelity: bilinear without half-pixel centres, (x - 128) / 128."""
     from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
 
     planes = images.permute(0, 3, 1, 2).float()
     return (interpolate_bilinear_2d_like_tensorflow1x(planes, size=(SIZE, SIZE), align_corners=False) - 128) / 128
 
 
-MODES: dict[str, Callable[[Tensor], Tensor]] = {
+MODES: dict[str, Callable[[Tensor], Tensor]] = {  # uint8 [n, H, W, 3] -> [n, 3, 299, 299]
     "legacy_pytorch": legacy_pytorch,
     "clean": clean,
     "legacy_tensorflow": legacy_tensorflow,
 }
-
-
-def conversion(target: Path) -> str:
-    """The commands that fetch the official file and write it as safetensors to `target`."""
-    script = (
-        f"import torch, safetensors.torch as s; s.save_file(torch.load('{PICKLED}', weights_only=True), '{target}')"
-    )
-    return f'mkdir -p {target.parent} && curl -LO {SOURCE} && python -c "{script}"'

@@ -77,8 +77,7 @@ class MiniInception(nn.Module):
         """The network in float32 and eval mode. Raises WeightsError if the files do not make one."""
         try:
             net = cls(**json.loads((folder / "config.json").read_text(encoding="utf-8")))
-            state = load_file(folder / "model.safetensors")
-            net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
+            net.load_state_dict(load_file(folder / "model.safetensors"))  # float16 is copied into float32
         except Exception as err:  # safetensors, json and torch each have their own errors; all mean the same here
             raise WeightsError(
                 f"{folder} holds no readable inception network ({err}); reinstall or retrain it"

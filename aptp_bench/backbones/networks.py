@@ -44,13 +44,7 @@ class Backbone(BackbonePlugin):
     @classmethod
     def unavailable(cls) -> str | None:
         """Why the default weights cannot be had, with the command that fixes it; None if they can."""
-        if weights.downloads_allowed() and cls.hub_ids:
-            return None
-        try:
-            cls().source  # noqa: B018  # finding it is the test
-        except WeightsError as err:
-            return str(err)
-        return None
+        return weights.lacking(cls.hub_ids, lambda: cls().source)
 
     @cached_property
     def source(self) -> Path:
@@ -170,7 +164,7 @@ class CLIPBackbone(Backbone):
 
         def read(part: Tensor) -> dict[str, Tensor]:
             found = self.network.get_image_features(pixel_values=self.preprocess(part).to(self.device))
-            return {"embedding": F.normalize(projected(found), dim=-1)}
+            return {"embedding": F.normalize(found.pooler_output, dim=-1)}
 
         return self._batches(checked(images), read)
 
@@ -178,24 +172,14 @@ class CLIPBackbone(Backbone):
         """Captions, cut to the network's text length -> [n, d], rows of unit length."""
         from torch.nn import functional as F
 
+        length = min(self.tokenizer.model_max_length, self.network.config.text_config.max_position_embeddings)
+
         def read(part: Sequence[str]) -> dict[str, Tensor]:
-            tokens = self.tokenizer(
-                list(part), padding=True, truncation=True, max_length=self.text_length, return_tensors="pt"
-            )
+            tokens = self.tokenizer(list(part), padding=True, truncation=True, max_length=length, return_tensors="pt")
             found = self.network.get_text_features(**tokens.to(self.device))
-            return {"embedding": F.normalize(projected(found), dim=-1)}
+            return {"embedding": F.normalize(found.pooler_output, dim=-1)}
 
         return self._batches(captions, read)["embedding"]
-
-    @property
-    def text_length(self) -> int:
-        """Tokens the text encoder reads, beginning and end included."""
-        return min(self.tokenizer.model_max_length, self.network.config.text_config.max_position_embeddings)
-
-
-def projected(found: Any) -> Tensor:
-    """The embedding [n, d] that get_*_features found: a tensor in transformers 4, `pooler_output` in transformers 5."""
-    return getattr(found, "pooler_output", found)
 
 
 class MiniCLIP(CLIPBackbone):
@@ -274,7 +258,10 @@ class Inception2015(Backbone):
         """The commands that fetch and convert the official file."""
         from aptp_bench.backbones import fid_inception
 
-        return fid_inception.conversion(weights.home() / cls.name / "model.safetensors")
+        pickled, target = fid_inception.PICKLED, weights.home() / cls.name / "model.safetensors"
+        load = f"torch.load('{pickled}', weights_only=True)"
+        script = f"import torch, safetensors.torch as s; s.save_file({load}, '{target}')"
+        return f'mkdir -p {target.parent} && curl -LO {fid_inception.SOURCE} && python -c "{script}"'
 
     @property
     def resize(self) -> str:

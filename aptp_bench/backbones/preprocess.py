@@ -65,11 +65,10 @@ class Preprocess:
 
     def __str__(self) -> str:
         """In words, for the record."""
-        resize, crop = (
-            f"shortest edge to {self.size}, Pillow bicubic with antialias, 8 bits",
-            f"central crop to {self.crop}",
+        first = "central square; " if self.crop_first else ""
+        return (
+            f"{first}shortest edge to {self.size}, Pillow bicubic with antialias, 8 bits; central crop to {self.crop}"
         )
-        return f"central square; {resize}; {crop}" if self.crop_first else f"{resize}; {crop}"
 
 
 def checked(images: Tensor) -> Tensor:

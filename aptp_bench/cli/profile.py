@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -123,5 +124,5 @@ def _document(record: SpeedRecord, profiler: Profiler) -> dict[str, Any]:
     from aptp_bench.profiling.breakdown import as_others_count
 
     found = {**record.model_dump(mode="json"), **profiler.gates(), "prunable": profiler.prunable()}
-    found["tree"] = profiler.tree().document()
+    found["tree"] = asdict(profiler.tree())
     return {**found, "as_others_count": as_others_count(profiler.experts[0], profiler.inputs(profiler.experts[0]))}

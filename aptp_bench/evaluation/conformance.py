@@ -156,8 +156,9 @@ def teacher_unchanged(trial: Trial) -> None:
     """the teacher and the training pairs are left as they were"""
     before = Trial.of(trial.method, trial.root)
     trial.result  # noqa: B018 - pruning is what might change something
-    if _state(trial.teacher) != _state(before.teacher):
-        raise BrokenPromise("the teacher's weights, modes, hooks or gradients are not what they were")
+    for name in ("unet", "vae", "text_encoder"):
+        if _digest(getattr(trial.teacher, name)) != _digest(getattr(before.teacher, name)):
+            raise BrokenPromise("the teacher's weights, modes, hooks or gradients are not what they were")
     for name in ("latents", "text"):
         if not torch.equal(getattr(trial.train, name), getattr(before.train, name)):
             raise BrokenPromise(f"the {name} of the training pairs are not what they were")
@@ -166,24 +167,16 @@ def teacher_unchanged(trial: Trial) -> None:
 def deterministic(trial: Trial) -> None:
     """the same seed gives the same mixture, whatever torch's global generator holds"""
     budget, first = trial.result
-    second = trial.prune(budget, again=1)
-    if not torch.equal(first.route(list(trial.train.captions)), second.route(list(trial.train.captions))):
-        raise BrokenPromise("two prunings with one seed route prompts differently")
-    for i, (ours, theirs) in enumerate(zip(first.experts, second.experts, strict=True)):
-        if not torch.equal(_output(ours), _output(theirs)):
-            raise BrokenPromise(f"two prunings with one seed differ in expert {i}")
+    said = ("two prunings with one seed route prompts differently", "two prunings with one seed differ in expert {}")
+    _alike(trial, first, trial.prune(budget, again=1), *said)
 
 
 def saved_and_loaded(trial: Trial) -> None:
     """saved and loaded, a mixture routes and computes the same, bit for bit"""
     _, mixture = trial.result
     mixture.save(trial.root / "saved")
-    again = Mixture.load(trial.root / "saved")
-    if not torch.equal(again.route(list(trial.train.captions)), mixture.route(list(trial.train.captions))):
-        raise BrokenPromise("the loaded router sends prompts elsewhere")
-    for i, (ours, theirs) in enumerate(zip(mixture.experts, again.experts, strict=True)):
-        if not torch.equal(_output(ours), _output(theirs)):
-            raise BrokenPromise(f"the loaded expert {i} computes something else")
+    said = ("the loaded router sends prompts elsewhere", "the loaded expert {} computes something else")
+    _alike(trial, mixture, Mixture.load(trial.root / "saved"), *said)
 
 
 def runs_anywhere(trial: Trial) -> None:
@@ -195,7 +188,10 @@ def runs_anywhere(trial: Trial) -> None:
                 raise BrokenPromise(
                     f"expert {i} turns a batch of {batch} at {size} into {tuple(made.shape)}, or not finite"
                 )
-        if idle := _without_gradient(unet):
+        with _gradients(unet, True):
+            unet(**_inputs()).sample.square().mean().backward()
+            idle = [name for name, parameter in unet.named_parameters() if parameter.grad is None]
+        if idle:
             raise BrokenPromise(f"fine-tuning would not reach '{idle[0]}' of expert {i}")
 
 
@@ -243,6 +239,16 @@ _PLACES = ("in snow", "on a beach", "at night", "in a kitchen")
 _NUMBERS = ("two", "three", "many")
 
 
+def _alike(trial: Trial, one: Mixture, other: Mixture, routed: str, computed: str) -> None:
+    """Raise BrokenPromise with `routed`, or `computed` and the expert's number, unless both are the same bit for bit."""
+    captions = list(trial.train.captions)
+    if not torch.equal(one.route(captions), other.route(captions)):
+        raise BrokenPromise(routed)
+    for i, (ours, theirs) in enumerate(zip(one.experts, other.experts, strict=True)):
+        if not torch.equal(_output(ours), _output(theirs)):
+            raise BrokenPromise(computed.format(i))
+
+
 def _dense(teacher: StableDiffusionPipeline, convention: Any) -> int:
     return count(teacher.unet, example_inputs(teacher.unet, tokens=TOKENS), convention).total
 
@@ -266,13 +272,6 @@ def _output(unet: Any, batch: int = 2, size: tuple[int, int] = (8, 8)) -> Tensor
         raise BrokenPromise(f"a network fails on a batch of {batch} at {size}: {err}") from err
 
 
-def _without_gradient(unet: Any) -> list[str]:
-    """Parameters that a backward pass does not reach."""
-    with _gradients(unet, True):
-        unet(**_inputs()).sample.square().mean().backward()
-        return [name for name, parameter in unet.named_parameters() if parameter.grad is None]
-
-
 @contextmanager
 def _gradients(unet: Any, wanted: bool) -> Iterator[None]:
     """All parameters require gradients, or none does; afterwards everything is as it was."""
@@ -285,13 +284,8 @@ def _gradients(unet: Any, wanted: bool) -> Iterator[None]:
             parameter.requires_grad_(required).grad = gradient
 
 
-def _state(teacher: StableDiffusionPipeline) -> dict[str, str]:
-    """Digest of each network of a pipeline: weights, what requires a gradient or has one, modes, hooks."""
-    parts = {"unet": teacher.unet, "vae": teacher.vae, "text_encoder": teacher.text_encoder}
-    return {name: _digest(network) for name, network in parts.items()}
-
-
 def _digest(network: Any) -> str:
+    """Digest of a network: weights, what requires a gradient or has one, modes, hooks."""
     seen = hashlib.sha256()
     for name, tensor in network.state_dict().items():
         seen.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())

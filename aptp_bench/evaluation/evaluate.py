@@ -6,7 +6,6 @@ One backbone reads an image set once, whatever the number of metrics that ask fo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -17,9 +16,6 @@ from aptp_bench.contracts.metric import Metric
 from aptp_bench.core.progress import Progress, SilentProgress
 from aptp_bench.errors import MetricError, WeightsError
 from aptp_bench.records import Measurement
-
-if TYPE_CHECKING:
-    pass
 
 
 def backbones(roles: Mapping[str, str], device: torch.device) -> tuple[dict[str, BackbonePlugin], dict[str, str]]:
@@ -71,13 +67,9 @@ def measure(
         reason = obstacle(metric, evidence, lacking)
         if reason is None and evidence is not None:
             try:
-                results[metric.name] = (measured or _call)(metric, evidence)
+                results[metric.name] = measured(metric, evidence) if measured else metric(evidence)
             except (MetricError, WeightsError) as err:
                 reason = str(err)
         if reason is not None:
             skipped[metric.name] = reason
     return results, skipped
-
-
-def _call(metric: Metric, evidence: Evidence) -> Measurement:
-    return metric(evidence)

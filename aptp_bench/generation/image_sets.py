@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from aptp_bench.backbones.preprocess import bicubic, central
 from aptp_bench.contracts.evidence import ImageSet
-from aptp_bench.generation.images import image_path, read_image, resize, square, stacked
+from aptp_bench.errors import DataError
+from aptp_bench.generation.images import as_tensor, image_path, read_image
 
 if TYPE_CHECKING:
     import datasets
@@ -35,9 +37,13 @@ class Files(ImageSet):
         return len(self.paths)
 
     def read(self, indices: range) -> Tensor:
-        """uint8 [n, edge, edge, 3]. Raises DataError."""
-        images = stacked([read_image(self.paths[index]) for index in indices], str(self.paths[0].parent))
-        return images if self.edge is None else resize(images, self.edge)
+        """uint8 [n, edge, edge, 3]. Raises DataError for a file that is missing or broken, and if sizes differ."""
+        frames = [read_image(self.paths[index]) for index in indices]
+        if (sizes := len({frame.shape for frame in frames})) != 1:
+            where = self.paths[0].parent
+            raise DataError(f"{where}: images of {sizes} sizes cannot be measured together; resize them to one size")
+        images = torch.stack(frames)
+        return images if self.edge is None else bicubic(images, self.edge, self.edge)
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,8 @@ class Rows(ImageSet):
 
     def read(self, indices: range) -> Tensor:
         """uint8 [n, edge, edge, 3]."""
-        return square([row.convert("RGB") for row in self.dataset[indices.start : indices.stop]["image"]], self.edge)
+        frames = [as_tensor(image)[None] for image in self.dataset[indices.start : indices.stop]["image"]]
+        return torch.cat([bicubic(central(x, min(x.shape[1:3])), self.edge, self.edge) for x in frames])
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -200,13 +201,7 @@ class StableDiffusion(ModelPlugin):
     @classmethod
     def unavailable(cls) -> str | None:
         """Why its weights cannot be had, with the command that fixes it; `random` always can."""
-        if cls.hub_ids and sources.downloads_allowed():
-            return None
-        try:
-            cls().source(None)
-        except WeightsError as err:
-            return str(err)
-        return None
+        return sources.lacking(cls.hub_ids, lambda: cls().source(None))
 
     def skeleton(self) -> UNet2DConditionModel:
         """The U-Net on the meta device."""
@@ -314,19 +309,21 @@ def _scheduler_class(name: str) -> Any:
     return kind
 
 
-def byte_tokenizer(tokens: int) -> CLIPTokenizer:
-    """A CLIP tokenizer without merges, a token a byte, for pipelines without a vocabulary. tokens: the length."""
+def byte_tokenizer(tokens: int, merges: Sequence[Sequence[str]] = ()) -> CLIPTokenizer:
+    """A CLIP tokenizer, a token a byte where there are no merges, for pipelines without a vocabulary. tokens: the length."""
     from tokenizers.pre_tokenizers import ByteLevel
     from transformers import CLIPTokenizer
 
     letters = sorted(ByteLevel.alphabet())
-    words = [*letters, *(letter + "</w>" for letter in letters), START, END]  # CLIP pools at the largest id: the end's
+    words = [*letters, *(letter + "</w>" for letter in letters), *("".join(pair) for pair in merges)]
+    words = [*dict.fromkeys(words), START, END]  # CLIP pools at the largest id: the end's
     facts = {"tokenizer_class": "CLIPTokenizer", "model_max_length": tokens, "bos_token": START, "eos_token": END}
     facts |= {"unk_token": END, "pad_token": END}
     with tempfile.TemporaryDirectory() as name, sources.quiet():
         folder = Path(name)
         vocabulary = {word: index for index, word in enumerate(words)}
         (folder / "vocab.json").write_text(json.dumps(vocabulary), encoding="utf-8")
-        (folder / "merges.txt").write_text("#version: 0.2\n", encoding="utf-8")
+        rules = "".join(f"{' '.join(pair)}\n" for pair in merges)
+        (folder / "merges.txt").write_text(f"#version: 0.2\n{rules}", encoding="utf-8")
         (folder / "tokenizer_config.json").write_text(json.dumps(facts), encoding="utf-8")
         return CLIPTokenizer.from_pretrained(folder)

@@ -9,7 +9,7 @@ import hashlib
 import logging
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +51,17 @@ def find(name: str, weights: str | None, hub_ids: Sequence[str], files: Sequence
         if (folder := snapshot(hub_id, files, fetch=downloads_allowed())) is not None:
             return folder
     raise WeightsError(f"{name}: no weights on this machine; {fix or _fix(name, hub_ids, files)}")
+
+
+def lacking(hub_ids: Sequence[str], search: Callable[[], object]) -> str | None:
+    """Why default weights cannot be had, with the command that fixes it; None if they can. search: raises WeightsError."""
+    if hub_ids and downloads_allowed():
+        return None
+    try:
+        search()
+    except WeightsError as err:
+        return str(err)
+    return None
 
 
 def snapshot(hub_id: str, files: Sequence[str], fetch: bool) -> Path | None:

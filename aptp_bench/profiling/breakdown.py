@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from diffusers import UNet2DConditionModel
 from torch import nn
@@ -32,16 +31,6 @@ class Block:
         yield depth, self
         for child in self.children:
             yield from child.walk(depth + 1)
-
-    def document(self) -> dict[str, Any]:
-        """The same as plain data."""
-        return {
-            "name": self.name,
-            "path": self.path,
-            "macs": dict(self.macs),
-            "parameters": self.parameters,
-            "children": [child.document() for child in self.children],
-        }
 
 
 def breakdown(unet: UNet2DConditionModel, inputs: ExampleInputs) -> Block:
@@ -71,14 +60,10 @@ def as_others_count(unet: UNet2DConditionModel, inputs: ExampleInputs) -> dict[s
 
 
 def _block(name: str, path: str, module: nn.Module, counts: dict[Convention, MacCount | None]) -> Block:
-    macs = {key: None if found is None else _macs(found, path) for key, found in counts.items()}
+    macs = {key: None if n is None else n.under(path) if path else n.total for key, n in counts.items()}
     children = (_block(short, full, child, counts) for short, full, child in _parts(path, module))
     worth = tuple(child for child in children if child.parameters or any(child.macs.values()))
     return Block(name, path, macs, parameters(module), worth)
-
-
-def _macs(counted: MacCount, path: str) -> int:
-    return counted.under(path) if path else counted.total
 
 
 def _parts(path: str, module: nn.Module) -> Iterator[tuple[str, str, nn.Module]]:

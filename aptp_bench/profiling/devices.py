@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Literal
@@ -14,7 +11,9 @@ import yaml
 from pydantic import PositiveFloat, TypeAdapter
 
 from aptp_bench.core.documents import Frozen, meant
+from aptp_bench.core.provenance import device_name
 from aptp_bench.errors import ConfigError
+from aptp_bench.profiling.timing import Call, alternately
 
 Dtype = Literal["float32", "float16", "bfloat16"]
 TERA, GIGA = 1e12, 1e9
@@ -60,43 +59,23 @@ def matching(product_name: str) -> Device | None:
 @cache
 def processor() -> Device:
     """This machine's processor by its best of a few matrix products and copies, on the threads that torch now uses."""
-    from aptp_bench.core.provenance import device_name
-
     products = {dtype: _products(getattr(torch, dtype)) for dtype in ("float32", "bfloat16", "float16")}
+    source, target = torch.ones(_NUMBERS), torch.empty(_NUMBERS)
     return Device(
         title=f"{device_name(torch.device('cpu'))}, {torch.get_num_threads()} threads",
         convolution=products,
         product=products,
-        bandwidth=_bandwidth(),
+        bandwidth=2 * 4 * _NUMBERS / _best(lambda: target.copy_(source)) / GIGA,  # read and written
         source=f"measured now: products of {_SIZE}² matrices, a copy of {_NUMBERS >> 20} Mi float32, best of {_TRIES}",
     )
-
-
-@dataclass(frozen=True)
-class _Square:
-    a: torch.Tensor
-
-    def __call__(self) -> None:
-        self.a @ self.a
 
 
 def _products(dtype: torch.dtype) -> float:
     """10^12 operations a second of a square product."""
     size = _SIZE if dtype == torch.float32 else _SIZE // 4  # a type without instructions of its own is slow
-    return 2 * size**3 / _best(_Square(torch.ones(size, size, dtype=dtype))) / TERA
+    square = torch.ones(size, size, dtype=dtype)
+    return 2 * size**3 / _best(lambda: square @ square) / TERA
 
 
-def _bandwidth() -> float:
-    """10^9 bytes a second, those read and those written."""
-    source, target = torch.ones(_NUMBERS), torch.empty(_NUMBERS)
-    return 2 * 4 * _NUMBERS / _best(lambda: target.copy_(source)) / GIGA
-
-
-def _best(call: Callable[[], object]) -> float:
-    call()
-    times = []
-    for _ in range(_TRIES):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return min(times)
+def _best(call: Call) -> float:
+    return float(alternately({"call": call}, torch.device("cpu"), 1, _TRIES)["call"].min())

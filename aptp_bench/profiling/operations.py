@@ -63,7 +63,7 @@ def trace(network: nn.Module, call: Callable[[Any], object]) -> Trace:
     known = {_key(t): t.numel() for t in tensors}
     with torch.no_grad(), _FusedAttention() as fused, _Recorder(known, fused) as recorder:
         call(network)
-    return Trace(tuple(recorder.operations), sum(known.values()), recorder.peak)
+    return Trace(tuple(recorder.operations), sum(known.values()), recorder.living.peak)
 
 
 def trace_unet(unet: Any, inputs: Mapping[str, Tensor]) -> Trace:
@@ -79,12 +79,7 @@ class _Recorder(TorchDispatchMode):
     def __init__(self, weights: dict[int, int], fused: _FusedAttention) -> None:
         super().__init__()
         self.operations: list[Operation] = []
-        self._weights, self._living, self._fused = weights, Living(weights), fused
-
-    @property
-    def peak(self) -> int:
-        """Most numbers alive at once beside the weights."""
-        return self._living.peak
+        self._weights, self.living, self._fused = weights, Living(weights), fused
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operation and file it."""
@@ -98,7 +93,7 @@ class _Recorder(TorchDispatchMode):
         if moves and not name.startswith("empty"):
             self.operations.append(self._operation(name, func, given, made, (args, kwargs, result)))
         for tensor in made:
-            self._living.note(tensor.untyped_storage(), _stored(tensor))
+            self.living.note(tensor.untyped_storage(), _stored(tensor))
         if attention := self._fused.take():
             self.operations.append(attention)
         return result

@@ -109,5 +109,5 @@ def _subject(
     if found is not None:
         return kind, teacher, targets.of_run(found)
     if request.mixture is not None:
-        return kind, teacher, targets.saved(request.mixture, request.mixture.name)
+        return kind, teacher, targets.saved(request.mixture)
     return kind, teacher, targets.dense(teacher.unet if teacher else kind.skeleton())

@@ -7,8 +7,6 @@ called predicted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from aptp_bench.profiling.devices import GIGA, TERA, Device, Dtype
 from aptp_bench.profiling.operations import Operation, Trace
 
@@ -17,23 +15,16 @@ BYTES: dict[Dtype, int] = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 def predicted_seconds(trace: Trace, device: Device, dtype: Dtype, samples: int = 1) -> float:
     """Seconds of one pass over `samples` samples: the sum over operations of max(compute, memory)."""
-    return sum(_seconds(op, device, dtype, samples) for op in trace.operations)
+    how = (device, dtype, samples)
+    return sum(max(_computing(op, *how), _moving(op, *how)) for op in trace.operations)
 
 
 def bound_by_memory(trace: Trace, device: Device, dtype: Dtype, samples: int = 1) -> float:
     """Share of the predicted seconds in operations that wait for memory."""
-    waiting = [
-        op for op in trace.operations if _moving(op, device, dtype, samples) > _computing(op, device, dtype, samples)
-    ]
-    return _total(waiting, device, dtype, samples) / predicted_seconds(trace, device, dtype, samples)
-
-
-def _total(operations: Iterable[Operation], device: Device, dtype: Dtype, samples: int) -> float:
-    return sum(_seconds(op, device, dtype, samples) for op in operations)
-
-
-def _seconds(op: Operation, device: Device, dtype: Dtype, samples: int) -> float:
-    return max(_computing(op, device, dtype, samples), _moving(op, device, dtype, samples))
+    how = (device, dtype, samples)
+    each = [(_computing(op, *how), _moving(op, *how)) for op in trace.operations]
+    waiting = sum(moving for computing, moving in each if moving > computing)
+    return waiting / predicted_seconds(trace, device, dtype, samples)
 
 
 def _computing(op: Operation, device: Device, dtype: Dtype, samples: int) -> float:

@@ -6,7 +6,7 @@ those it would choose. Speed depends on widths alone, so costs are true of that 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from aptp_bench import registry
 from aptp_bench.budget import Budget
 from aptp_bench.contracts.method import Job
 from aptp_bench.contracts.model import ModelPlugin
+from aptp_bench.core.noise import generator
 from aptp_bench.core.progress import Progress
 from aptp_bench.errors import ConfigError
 from aptp_bench.models.mixture import Mixture
@@ -53,14 +54,11 @@ def dense(unet: Any, label: str = DENSE) -> Subject:
     return Subject(label, Mixture.of_one(unet), torch.ones(1, dtype=torch.float64), AS_IT_IS)
 
 
-def saved(folder: Path, label: str, share: Sequence[float] | None = None) -> Subject:
-    """A mixture on disk, its experts read one at a time. share: parts of the prompts, equal ones if None.
-
-    Raises CheckpointError.
-    """
+def saved(folder: Path) -> Subject:
+    """A mixture on disk, its experts read one at a time, as if each served as many prompts. Raises CheckpointError."""
     mixture = Mixture.load(folder, lazy=True)
-    parts = torch.tensor(share or [1 / len(mixture)] * len(mixture), dtype=torch.float64)
-    return Subject(label, mixture, parts, f"a saved mixture ({folder})", method="saved")
+    share = torch.full((len(mixture),), 1 / len(mixture), dtype=torch.float64)
+    return Subject(folder.name, mixture, share, f"a saved mixture ({folder})", method="saved")
 
 
 def of_run(run: RunFolder) -> Subject:
@@ -108,7 +106,6 @@ def pruned(
 
 def noise_pairs(teacher: StableDiffusionPipeline, seed: int, edge: int = TRAINED_AT) -> Pairs:
     """PAIRS pairs of the teacher's sizes: latents and texts of normal noise, captions of the embedded world."""
-    from aptp_bench.core.noise import generator
     from aptp_bench.data.scenes.prompts import prompts
 
     unet, tokens = teacher.unet, teacher.tokenizer.model_max_length

@@ -32,6 +32,7 @@ from aptp_bench.serving import requests
 from aptp_bench.serving.requests import Request
 
 MIXTURE = "mixture"
+MULTIPLE = 8  # diffusers refuses other heights and widths, whatever the autoencoder
 OutputType = Literal["pil", "pt", "np", "latent"]
 
 
@@ -200,13 +201,12 @@ class RoutedPipeline(DiffusionPipeline):
 
     def latent_shape(self, expert: int, height: int | None = None, width: int | None = None) -> tuple[int, ...]:
         """[C, h, w] of an image's latents; height, width: pixels, the U-Net's own if None. Raises ConfigError."""
-        settings = self.mixture.experts[expert].config
-        return requests.latent_shape(settings.in_channels, settings.sample_size, self.pixels, (height, width))
-
-    @property
-    def pixels(self) -> int:
-        """Pixels a latent, in height and in width."""
-        return 2 ** (len(self.vae.config.block_out_channels) - 1)
+        own, factor = self.mixture.experts[expert].config, 2 ** (len(self.vae.config.block_out_channels) - 1)
+        edges = [own.sample_size * factor if edge is None else edge for edge in (height, width)]
+        step = max(MULTIPLE, factor)
+        if min(edges) < step or any(edge % step for edge in edges):
+            raise ConfigError(f"{edges[0]}x{edges[1]} pixels cannot be made; take multiples of {step}")
+        return (own.in_channels, *(edge // factor for edge in edges))
 
     def _expert(self, index: int) -> UNet2DConditionModel:
         """An expert, ready to sample with. Raises ConfigError if it and the other parts do not go together."""

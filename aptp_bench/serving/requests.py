@@ -11,8 +11,6 @@ from aptp_bench.core.noise import starting_noise
 from aptp_bench.core.settings import SamplingConfig
 from aptp_bench.errors import ConfigError
 
-MULTIPLE = 8  # diffusers refuses other heights and widths, whatever the autoencoder
-
 
 @dataclass(frozen=True)
 class Request:
@@ -45,20 +43,6 @@ def sampling(steps: int, guidance: float, batch: int, exact: bool = False) -> Sa
     if batch < 1:
         raise ConfigError(f"batches of {batch} prompts hold nothing; take 1 or more")
     return SamplingConfig(steps=steps, guidance=guidance, batch=batch, exact=exact)
-
-
-def latent_shape(
-    channels: int, sample_size: int, factor: int, pixels: tuple[int | None, int | None]
-) -> tuple[int, ...]:
-    """[C, h, w] of an image of `pixels` (height, width), None: the network's own. Raises ConfigError.
-
-    sample_size: the network's own height and width in latents; factor: pixels a latent.
-    """
-    height, width = (sample_size * factor if edge is None else edge for edge in pixels)
-    step = max(MULTIPLE, factor)
-    if min(height, width) < step or height % step or width % step:
-        raise ConfigError(f"{height}x{width} pixels cannot be made; take multiples of {step}")
-    return (channels, height // factor, width // factor)
 
 
 def noise(

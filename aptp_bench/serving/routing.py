@@ -42,27 +42,27 @@ class Routes:
         """The prompts of every expert."""
         return served_by(self.experts.tolist(), self.prompts, len(self.record.experts))
 
-    def ratios(self, convention: str) -> list[float]:
-        """Of every expert its MACs as a share of the dense network's."""
-        return self.record.expert_ratios(convention)
+    @property
+    def ratios(self) -> dict[str, list[float]]:
+        """macs_<convention> -> of every expert its MACs as a share of the dense network's."""
+        return {f"macs_{name}": self.record.expert_ratios(name) for name in self.conventions}
 
     def mean(self, convention: str) -> float:
         """Share of the dense MACs that a prompt costs, mean over these prompts."""
-        ratios = self.ratios(convention)
+        ratios = self.record.expert_ratios(convention)
         return sum(len(own) * ratio for own, ratio in zip(self.served, ratios, strict=True)) / len(self.prompts)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Of every prompt: prompt, expert, macs_<convention> (share of dense)."""
-        ratios = {f"macs_{name}": self.ratios(name) for name in self.conventions}
+        ratios = self.ratios
         for prompt, expert in zip(self.prompts, self.experts.tolist(), strict=True):
             yield {"prompt": prompt, "expert": expert} | {name: each[expert] for name, each in ratios.items()}
 
     def experts_table(self, top: int = TOP) -> list[dict[str, Any]]:
         """Of every expert: expert, macs_<convention>, prompts, share, words (the `top` most frequent ones)."""
-        ratios = {f"macs_{name}": self.ratios(name) for name in self.conventions}
         return [
             {"expert": expert}
-            | {name: each[expert] for name, each in ratios.items()}
+            | {name: each[expert] for name, each in self.ratios.items()}
             | {"prompts": len(own), "share": len(own) / len(self.prompts), "words": frequent_words(own, top)}
             for expert, own in enumerate(self.served)
         ]
@@ -75,10 +75,8 @@ def router_of(run: RunFolder, encoder: str | None = None) -> Router:
     """
     try:
         return saved_router(run.mixture, encoder)
-    except CheckpointError:
-        raise
     except WeightsError as err:
-        if encoder is not None:
+        if encoder is not None or isinstance(err, CheckpointError):
             raise
         raise WeightsError(f"{err}; or say where the run's prompt encoder lies now: --encoder FOLDER") from err
 
@@ -97,7 +95,6 @@ def routed(router: Router, prompts: Sequence[str], record: Record, progress: Pro
 def write_csv(routes: Routes, path: Path) -> None:
     """A row a prompt, as a UTF-8 CSV."""
     with path.open("w", newline="", encoding="utf-8") as stream:
-        names = ["prompt", "expert", *(f"macs_{name}" for name in routes.conventions)]
-        writer = csv.DictWriter(stream, names, lineterminator="\n")
+        writer = csv.DictWriter(stream, ["prompt", "expert", *routes.ratios], lineterminator="\n")
         writer.writeheader()
         writer.writerows(routes.rows())

@@ -1,6 +1,4 @@
-"""What training needs of diffusion.
-
-The forward process, what the network is asked for, and the losses between two networks.
+"""What training needs of diffusion: the forward process, what the network is asked for, losses between two networks.
 
 Symbols and equation numbers are those of APTP, arXiv:2406.12042; losses are per sample, [B], so that callers decide
 how to average.
@@ -11,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -25,10 +24,7 @@ MID = "mid"  # the mid block's name among the blocks
 
 @dataclass(frozen=True)
 class Noising:
-    """The forward process of a checkpoint: `alphas` = cumulative products of 1 - beta, [T].
-
-    The kind of its prediction.
-    """
+    """The forward process of a checkpoint: `alphas` = cumulative products of 1 - beta, [T]; the kind of its prediction."""
 
     alphas: Tensor
     prediction: str
@@ -54,10 +50,7 @@ class Noising:
         return signal * x0 + noise * eps
 
     def target(self, x0: Tensor, eps: Tensor, t: Tensor) -> Tensor:
-        """What the checkpoint predicts: eps (eq.
-
-        1), or v = sqrt(alpha) eps - sqrt(1 - alpha) x0 (Salimans & Ho 2022).
-        """
+        """What the checkpoint predicts: eps (eq. 1), or v = sqrt(alpha) eps - sqrt(1 - alpha) x0 (Salimans & Ho 2022)."""
         signal, noise = self._scales(t, x0)
         return eps if self.prediction == "epsilon" else signal * eps - noise * x0
 
@@ -82,10 +75,7 @@ class Noising:
 
 @dataclass(frozen=True)
 class Noised:
-    """A batch at drawn steps: x: x_t, target: [B, C, h, w]; t: [B]; text: [B, L, d]; weights of the denoising loss.
-
-    [B].
-    """
+    """A batch at drawn steps: x: x_t, target: [B, C, h, w]; t: [B]; text: [B, L, d]; weights of the denoising loss: [B]."""
 
     x: Tensor
     t: Tensor
@@ -104,9 +94,8 @@ class Draw:
     @classmethod
     def of(cls, noising: Noising, shape: tuple[int, ...], generator: torch.Generator) -> Draw:
         """Uniform steps and standard normal noise for latents of `shape` [B, C, h, w]."""
-        return cls(
-            torch.randint(noising.steps, shape[:1], generator=generator), torch.randn(shape, generator=generator)
-        )
+        t = torch.randint(noising.steps, shape[:1], generator=generator)
+        return cls(t, torch.randn(shape, generator=generator))
 
     def apply(self, noising: Noising, batch: Batch, rows: slice, snr_gamma: float | None) -> Noised:
         """Noise `batch`, which holds rows `rows` of the global batch, on its device."""
@@ -125,37 +114,29 @@ class Seen:
     blocks: dict[str, Tensor]
 
 
-class BlockOutputs:
-    """Records the outputs of a U-Net's blocks while it is entered; the hooks are gone afterwards.
+@contextmanager
+def recorded(unet: nn.Module, ends: Sequence[int] = ()) -> Iterator[dict[str, Tensor]]:
+    """The outputs of a U-Net's blocks by name, filled by every forward pass inside; the hooks are gone afterwards.
 
     Down blocks are counted from the input and up blocks from the output ("up.-1" is the last), so that blocks of
     U-Nets of different depth that play the same part share a name. Where a block returns a tuple, its first entry
     counts. ends: numbers of down blocks whose last transformer is recorded too (see early_ends).
     """
+    blocks = {f"down.{i}": block for i, block in enumerate(unet.down_blocks)}
+    blocks |= {f"down.{i}.end": _end(unet.down_blocks[i]) for i in ends}
+    blocks |= {} if unet.mid_block is None else {MID: unet.mid_block}
+    blocks |= {f"up.{i - len(unet.up_blocks)}": block for i, block in enumerate(unet.up_blocks)}
+    outputs: dict[str, Tensor] = {}
 
-    def __init__(self, unet: nn.Module, ends: Sequence[int] = ()) -> None:
-        self.blocks = {f"down.{i}": block for i, block in enumerate(unet.down_blocks)}
-        self.blocks.update({f"down.{i}.end": _end(unet.down_blocks[i]) for i in ends})
-        if unet.mid_block is not None:
-            self.blocks[MID] = unet.mid_block
-        self.blocks.update({f"up.{i - len(unet.up_blocks)}": block for i, block in enumerate(unet.up_blocks)})
-        self.outputs: dict[str, Tensor] = {}
+    def keep(name: str, module: nn.Module, args: Any, output: Any) -> None:
+        outputs[name] = output[0] if isinstance(output, tuple) else output
 
-    @contextmanager
-    def recording(self) -> Iterator[dict[str, Tensor]]:
-        """The outputs by name, filled by every forward pass inside."""
-        handles = [block.register_forward_hook(self._keeper(name)) for name, block in self.blocks.items()]
-        try:
-            yield self.outputs
-        finally:
-            for handle in handles:
-                handle.remove()
-
-    def _keeper(self, name: str) -> Any:
-        def keep(module: nn.Module, args: Any, output: Any) -> None:
-            self.outputs[name] = output[0] if isinstance(output, tuple) else output
-
-        return keep
+    handles = [block.register_forward_hook(partial(keep, name)) for name, block in blocks.items()]
+    try:
+        yield outputs
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def early_ends(student: nn.Module, teacher: nn.Module) -> tuple[int, ...]:
@@ -171,14 +152,8 @@ def early_ends(student: nn.Module, teacher: nn.Module) -> tuple[int, ...]:
 
 
 def observe(unet: nn.Module, noised: Noised, precision: Precision = "float32", ends: Sequence[int] = ()) -> Seen:
-    """Run a U-Net on a noised batch, by autocast in `precision`.
-
-    Its prediction and block outputs in float32 at least, and the `ends` of down blocks among them.
-    """
-    with (
-        BlockOutputs(unet, ends).recording() as blocks,
-        torch.autocast(noised.x.device.type, torch.bfloat16, precision == "bfloat16"),
-    ):
+    """Run a U-Net on a noised batch, by autocast in `precision`: its prediction and `recorded` outputs, float32 at least."""
+    with recorded(unet, ends) as blocks, torch.autocast(noised.x.device.type, torch.bfloat16, precision == "bfloat16"):
         prediction = unet(noised.x, noised.t, encoder_hidden_states=noised.text).sample
     return Seen(_full(prediction), {name: _full(output) for name, output in blocks.items()})
 
@@ -199,15 +174,13 @@ def block_distillation(student: Seen, teacher: Seen, blocks: Blocks = "mean", mi
     blocks: "mean" over blocks of the squared error averaged over elements (the authors' code), its "sum" over blocks,
     or "norm", the sum of squared norms as printed. mid: whether the mid block counts.
     """
-    shared = [
-        n for n, output in student.blocks.items() if n in teacher.blocks and teacher.blocks[n].shape == output.shape
-    ]
-    shared = shared if mid else [n for n in shared if n != MID]
+    both = [(student.blocks[n], teacher.blocks[n]) for n in student.blocks if n in teacher.blocks and (mid or n != MID)]
+    shared = [(mine, theirs) for mine, theirs in both if mine.shape == theirs.shape]
     if not shared:
         return torch.zeros_like(student.prediction[:, 0, 0, 0])
-    errors = torch.stack([_mse(student.blocks[n], teacher.blocks[n]) for n in shared])
+    errors = torch.stack([_mse(mine, theirs) for mine, theirs in shared])
     if blocks == "norm":
-        sizes = torch.tensor([student.blocks[n][0].numel() for n in shared]).to(errors)
+        sizes = torch.tensor([mine[0].numel() for mine, _ in shared]).to(errors)
         return (errors * sizes[:, None]).sum(0)
     return errors.mean(0) if blocks == "mean" else errors.sum(0)
 

@@ -1,6 +1,4 @@
-"""Fine-tuning of a mixture.
-
-Every expert on the pairs that the router sends to it, by distillation from the dense network.
+"""Fine-tuning of a mixture: every expert on the pairs that the router sends to it, by distillation from the dense network.
 
 Paper: APTP, arXiv:2406.12042, eqs. 22 (which pairs) and 30 (the loss). One expert is a mixture too.
 """
@@ -33,10 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Lesson:
-    """What does not change between experts.
-
-    The teacher, the pairs, the forward process, the empty prompt's text [1, L, d].
-    """
+    """What does not change between experts. empty: the empty prompt's text, [1, L, d]."""
 
     teacher: UNet2DConditionModel
     pairs: Pairs
@@ -78,7 +73,9 @@ def finetune(  # noqa: PLR0913 - what, by whom, on what, how, and where
         progress=progress or SilentProgress(),
     )
     members = shares(mixture, pairs)
-    steps = [_steps(config, len(own), len(pairs)) for own in members]
+    steps = [config.steps * (len(own) > 0) for own in members]
+    if config.share == "total":
+        steps = [round(config.steps * len(own) / max(len(pairs), 1)) for own in members]
     for i, own in enumerate(members):
         if not len(own):
             lesson.progress.say(f"expert {i + 1} of {len(mixture)} serves no training prompt: left as it was pruned")
@@ -120,8 +117,9 @@ def _loss(
     draw = Draw.of(noising, (config.batch, *lesson.pairs.latents.shape[1:]), generator)
     dropped = torch.rand(config.batch, generator=generator) < config.drop_text
     rows = part.rows(config.batch)
-    batch = _without_text(lesson.pairs.batch(drawn[rows], lesson.device), dropped[rows], lesson.empty)
-    noised = draw.apply(noising, batch, rows, config.snr_gamma)
+    batch = lesson.pairs.batch(drawn[rows], lesson.device)
+    text = torch.where(dropped[rows].to(batch.text.device)[:, None, None], lesson.empty.to(batch.text), batch.text)
+    noised = draw.apply(noising, Batch(batch.latents, text), rows, config.snr_gamma)
     ends = diffusion.early_ends(student, lesson.teacher)
     with torch.no_grad():
         taught = diffusion.observe(lesson.teacher, noised, config.precision, ends)
@@ -135,15 +133,3 @@ def _loss(
     means = {name: term.sum() * part.of / config.batch for name, term in terms.items()}
     loss = config.alpha_ddpm * means["denoising"] + config.alpha_distill * (means["output"] + means["blocks"])
     return {"loss": loss, **means}
-
-
-def _without_text(batch: Batch, dropped: Tensor, empty: Tensor) -> Batch:
-    """The batch with the empty prompt's text where `dropped` [B] says so."""
-    text = torch.where(dropped.to(batch.text.device)[:, None, None], empty.to(batch.text), batch.text)
-    return Batch(batch.latents, text, batch.captions)
-
-
-def _steps(config: FinetuneConfig, own: int, total: int) -> int:
-    if config.share == "each":
-        return config.steps if own else 0
-    return round(config.steps * own / max(total, 1))

@@ -1,7 +1,4 @@
-"""Training pairs as the U-Net sees them.
-
-Latents and text embeddings, computed once and read from disk where they are large.
-"""
+"""Training pairs as the U-Net sees them: latents and text embeddings, computed once and read from disk."""
 
 from __future__ import annotations
 
@@ -15,11 +12,10 @@ import numpy as np
 import torch
 from PIL import Image
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from aptp_bench.core.files import write_json
-from aptp_bench.core.progress import Progress, SilentProgress
+from aptp_bench.core.progress import Progress
 from aptp_bench.errors import CheckpointError, DataError
 
 if TYPE_CHECKING:
@@ -32,11 +28,10 @@ STORED = np.dtype(np.float16)  # COCO's text embeddings are 63 GB so, twice that
 
 @dataclass(frozen=True)
 class Batch:
-    """Some pairs on a device: latents: [B, C, h, w] and text: [B, L, d], float32; their captions."""
+    """Some pairs on a device: latents: [B, C, h, w] and text: [B, L, d], float32."""
 
     latents: Tensor
     text: Tensor
-    captions: list[str]
 
 
 @dataclass(frozen=True)
@@ -63,20 +58,11 @@ class Pairs:
     def batch(self, indices: Sequence[int] | Tensor, device: torch.device | str = "cpu") -> Batch:
         """The pairs at `indices` as float32 on `device`; only these rows are read from disk."""
         part = self.subset(indices)
-        return Batch(part.latents.to(device, torch.float32), part.text.to(device, torch.float32), list(part.captions))
-
-    def save(self, folder: Path) -> None:
-        """Write safetensors and JSON into `folder`."""
-        folder.mkdir(parents=True, exist_ok=True)
-        _write_captions(folder, self.captions)
-        save_file({"latents": self.latents.contiguous(), "text": self.text.contiguous()}, folder / TENSORS)
+        return Batch(part.latents.to(device, torch.float32), part.text.to(device, torch.float32))
 
     @classmethod
     def load(cls, folder: Path) -> Pairs:
-        """Read what `save` or `encode_pairs` wrote; the tensors stay on disk until rows are asked for.
-
-        Raises CheckpointError.
-        """
+        """Read what `encode_pairs` wrote; tensors stay on disk until rows are asked for. Raises CheckpointError."""
         try:
             captions = json.loads((folder / CAPTIONS).read_text(encoding="utf-8"))
             with safe_open(folder / TENSORS, framework="pt") as file:
@@ -87,38 +73,45 @@ class Pairs:
             ) from err
 
 
+@torch.no_grad()
 def encode_pairs(
     pipeline: StableDiffusionPipeline,
     dataset: datasets.Dataset,
-    progress: Progress | None = None,
-    batch: int = 64,
-    device: torch.device | str = "cpu",
-    resolution: int | None = None,
-    folder: Path | None = None,
+    progress: Progress,
+    batch: int,
+    device: torch.device | str,
+    resolution: int,
+    folder: Path,
 ) -> Pairs:
     """Encode captioned images by the pipeline's VAE (posterior mean) and text encoder, both on `device`.
 
-    dataset: columns "caption" and "image"; resolution: pixels of the square centre crop, None for what the U-Net was
-    made for (the paper trains at 256); folder: where to write as it goes, for sets larger than memory, and where a
-    killed run goes on. Raises DataError if there is nothing to encode.
+    dataset: columns "caption" and "image"; resolution: pixels of the square centre crop; folder: where it is written
+    as it goes, for sets larger than memory, and where a killed run goes on. Raises DataError if there is nothing to
+    encode.
     """
-    captions = list(dataset["caption"])
+    captions, vae = list(dataset["caption"]), pipeline.vae
     if not captions:
         raise DataError("there are no training pairs; raise the training limit (--set sizes.train=1024)")
-    factor = 2 ** (len(pipeline.vae.config.block_out_channels) - 1)
-    resolution = resolution or pipeline.unet.config.sample_size * factor
-    side = resolution // factor
+    side = resolution // 2 ** (len(vae.config.block_out_channels) - 1)
     shapes = {
-        "latents": (len(captions), pipeline.vae.config.latent_channels, side, side),
+        "latents": (len(captions), vae.config.latent_channels, side, side),
         "text": (len(captions), pipeline.tokenizer.model_max_length, pipeline.text_encoder.config.hidden_size),
     }
-    sink = _Sink(folder, shapes)
-    starts = range(0, len(captions), batch)
-    for start in (progress or SilentProgress()).track(starts, "encode", done=sink.done // batch):
+    folder.mkdir(parents=True, exist_ok=True)
+    begun = (folder / DONE).exists() and (folder / TENSORS).exists()
+    done = json.loads((folder / DONE).read_text(encoding="utf-8"))["rows"] if begun else 0
+    arrays = _mapped(folder / TENSORS, shapes, fresh=done == 0)
+    for start in progress.track(range(0, len(captions), batch), "encode", done=done // batch):
         rows = slice(start, min(start + batch, len(captions)))
-        images = [prepared(image, resolution) for image in dataset[rows]["image"]]
-        sink.put(rows, latents=_latents(pipeline, images, device), text=encode_text(pipeline, captions[rows], device))
-    return sink.finish(captions)
+        images = torch.stack([prepared(image, resolution) for image in dataset[rows]["image"]]).to(device, vae.dtype)
+        latents = vae.encode(images).latent_dist.mode() * vae.config.scaling_factor
+        for name, found in (("latents", latents), ("text", encode_text(pipeline, captions[rows], device))):
+            arrays[name][rows] = found.float().cpu().numpy().astype(STORED)
+            arrays[name].flush()
+        write_json(folder / DONE, {"rows": rows.stop})
+    (folder / CAPTIONS).write_text(json.dumps(captions, ensure_ascii=False), encoding="utf-8")
+    (folder / DONE).unlink(missing_ok=True)
+    return Pairs.load(folder)
 
 
 @torch.no_grad()
@@ -130,10 +123,7 @@ def encode_text(
 
 
 def prepared(image: Image.Image, resolution: int) -> Tensor:
-    """An image -> [3, resolution, resolution] in [-1, 1].
-
-    Shorter side resized (bicubic, antialiased), centre cropped.
-    """
+    """An image -> [3, resolution, resolution] in [-1, 1]: shorter side resized (bicubic, antialiased), centre cropped."""
     image = image.convert("RGB")
     if image.size != (resolution, resolution):
         scale = resolution / min(image.size)
@@ -144,51 +134,8 @@ def prepared(image: Image.Image, resolution: int) -> Tensor:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 127.5 - 1.0
 
 
-@torch.no_grad()
-def _latents(pipeline: StableDiffusionPipeline, images: list[Tensor], device: torch.device | str) -> Tensor:
-    vae = pipeline.vae
-    return vae.encode(torch.stack(images).to(device, vae.dtype)).latent_dist.mode() * vae.config.scaling_factor
-
-
-class _Sink:
-    """Where encoded rows go.
-
-    Arrays in memory, or a safetensors file that is written in place and can be resumed.
-    """
-
-    def __init__(self, folder: Path | None, shapes: dict[str, tuple[int, ...]]) -> None:
-        self.folder, self.done = folder, 0
-        if folder is None:
-            self.arrays: dict[str, Any] = {name: np.empty(shape, STORED) for name, shape in shapes.items()}
-            return
-        folder.mkdir(parents=True, exist_ok=True)
-        if (folder / DONE).exists() and (folder / TENSORS).exists():
-            self.done = json.loads((folder / DONE).read_text(encoding="utf-8"))["rows"]
-        self.arrays = _mapped(folder / TENSORS, shapes, fresh=self.done == 0)
-
-    def put(self, rows: slice, **tensors: Tensor) -> None:
-        """Store rows of each tensor."""
-        for name, tensor in tensors.items():
-            self.arrays[name][rows] = tensor.float().cpu().numpy().astype(STORED)
-        if self.folder is not None:
-            for array in self.arrays.values():
-                array.flush()
-            write_json(self.folder / DONE, {"rows": rows.stop})
-
-    def finish(self, captions: list[str]) -> Pairs:
-        """The pairs, once every row is there."""
-        if self.folder is None:
-            return Pairs(captions, *(torch.from_numpy(self.arrays[name]) for name in ("latents", "text")))
-        _write_captions(self.folder, captions)
-        (self.folder / DONE).unlink(missing_ok=True)
-        return Pairs.load(self.folder)
-
-
 def _mapped(path: Path, shapes: dict[str, tuple[int, ...]], fresh: bool) -> dict[str, np.memmap]:
-    """Arrays inside a safetensors file.
-
-    Eight bytes of header length, a JSON header, then the tensors one after another.
-    """
+    """Arrays inside a safetensors file: eight bytes of header length, a JSON header, then tensor after tensor."""
     header: dict[str, Any] = {}
     at = 0
     for name, shape in shapes.items():
@@ -204,7 +151,3 @@ def _mapped(path: Path, shapes: dict[str, tuple[int, ...]], fresh: bool) -> dict
             file.truncate(begin + at)
     offsets = {name: begin + entry["data_offsets"][0] for name, entry in header.items()}
     return {name: np.memmap(path, STORED, "r+", offsets[name], shape) for name, shape in shapes.items()}
-
-
-def _write_captions(folder: Path, captions: Sequence[str]) -> None:
-    (folder / CAPTIONS).write_text(json.dumps(list(captions), ensure_ascii=False), encoding="utf-8")

@@ -57,14 +57,16 @@ def train(
     """
     ranks = Ranks.here()
     optimizer = torch.optim.AdamW(_trained(module).values(), lr=config.lr, weight_decay=config.weight_decay)
-    checkpoint = Checkpoint(folder, module, optimizer, _identity(config, seed))
+    what = {"seed": seed, **config.model_dump(exclude={"checkpoint_every", "accumulate"})}
+    checkpoint = Checkpoint(folder, module, optimizer, json.dumps(what, sort_keys=True))
     history = checkpoint.load()
     for step in progress.track(range(config.steps), label, done=len(history)):
         for group in optimizer.param_groups:
             group["lr"] = config.lr_at(step)
         history.append(_one_step(module, loss, optimizer, config, (seed, step, label)))
         if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.steps:
-            checkpoint.save(history, final=step + 1 == config.steps, write=ranks.first)
+            if ranks.first:
+                checkpoint.save(history, final=step + 1 == config.steps)
             ranks.wait()
     return history
 
@@ -101,12 +103,9 @@ class Checkpoint:
         self.folder, self.module, self.optimizer, self.identity = folder, module, optimizer, identity
         folder.mkdir(parents=True, exist_ok=True)
 
-    def save(self, history: list[Row], *, final: bool, write: bool = True) -> None:
+    def save(self, history: list[Row], *, final: bool) -> None:
         """Write the state after len(history) steps. A final state needs no moments, a third of the size."""
-        if not write:
-            return
-        lines = "".join(json.dumps(row) + "\n" for row in history)
-        write_text(self.folder / HISTORY, lines)
+        write_text(self.folder / HISTORY, "".join(json.dumps(row) + "\n" for row in history))
         tensors = {f"param.{name}": p.detach() for name, p in _trained(self.module).items()}
         if not final:
             tensors.update(self._moments())
@@ -164,11 +163,6 @@ def frozen(module: nn.Module) -> Iterator[nn.Module]:
 
 def _trained(module: nn.Module) -> dict[str, nn.Parameter]:
     return {name: p for name, p in module.named_parameters() if p.requires_grad}
-
-
-def _identity(config: TrainConfig, seed: int) -> str:
-    settings = config.model_dump(exclude={"checkpoint_every", "accumulate"})
-    return json.dumps({"seed": seed, **settings}, sort_keys=True)
 
 
 def _shared(value: Tensor, ranks: Ranks) -> Tensor:

@@ -11,9 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
-from aptp_bench.benchmarks.audit.checks import CHECKS
 from aptp_bench.benchmarks.audit.finding import Finding, Place, save
-from aptp_bench.benchmarks.audit.page import filled
+from aptp_bench.benchmarks.audit.page import CHECKS, filled
 from aptp_bench.cli.failures import outcome
 from aptp_bench.core.files import write_text
 from aptp_bench.errors import ConfigError

@@ -26,7 +26,9 @@ def measure(place: Place) -> dict[str, Any]:
         cross[convention] = sum(
             counted.under(path) for path, _ in unet.named_modules() if path.endswith(CROSS_ATTENTION)
         )
-    return {"macs": whole, "cross_attention": cross, "budgets": _budgets(place)}
+    found = [records.load(path) for path in sorted((place.results / records.FOLDER).glob("*.json"))]
+    budgets = {record.label: dict(record.macs_ratio) for record in found if _asked(record)}
+    return {"macs": whole, "cross_attention": cross, "budgets": budgets}
 
 
 def lines(facts: dict[str, Any]) -> list[str]:
@@ -38,11 +40,6 @@ def lines(facts: dict[str, Any]) -> list[str]:
         "",
         *table(["networks of equal `aptp` MACs", *(f"`{c}`" for c in CONVENTIONS)], budgets),
     ]
-
-
-def _budgets(place: Place) -> dict[str, dict[str, float | None]]:
-    found = [records.load(path) for path in sorted((place.results / records.FOLDER).glob("*.json"))]
-    return {record.label: dict(record.macs_ratio) for record in found if _asked(record)}
 
 
 def _asked(record: SpeedRecord) -> bool:

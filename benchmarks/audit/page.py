@@ -6,8 +6,13 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from aptp_bench.benchmarks.audit import counting, loading, noise, placement, seconds, weights
 from aptp_bench.benchmarks.audit.finding import Check, load
 from aptp_bench.errors import ConfigError
+
+CHECKS: dict[str, Check] = {  # in the order of the page
+    each.CHECK.name: each.CHECK for each in (counting, placement, loading, noise, seconds, weights)
+}
 
 
 def filled(text: str, checks: Sequence[Check], results: Path) -> str:

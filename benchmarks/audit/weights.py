@@ -14,9 +14,11 @@ MODELS = ("sd21", "sd21-base")
 
 def measure(place: Place) -> dict[str, Any]:
     """The ids in the order in which they are tried; the hub is asked only where downloads are allowed."""
+    from huggingface_hub import HfApi
+
     ids = {name: list(registry.get("models", name).hub_ids) for name in MODELS}
     asked = downloads_allowed() and not os.environ.get("HF_HUB_OFFLINE")
-    found = {each: _there(each) if asked else None for own in ids.values() for each in own}
+    found = {each: HfApi().repo_exists(each) if asked else None for own in ids.values() for each in own}
     return {"hub_ids": ids, "on_the_hub": found}
 
 
@@ -29,12 +31,6 @@ def lines(facts: dict[str, Any]) -> list[str]:
         for each in ids
     ]
     return table(["model", "hub ids, in the order in which they are tried", "the hub, when this page was made"], rows)
-
-
-def _there(hub_id: str) -> bool:
-    from huggingface_hub import HfApi
-
-    return HfApi().repo_exists(hub_id)
 
 
 CHECK = Check("weights", "SD 2.1 was withdrawn from its hub", measure, lines)

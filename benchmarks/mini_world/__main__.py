@@ -32,7 +32,7 @@ def main() -> None:
     torch.backends.mkldnn.conv.fp32_precision = torch.backends.mkldnn.matmul.fp32_precision = "bf16"
     world = World(asked.work, replace(unet.RECIPE, steps=asked.unet_steps))
     for part in asked.only:
-        getattr(world, f"train_{part}")()
+        world.train_part(part)
     if asked.ship:
         torch.backends.mkldnn.conv.fp32_precision = torch.backends.mkldnn.matmul.fp32_precision = "ieee"
         world.ship()

@@ -27,10 +27,8 @@ def train(data: Scenes, held_out: Scenes, folder: Path, recipe: Recipe = RECIPE)
         parts = [F.cross_entropy(s, data.labels[index, i], label_smoothing=0.05) for i, s in enumerate(scores)]
         return {"loss": sum(parts, torch.zeros(()))}
 
-    def watch(step: int) -> dict[str, float]:
-        return accuracy(net, held_out.pixels(torch.arange(1_024)), held_out.labels[:1_024])
-
-    return fit(net, loss, recipe, folder, watch)
+    seen, labels = held_out.pixels(torch.arange(1_024)), held_out.labels[:1_024]
+    return fit(net, loss, recipe, folder, lambda step: accuracy(net, seen, labels))
 
 
 def trained(folder: Path) -> MiniInception:

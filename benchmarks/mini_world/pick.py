@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import CLIPModel, CLIPTokenizer
 
-from aptp_bench.benchmarks.mini_world.loop import Recipe, averaged, fit
+from aptp_bench.benchmarks.mini_world.loop import Recipe, fit
 from aptp_bench.benchmarks.mini_world.scenes import Scenes
 from aptp_bench.benchmarks.mini_world.towers import phrased, tokenised
 
@@ -40,11 +40,6 @@ def train(clip: CLIPModel, data: Scenes, held_out: Scenes, tokenizer: CLIPTokeni
         return {"agreement": round(float((scores.argmax(1) == better).float().mean()), 4)}
 
     return fit(clip, loss, RECIPE, folder, watch)
-
-
-def trained(clip: CLIPModel, folder: Path) -> CLIPModel:
-    """The preference model of the last checkpoint."""
-    return averaged(clip, folder)
 
 
 def scored(clip: CLIPModel, tokenizer: CLIPTokenizer, captions: list[str], pictures: Tensor) -> Tensor:

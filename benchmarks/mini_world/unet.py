@@ -15,9 +15,10 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from aptp_bench.backbones.inception import MiniInception
 from aptp_bench.benchmarks.mini_world.classifier import accuracy
-from aptp_bench.benchmarks.mini_world.loop import Recipe, averaged, fit
+from aptp_bench.benchmarks.mini_world.loop import Recipe, fit
 from aptp_bench.benchmarks.mini_world.scenes import Scenes
 from aptp_bench.benchmarks.mini_world.towers import tokenised
+from aptp_bench.models.stable_diffusion import MINI_GEOMETRY, SCHEDULER
 
 RECIPE = Recipe(steps=4_500, batch=64, lr=1e-3, warmup=300, ema=0.9985, save_every=250, seed=4)
 UNCONDITIONAL = 0.1  # share of the prompts that are emptied in training, for classifier-free guidance
@@ -26,23 +27,12 @@ GUIDANCE = 2.0
 
 def network() -> UNet2DConditionModel:
     """Untrained. The text also reaches the time embedding, pooled by attention: on its own, cross-attention learns late."""
-    return UNet2DConditionModel(
-        sample_size=8,
-        block_out_channels=(32, 64, 128, 128),
-        layers_per_block=2,
-        attention_head_dim=[2, 4, 8, 8],  # diffusers reads this as the number of heads
-        cross_attention_dim=128,
-        use_linear_projection=True,
-        norm_num_groups=16,
-        addition_embed_type="text",
-        addition_embed_type_num_heads=8,
-    )
+    return UNet2DConditionModel(**MINI_GEOMETRY.unet)
 
 
 def scheduler() -> PNDMScheduler:
     """SD 2.1's noise and sampler."""
-    return PNDMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", prediction_type="v_prediction",
-                         skip_prk_steps=True, set_alpha_to_one=False, steps_offset=1)  # fmt: skip
+    return PNDMScheduler(**SCHEDULER)
 
 
 @dataclass(frozen=True)
@@ -117,11 +107,6 @@ def train(
         return {"loss": F.mse_loss(guess.float(), a.sqrt() * noise - (1 - a).sqrt() * latents)}
 
     return fit(unet, loss, recipe, folder, None if eyes is None else lambda step: eyes(unet), until)
-
-
-def trained(folder: Path) -> UNet2DConditionModel:
-    """The U-Net of the last checkpoint."""
-    return averaged(network(), folder)
 
 
 def timesteps(number: int, generator: torch.Generator) -> Tensor:

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from aptp_bench.benchmarks.mini_world.loop import Recipe, averaged, fit
 from aptp_bench.benchmarks.mini_world.scenes import Scenes
+from aptp_bench.models.stable_diffusion import MINI_GEOMETRY
 
 RECIPE = Recipe(steps=2_200, batch=32, lr=2e-3, cooldown=0.3, ema=0.99, save_every=250)
 # The latents are settled by then; the decoder alone goes on learning, on latents as rough as a denoiser makes them.
@@ -22,16 +23,7 @@ KL = 1e-5
 
 def network() -> AutoencoderKL:
     """An untrained stock AutoencoderKL, factor 4, 4 latent channels."""
-    return AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 3,
-        up_block_types=("UpDecoderBlock2D",) * 3,
-        block_out_channels=(16, 32, 96),
-        layers_per_block=1,
-        latent_channels=4,
-        norm_num_groups=8,
-        sample_size=32,
-        scaling_factor=1.0,
-    )
+    return AutoencoderKL(**{**MINI_GEOMETRY.vae, "block_out_channels": (16, 32, 96)})
 
 
 def train(data: Scenes, held_out: Scenes, folder: Path, recipe: Recipe = RECIPE) -> AutoencoderKL:

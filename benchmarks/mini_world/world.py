@@ -14,8 +14,9 @@ from transformers import CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPTextM
 
 from aptp_bench import assets
 from aptp_bench.benchmarks.mini_world import classifier, pick, scenes, sentence, tokenizer, towers, unet, vae
-from aptp_bench.benchmarks.mini_world.loop import Recipe
+from aptp_bench.benchmarks.mini_world.loop import Recipe, averaged
 from aptp_bench.core.files import write_json
+from aptp_bench.models.stable_diffusion import pipeline
 
 PARTS = ("tokenizer", "text_encoder", "inception", "vae", "decoder", "unet", "clip", "pick", "sentence_encoder")
 PATCH = 8  # of the image towers, in pixels
@@ -42,48 +43,37 @@ class World:
         """The tokenizer that all CLIP towers share."""
         return CLIPTokenizer.from_pretrained(self.work / "tokenizer")
 
-    def train_tokenizer(self) -> None:
-        """Learn the merges."""
-        tokenizer.learn(c for phrasings in self.train.captions for c in phrasings).save_pretrained(
-            self.work / "tokenizer"
-        )
+    @property
+    def pictures(self) -> tuple[scenes.Scenes, scenes.Scenes]:
+        """Scenes to train on, and to look at."""
+        return self.train, self.held_out
 
-    def train_text_encoder(self) -> None:
-        """Towers whose text half becomes Stable Diffusion's."""
-        towers.train(self.train, self.held_out, self.tokenizer, self.work / "text_encoder", towers.TEXT_ENCODER, PATCH)
-
-    def train_inception(self) -> None:
-        """The classifier of scenes."""
-        classifier.train(self.train, self.held_out, self.work / "inception")
-
-    def train_vae(self) -> None:
-        """The autoencoder."""
-        vae.train(self.train, self.held_out, self.work / "vae")
-
-    def train_decoder(self) -> None:
-        """The autoencoder's decoder, further."""
-        auto = vae.trained(self.train, self.work / "vae")
-        vae.train_decoder(auto, self.train, self.held_out, self.work / "decoder")
+    def train_part(self, part: str) -> None:
+        """Train one of PARTS, from its checkpoint on; what it needs of others is read."""
+        folder = self.work / part
+        match part:
+            case "tokenizer":
+                tokenizer.learn(c for phrasings in self.train.captions for c in phrasings).save_pretrained(folder)
+            case "text_encoder":  # towers whose text half becomes Stable Diffusion's
+                towers.train(*self.pictures, self.tokenizer, folder, towers.TEXT_ENCODER, PATCH)
+            case "inception":
+                classifier.train(*self.pictures, folder)
+            case "vae":
+                vae.train(*self.pictures, folder)
+            case "decoder":  # the autoencoder's, further
+                vae.train_decoder(vae.trained(self.train, self.work / "vae"), *self.pictures, folder)
+            case "unet":
+                unet.train(self.encoded("train"), self.eyes(), folder, self.unet_recipe)
+            case "clip":  # the judge
+                towers.train(*self.pictures, self.tokenizer, folder, towers.JUDGE, PATCH)
+            case "pick":
+                pick.train(self.judge(), *self.pictures, self.tokenizer, folder)
+            case "sentence_encoder":
+                sentence.train(*self.pictures, folder)
 
     def autoencoder(self) -> AutoencoderKL:
         """The autoencoder with its best decoder."""
         return vae.trained(self.train, self.work / "vae", self.work / "decoder")
-
-    def train_unet(self) -> None:
-        """The dense denoiser."""
-        unet.train(self.encoded("train"), self.eyes(), self.work / "unet", self.unet_recipe)
-
-    def train_clip(self) -> None:
-        """The judge."""
-        towers.train(self.train, self.held_out, self.tokenizer, self.work / "clip", towers.JUDGE, PATCH)
-
-    def train_pick(self) -> None:
-        """The preference model, from the judge."""
-        pick.train(self.judge(), self.train, self.held_out, self.tokenizer, self.work / "pick")
-
-    def train_sentence_encoder(self) -> None:
-        """The prompt encoder."""
-        sentence.train(self.train, self.held_out, self.work / "sentence_encoder")
 
     def text_encoder(self) -> CLIPTextModel:
         """The text tower alone."""
@@ -112,17 +102,16 @@ class World:
 
     def pipeline(self) -> StableDiffusionPipeline:
         """The dense Stable Diffusion."""
-        return StableDiffusionPipeline(
-            vae=self.autoencoder(), text_encoder=self.text_encoder(), tokenizer=self.tokenizer,
-            unet=unet.trained(self.work / "unet"), scheduler=unet.scheduler(), safety_checker=None,
-            feature_extractor=None, requires_safety_checker=False,
-        )  # fmt: skip
+        network = averaged(unet.network(), self.work / "unet")
+        return pipeline(network, self.autoencoder(), self.text_encoder(), self.tokenizer, unet.scheduler())
 
     def ship(self) -> None:
         """Write every trained model into the package in float16, with its recipe beside it."""
-        processor = CLIPProcessor(_eyesight(), self.tokenizer)
+        eyesight = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32},
+                                      image_mean=list(towers.MEAN), image_std=list(towers.STD))  # fmt: skip
+        processor = CLIPProcessor(eyesight, self.tokenizer)
         made = {"stable_diffusion": self.pipeline().to(dtype=torch.float16), "clip": self.judge().half(),
-                "pick": pick.trained(self.judge(), self.work / "pick").half()}  # fmt: skip
+                "pick": averaged(self.judge(), self.work / "pick").half()}  # fmt: skip
         for name, model in made.items():
             _fresh(assets.ROOT / name)
             model.save_pretrained(assets.ROOT / name, safe_serialization=True)
@@ -147,11 +136,6 @@ class World:
     def _last(self, part: str) -> dict:
         lines = (self.work / part / "log.jsonl").read_text(encoding="utf-8").splitlines()
         return json.loads(lines[-1])
-
-
-def _eyesight() -> CLIPImageProcessor:
-    return CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32},
-                              image_mean=list(towers.MEAN), image_std=list(towers.STD))  # fmt: skip
 
 
 def _fresh(folder: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from aptp_bench.methods.aptp.routing import Routing
 from aptp_bench.methods.aptp.transport import Similarity
 from aptp_bench.models.mixture import Mixture
 from aptp_bench.models.stable_diffusion import MiniSD
-from aptp_bench.profiling.throughput import images_per_second, routing, throughput
+from aptp_bench.profiling.timing import Call, alternately
 from aptp_bench.pruning.gates import GateSpace
 from aptp_bench.pruning.macs import count, example_inputs
 from aptp_bench.pruning.surgery import cut
@@ -66,6 +67,11 @@ def routed(teacher: Any, prompts: list[str]) -> RoutedPipeline:
     return pipeline(teacher, Mixture(experts, router(teacher.unet, prompts)))
 
 
+def serving(pipe: RoutedPipeline, prompts: list[str], **settings: Any) -> Call:
+    """The call that serves all prompts, text to pixels, routing and loading included."""
+    return partial(pipe, prompts, batch_size=BATCH, output_type="pt", exact=False, **settings)
+
+
 def macs(unet: Any) -> int:
     return count(unet, example_inputs(unet, tokens=MiniSD.tokens), "exact").total
 
@@ -78,10 +84,11 @@ def equal_static(teacher: Any, mean: float) -> Any:
 
 def test_routing_and_batching_are_a_fiftieth_of_sampling(benchmark, routed, prompts):
     stream = prompts[: 2 * BATCH]
-    sampling = throughput({"routed": routed}, stream, BATCH, repeats=1, exact=False)["routed"]
+    sampling = alternately({"routed": serving(routed, stream)}, routed.device, 1, 1)["routed"]
+    route = {"route": lambda: routed.layout(routed.mixture.route(stream), BATCH)}
     routed.mixture.route(stream)
-    benchmark.pedantic(lambda: routing(routed, stream, BATCH, repeats=1), rounds=5)
-    seconds = routing(routed, stream, BATCH, repeats=7).median()
+    benchmark.pedantic(lambda: alternately(route, routed.device, 1, 1), rounds=5)
+    seconds = alternately(route, routed.device, 1, 7)["route"].median()
     benchmark.extra_info["share_of_sampling"] = share = float(seconds / (sampling.min() - seconds))
     assert share <= 0.02
 
@@ -92,10 +99,9 @@ def test_eight_experts_against_dense_and_static(benchmark, routed, teacher, prom
     dense, mean = macs(teacher.unet), sum(costs[i] for i in routes.tolist()) / len(routes)
     rivals = {"dense": teacher.unet, "static": equal_static(teacher, mean)}
     pipes = {"routed": routed, **{name: pipeline(teacher, Mixture.of_one(unet)) for name, unet in rivals.items()}}
-    times = benchmark.pedantic(
-        lambda: throughput(pipes, prompts, BATCH, REPEATS, num_inference_steps=4, exact=False), rounds=1
-    )
-    rates = {name: images_per_second(seconds, len(prompts)) for name, seconds in times.items()}
+    calls = {name: serving(pipe, prompts, num_inference_steps=4) for name, pipe in pipes.items()}
+    times = benchmark.pedantic(lambda: alternately(calls, routed.device, 1, REPEATS), rounds=1)
+    rates = {name: len(prompts) / float(seconds.median()) for name, seconds in times.items()}
     benchmark.extra_info |= {"images_per_second": rates, "experts_used": len(set(routes.tolist()))}
     benchmark.extra_info |= {"macs_ratio": mean / dense, "static_macs_ratio": macs(rivals["static"]) / dense}
     benchmark.extra_info |= {f"against_{name}": rates["routed"] / rates[name] for name in rivals}

@@ -8,7 +8,7 @@ which are printed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,7 @@ from aptp_bench.profiling import targets
 from aptp_bench.profiling.manifest import Manifest, filename
 from aptp_bench.profiling.speed import ratio
 from aptp_bench.profiling.speed_suite import Campaign
-from aptp_bench.profiling.throughput import images_per_second, throughput
-from aptp_bench.profiling.timing import resampled_medians
+from aptp_bench.profiling.timing import alternately, resampled_medians
 from aptp_bench.pruning.gates import GateSpace
 from aptp_bench.pruning.macs import count, example_inputs
 from aptp_bench.serving.pipeline import RoutedPipeline
@@ -112,12 +111,14 @@ class Job(job.Job):
             each.set_progress_bar_config(disable=True)
         sizes = {"num_inference_steps": 2, "height": 64, "width": 64} if self.place.smallest else {}
         repeats = 1 if self.place.smallest else REPEATS
-        times = throughput(pipelines, self.prompts, together, repeats, exact=False, **sizes)
+        how = {"batch_size": together, "output_type": "pt", "exact": False, **sizes}
+        calls = {name: partial(each, self.prompts, **how) for name, each in pipelines.items()}
+        times = alternately(calls, self.place.device, 1, repeats)
         generator = torch.Generator().manual_seed(0)
         static, routed = (resampled_medians(times[name], 1000, generator) for name in ("static", "routed"))
         of = ratio(static, routed)  # seconds, so that more is better
         return {
-            **{name: images_per_second(each, len(self.prompts)) for name, each in times.items()},
+            **{name: len(self.prompts) / float(each.median()) for name, each in times.items()},
             "ratio": [of.value, *of.interval],
             "routed_macs": mean,
             "static_macs": macs[nearest],

@@ -8,9 +8,8 @@ import pytest
 import torch
 
 from aptp_bench.benchmarks.audit import loading, noise, placement
-from aptp_bench.benchmarks.audit.checks import CHECKS
 from aptp_bench.benchmarks.audit.finding import Finding, Place, load
-from aptp_bench.benchmarks.audit.page import filled
+from aptp_bench.benchmarks.audit.page import CHECKS, filled
 from aptp_bench.core.progress import SilentProgress
 from aptp_bench.errors import ConfigError
 from aptp_bench.models.stable_diffusion import MiniSD

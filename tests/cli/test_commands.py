@@ -9,7 +9,7 @@ import torch
 from aptp_bench import assets, registry
 from aptp_bench.backbones.inception import MiniInception
 from aptp_bench.cli import doctor
-from aptp_bench.generation.images import write_images
+from aptp_bench.generation.images import write_image
 from aptp_bench.harness import contact_sheet
 from aptp_bench.harness.run_folder import RunFolder
 from aptp_bench.methods.dense import Dense
@@ -116,7 +116,8 @@ def test_evaluate_measures_a_folder(call, tmp_path, monkeypatch):
     MiniInception({"subject": 5}, width=16).save(tmp_path / "assets" / "inception")
     monkeypatch.setattr(assets, "ROOT", tmp_path / "assets")
     noise = torch.randint(0, 256, (4, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    write_images(tmp_path / "images", noise)
+    for i, image in enumerate(noise):
+        write_image(tmp_path / "images", i, image)
     (tmp_path / "captions.txt").write_text("a\nb\nc\nd\n")
     words = ["evaluate", "images", "--captions", "captions.txt"]
     reals = [*words, "--reals", "images", "--metrics", "fid, inception_score"]

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from aptp_bench.cli.failures import MEND
-from aptp_bench.generation.images import read_image, read_images
+from aptp_bench.generation.image_sets import Files
+from aptp_bench.generation.images import read_image
 from aptp_bench.harness.inputs import Materials
 from aptp_bench.harness.run_folder import RunFolder
 
@@ -25,13 +26,16 @@ def captions(folder: str) -> list[str]:
     return Materials.of(RunFolder.load(Path(folder)).recipe, torch.device("cpu")).captions("dataset")
 
 
+def images(folder: Path, count: int) -> torch.Tensor:
+    return Files.numbered(folder, count, "").read(range(count))
+
+
 def test_a_runs_own_prompts_give_its_own_images(call, a_run, tmp_path):
-    own = read_images(RunFolder.load(Path(a_run)).images, 3)
     (tmp_path / "prompts.txt").write_text("\n\n".join(captions(a_run)) + "\n")
     code, out = call("generate", "--run", a_run, "--prompts", "prompts.txt", "--out", "drawn", "--json")
     rows = json.loads(out)["images"]
     assert code == 0 and [row["prompt"] for row in rows] == captions(a_run) and {r["expert"] for r in rows} == {0}
-    assert torch.equal(read_images(tmp_path / "drawn", 3), own)
+    assert torch.equal(images(tmp_path / "drawn", 3), images(RunFolder.load(Path(a_run)).images, 3))
     one = ("generate", "--run", a_run, "--exact", "--prompt", captions(a_run)[2], "--index", "2", "--out", "one")
     assert call(*one)[0] == 0
     assert call("generate", "--run", a_run, "--exact", "--prompts", "prompts.txt", "--out", "drawn")[0] == 0
@@ -42,7 +46,7 @@ def test_a_saved_pipeline_draws_the_same(call, a_run, tmp_path):
     words = ("--prompt", "a dog", "--prompt", "a cat", "--seed", "3", "--steps", "2", "--guidance", "3")
     assert call("generate", "--run", a_run, *words, "--out", "first", "--save", "pipe")[0] == 0
     assert call("generate", "--run", "pipe", *words, "--out", "second")[0] == 0
-    assert torch.equal(read_images(tmp_path / "first", 2), read_images(tmp_path / "second", 2))
+    assert torch.equal(images(tmp_path / "first", 2), images(tmp_path / "second", 2))
     assert call("generate", "--run", "pipe", "--save", "again")[1] == "pipeline: again\n"
 
 

@@ -78,6 +78,12 @@ class Broken(Brightness):
         raise MetricError("too few images; raise the size")
 
 
+class Blind(Brightness):
+    """One whose network lacks its weights."""
+
+    name, backbone = "blind", "preference"
+
+
 class Absent(Brightness):
     """One that does not run on this machine."""
 
@@ -144,20 +150,16 @@ def test_real_images_have_features_of_their_own(evidence, images):
 
 
 def test_what_cannot_be_measured_is_named_and_not_made_up(evidence):
-    metrics = [Difference(), OnPrompts(), Broken(), Absent(), Brightness()]
-    results, skipped = measure(metrics, {"dataset": evidence}, {})
+    metrics = [Difference(), OnPrompts(), Broken(), Absent(), Blind(), Brightness()]
+    results, skipped = measure(metrics, {"dataset": evidence}, {"preference": "no weights; fetch them"})
     assert set(results) == {"brightness"}
     assert skipped == {
         "difference": "needs reals",
         "on_prompts": "no partiprompts images in this run",
         "broken": "too few images; raise the size",
         "absent": "needs a package; pip install it",
+        "blind": "no weights; fetch them",
     }
-
-
-def test_a_metric_without_its_network_says_how_to_get_it(evidence):
-    results, skipped = measure([Brightness()], {"dataset": evidence}, {"inception": "no weights; fetch them"})
-    assert results == {} and skipped == {"brightness": "no weights; fetch them"}
 
 
 def test_weights_that_fail_when_they_are_read_skip_the_metric(evidence):

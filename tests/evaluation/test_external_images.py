@@ -10,7 +10,7 @@ from PIL import Image
 from aptp_bench.backbones.inception import MiniInception
 from aptp_bench.errors import DataError, UnknownNameError
 from aptp_bench.evaluation.external_images import captioned, measure_folder, real_dataset, real_folder
-from aptp_bench.generation.images import write_images
+from aptp_bench.generation.images import write_image
 
 CPU = torch.device("cpu")
 
@@ -18,7 +18,8 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     pictures = torch.randint(0, 256, (6, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    write_images(tmp_path / "images", pictures)
+    for i, picture in enumerate(pictures):
+        write_image(tmp_path / "images", i, picture)
     return tmp_path / "images"
 
 

@@ -11,7 +11,8 @@ from aptp_bench.core.distributed import Ranks
 from aptp_bench.core.progress import SilentProgress
 from aptp_bench.core.settings import SamplingConfig
 from aptp_bench.generation.generate import batches, generate
-from aptp_bench.generation.images import image_path, read_images
+from aptp_bench.generation.image_sets import Files
+from aptp_bench.generation.images import image_path
 from aptp_bench.generation.sampling import Sampler, quantised
 from aptp_bench.models.mixture import Mixture
 from aptp_bench.pruning.surgery import clone
@@ -34,13 +35,17 @@ def sampler(tiny: Any, seed: int = 0, **settings: Any) -> Sampler:
 
 def made(folder: Path, mixture: Mixture, sampler: Sampler, **more: Any) -> Tensor:
     generate(mixture, sampler, CAPTIONS, folder, SilentProgress(), **more)
-    return read_images(folder, len(CAPTIONS))
+    return drawn(folder)
+
+
+def drawn(folder: Path) -> Tensor:
+    return Files.numbered(folder, len(CAPTIONS), "").read(range(len(CAPTIONS)))
 
 
 def test_an_image_a_caption_and_the_router_says_which_expert(tmp_path, tiny, mixture):
     assignment = generate(mixture, sampler(tiny), CAPTIONS, tmp_path, SilentProgress())
     assert assignment.tolist() == [1, 0, 1, 0, 1, 0, 1]
-    assert read_images(tmp_path).shape == (7, 8, 8, 3)
+    assert drawn(tmp_path).shape == (7, 8, 8, 3)
 
 
 def test_images_do_not_depend_on_batch_size_or_ranks(tmp_path, tiny, mixture):
@@ -49,7 +54,7 @@ def test_images_do_not_depend_on_batch_size_or_ranks(tmp_path, tiny, mixture):
     for rank in (1, 0):
         generate(mixture, sampler(tiny), CAPTIONS, tmp_path / "two", SilentProgress(), Ranks(rank, 2))
     assert (by_three.int() - by_one.int()).abs().max() <= 1  # rounding of a float sum
-    assert torch.equal(by_three, read_images(tmp_path / "two", 7))
+    assert torch.equal(by_three, drawn(tmp_path / "two"))
 
 
 def test_each_expert_draws_its_own_prompts(tmp_path, tiny, mixture):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from torch import nn
 
 from aptp_bench.profiling.alignment import alignment, all_widths, changed_widths, histogram
@@ -12,17 +13,10 @@ def test_only_changed_widths_count() -> None:
     assert alignment(pruned, dense) == {"pruned_widths": 4, "multiple_of_8": 1.0, "multiple_of_64": 0.5}
 
 
-def test_a_width_that_fits_no_tile_lowers_both_shares() -> None:
-    found = alignment(nn.Linear(57, 10), nn.Linear(64, 10))
-    assert found == {"pruned_widths": 1, "multiple_of_8": 0.0, "multiple_of_64": 0.0}
-
-
-def test_an_unpruned_network_has_no_shares() -> None:
-    assert alignment(nn.Linear(7, 7), nn.Linear(7, 7)) == {
-        "pruned_widths": 0,
-        "multiple_of_8": None,
-        "multiple_of_64": None,
-    }
+@pytest.mark.parametrize(("width", "share"), [(57, 0.0), (64, None)], ids=["fits no tile", "unpruned"])
+def test_a_width_that_fits_no_tile_lowers_both_shares_and_an_unpruned_network_has_none(width, share) -> None:
+    found = alignment(nn.Linear(width, 10), nn.Linear(64, 10))
+    assert found == {"pruned_widths": int(width != 64), "multiple_of_8": share, "multiple_of_64": share}
 
 
 def test_layers_that_the_dense_network_has_not_are_passed_over() -> None:

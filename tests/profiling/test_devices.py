@@ -25,9 +25,7 @@ def test_every_device_has_figures_for_every_type_and_a_source() -> None:
     ],
 )
 def test_a_gpu_is_found_by_its_product_name(product: str, title: str) -> None:
-    found = matching(product)
-    assert found is not None
-    assert found.title == title
+    assert matching(product).title == title
 
 
 def test_a_device_that_nobody_wrote_down_is_none_and_asked_for_is_an_error() -> None:

@@ -59,8 +59,8 @@ def test_noise_has_the_teachers_sizes_and_depends_on_the_seed_alone(small_sd) ->
 
 def test_a_saved_mixture_and_the_model_itself(tmp_path, small_sd, narrowed) -> None:
     Mixture.of_one(narrowed(0.5)).save(tmp_path / "mixture")
-    found = saved(tmp_path / "mixture", "mine")
-    assert (found.label, found.share.tolist()) == ("mine", [1.0])
+    found = saved(tmp_path / "mixture")
+    assert (found.label, found.share.tolist()) == ("mixture", [1.0])
     assert dense(small_sd.unet).mixture.experts[0] is small_sd.unet
 
 

@@ -3,36 +3,22 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from aptp_bench.core.progress import SilentProgress
 from aptp_bench.core.settings import SamplingConfig
 from aptp_bench.generation.generate import generate
 from aptp_bench.generation.sampling import Sampler
-from aptp_bench.models.mixture import Mixture, Router
+from aptp_bench.models.mixture import Mixture
 from aptp_bench.serving.pipeline import RoutedPipeline
 from aptp_bench.serving.serve import Source, draw
 
 PROMPTS = ["a dog", "two birds in the sky", "pizza", "a red car", "a cat!", "an apple on a table", "trains", "a man"]
-
-
-class ByLength(Router):
-    name = "by-length-of-two"
-
-    def __call__(self, prompts: Sequence[str]) -> Tensor:
-        return torch.tensor([len(prompt) % 2 for prompt in prompts])
-
-    def save(self, folder: Path) -> None: ...
-
-    @classmethod
-    def load(cls, folder: Path) -> ByLength:
-        return cls()
 
 
 @pytest.mark.parametrize("scheduler", ["pndm", "ddim"])
@@ -40,13 +26,15 @@ class ByLength(Router):
 def test_a_served_image_is_the_runs_own(
     small_sd: Any,
     narrowed: Callable[[float], Any],
+    router_by: Any,
     tmp_path: Path,
     scheduler: Any,
     exact: bool,
     batch: int,
     served: int,
 ) -> None:
-    teacher, mixture = copy.deepcopy(small_sd), Mixture([narrowed(0.3), narrowed(0.9)], ByLength())
+    by_length = router_by(lambda prompt: len(prompt) % 2)()
+    teacher, mixture = copy.deepcopy(small_sd), Mixture([narrowed(0.3), narrowed(0.9)], by_length)
     config = SamplingConfig(steps=3, scheduler=scheduler, batch=batch, exact=exact)
     generate(mixture, Sampler.of(teacher, config, 5), PROMPTS, tmp_path / "run", SilentProgress())
     pipe = RoutedPipeline.of(teacher, mixture, scheduler)

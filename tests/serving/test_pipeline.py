@@ -19,7 +19,9 @@ from aptp_bench.errors import CheckpointError, ConfigError, WeightsError
 from aptp_bench.generation.sampling import Sampler, parts_of, quantised
 from aptp_bench.models import mixture as mixtures
 from aptp_bench.models.mixture import Mixture
+from aptp_bench.models.stable_diffusion import MiniSD
 from aptp_bench.serving.pipeline import RoutedPipeline
+from tests.conftest import narrow
 
 PROMPTS = ["a dog", "two birds in the sky", "pizza", "a red car", "a cat!", "an apple on a table", "trains", "a man"]
 STEPS = {"num_inference_steps": 3}
@@ -80,18 +82,8 @@ def test_images_come_back_in_the_order_of_the_prompts(pipe, small_sd, mixture):
 
 def mini_mixture(router: Any) -> RoutedPipeline:
     """The embedded model, cut to three widths."""
-    from aptp_bench.models.stable_diffusion import MiniSD
-    from aptp_bench.pruning.gates import GateSpace
-    from aptp_bench.pruning.surgery import cut
-
     teacher = MiniSD().load()
-    space, experts = GateSpace.of(teacher.unet), []
-    for share in (0.35, 0.6, 0.9):
-        keep = torch.ones(space.size, dtype=torch.bool)
-        for width in space.widths:
-            keep[width.start + max(1, round(share * width.size)) : width.start + width.size] = False
-        experts.append(cut(teacher.unet, space, keep))
-    made = RoutedPipeline.of(teacher, Mixture(experts, router))
+    made = RoutedPipeline.of(teacher, Mixture([narrow(teacher.unet, share) for share in (0.35, 0.6, 0.9)], router))
     made.set_progress_bar_config(disable=True)
     return made
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from aptp_bench.errors import ConfigError
 from aptp_bench.training import diffusion
-from aptp_bench.training.diffusion import BlockOutputs, Draw, Noised, Noising, Seen
+from aptp_bench.training.diffusion import Draw, Noised, Noising, Seen, recorded
 from aptp_bench.training.latents import Batch
 
 if TYPE_CHECKING:
@@ -62,19 +62,19 @@ def test_a_draw_gives_every_part_its_rows_of_one_batch() -> None:
     noising = Noising.of(scheduler())
     draw = Draw.of(noising, (4, 4, 4, 4), torch.Generator().manual_seed(1))
     x0, _ = latents()
-    whole = draw.apply(noising, Batch(x0, torch.zeros(4, 2, 3), [""] * 4), slice(0, 4), 5.0)
-    half = draw.apply(noising, Batch(x0[2:], torch.zeros(2, 2, 3), [""] * 2), slice(2, 4), 5.0)
+    whole = draw.apply(noising, Batch(x0, torch.zeros(4, 2, 3)), slice(0, 4), 5.0)
+    half = draw.apply(noising, Batch(x0[2:], torch.zeros(2, 2, 3)), slice(2, 4), 5.0)
     for name in ("x", "t", "target", "weights"):
         assert torch.equal(getattr(half, name), getattr(whole, name)[2:])
 
 
 def test_blocks_are_recorded_by_the_part_they_play_and_hooks_are_gone(tiny: StableDiffusionPipeline) -> None:
-    unet = tiny.unet
-    with BlockOutputs(unet).recording() as outputs:
-        _run(unet)
+    unet, noised = tiny.unet, _noised()
+    with recorded(unet) as outputs:
+        unet(noised.x, noised.t, noised.text)
     assert list(outputs) == ["down.0", "down.1", "down.2", "down.3", "mid", "up.-4", "up.-3", "up.-2", "up.-1"]
     assert all(isinstance(output, Tensor) and output.ndim == 4 for output in outputs.values())
-    with pytest.raises(RuntimeError, match="inside"), BlockOutputs(unet).recording():
+    with pytest.raises(RuntimeError, match="inside"), recorded(unet):
         raise RuntimeError("inside")
     assert not any(module._forward_hooks for module in unet.modules())
 
@@ -118,7 +118,8 @@ def test_blocks_of_another_shape_or_missing_do_not_count() -> None:
 
 
 def test_the_mid_block_counts_unless_it_is_left_out() -> None:
-    a, b = (Seen(prediction, {"down.0": one, "mid": two}) for prediction, (one, two) in map(_pair, (1, 2)))
+    drawn = (_random(seed) for seed in (1, 2))
+    a, b = (Seen(prediction, {"down.0": blocks["one"], "mid": blocks["two"]}) for prediction, blocks in drawn)
     outer, mid = ((a.blocks[name] - b.blocks[name]).square().flatten(1).mean(1) for name in ("down.0", "mid"))
     torch.testing.assert_close(diffusion.block_distillation(a, b, "sum"), outer + mid)
     torch.testing.assert_close(diffusion.block_distillation(a, b, "sum", mid=False), outer)
@@ -160,11 +161,6 @@ def test_bfloat16_is_confined_to_the_network(tiny: StableDiffusionPipeline) -> N
     torch.testing.assert_close(low.prediction, full.prediction, rtol=0.1, atol=0.1)
 
 
-def _run(unet: torch.nn.Module) -> None:
-    noised = _noised()
-    unet(noised.x, noised.t, noised.text)
-
-
 def _stages(n: int, kind: str = "CrossAttnDownBlock2D") -> UNet2DConditionModel:
     """A U-Net of n stages, transformers in all or in none."""
     torch.manual_seed(n)
@@ -182,7 +178,7 @@ def _noised() -> Noised:
     noising = Noising.of(scheduler())
     generator = torch.Generator().manual_seed(0)
     draw = Draw.of(noising, (2, 4, 4, 4), generator)
-    batch = Batch(torch.randn(2, 4, 4, 4, generator=generator), torch.randn(2, 5, 16, generator=generator), ["", ""])
+    batch = Batch(torch.randn(2, 4, 4, 4, generator=generator), torch.randn(2, 5, 16, generator=generator))
     return draw.apply(noising, batch, slice(0, 2), None)
 
 
@@ -192,8 +188,3 @@ def _random(seed: int) -> tuple[Tensor, dict[str, Tensor]]:
     return torch.randn(3, 4, 4, 4, generator=generator), {
         name: torch.randn(shape, generator=generator) for name, shape in shapes.items()
     }
-
-
-def _pair(seed: int) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-    prediction, blocks = _random(seed)
-    return prediction, (blocks["one"], blocks["two"])
