@@ -16,7 +16,7 @@ GIGA = 1e9
 
 
 def measure(place: Place) -> dict[str, Any]:
-    """SD 2.1's U-Net on the meta device in every convention; budgets of 0.78 `aptp` MACs from the speed records."""
+    """SD 2.1's U-Net on the meta device in every convention; budgets of 0.78 `aptp` MACs from a processor's speed records."""
     unet = registry.get("models", MODEL)().skeleton()
     inputs = example_inputs(unet)
     whole, cross = {}, {}
@@ -26,7 +26,7 @@ def measure(place: Place) -> dict[str, Any]:
         cross[convention] = sum(
             counted.under(path) for path, _ in unet.named_modules() if path.endswith(CROSS_ATTENTION)
         )
-    found = [records.load(path) for path in sorted((place.results / records.FOLDER).glob("*.json"))]
+    found = [records.load(path) for path in sorted((place.results / records.FOLDER).glob("*_cpu.json"))]
     budgets = {record.label: dict(record.macs_ratio) for record in found if _asked(record)}
     return {"macs": whole, "cross_attention": cross, "budgets": budgets}
 

@@ -20,10 +20,10 @@ KEYS: dict[str, tuple[str, float | None]] = {
 
 
 def measure(place: Place) -> dict[str, Any]:
-    """Bounds of the speed records (25 PNDM steps, guidance, 768 px, batch 1), and the paper's seconds a sample."""
+    """Bounds of a processor's speed records (25 PNDM steps, guidance, 768 px, batch 1), and the paper's seconds a sample."""
     tables = json.loads(files("aptp_bench.reference").joinpath("paper_tables.json").read_text(encoding="utf-8"))
     paper = {(row["method"], row["budget"]): row["latency_s"] for row in tables[TABLE]["rows"]}
-    found = [records.load(path) for path in sorted((place.results / records.FOLDER).glob("*sd21*.json"))]
+    found = [records.load(path) for path in sorted((place.results / records.FOLDER).glob("*sd21*_cpu.json"))]
     facts = {}
     for record in found:
         if record.label in KEYS:
