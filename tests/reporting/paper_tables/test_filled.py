@@ -12,7 +12,7 @@ from aptp_bench.harness.suite import Suite
 from aptp_bench.records import Expert, Record, World
 from aptp_bench.reporting.paper_tables.filled import CellValue, FilledTable, fill
 from aptp_bench.reporting.paper_tables.published import published
-from aptp_bench.reporting.paper_tables.readings import Readings, readings
+from aptp_bench.reporting.paper_tables.readings import Reading, readings
 from aptp_bench.reporting.ranking.entries import Entry, question
 
 Made = Callable[..., Record]
@@ -71,10 +71,8 @@ def test_seconds_of_another_machine_are_not_subtracted(made: Made) -> None:
 def test_numbers_of_another_unit_are_not_subtracted(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     records = [made("aptp_1b", "SP", "paper", fid=50.0)]
     for unit, subtracted in ((None, True), ("x1000", False)):
-        reading = Readings.model_validate({"value": "results.fid", "unit": unit})
-        monkeypatch.setattr(
-            "aptp_bench.reporting.paper_tables.filled.readings", lambda table, reading=reading: {"fid": reading}
-        )
+        own = {"fid": dict.fromkeys(("paper", "mini"), Reading(value="results.fid", unit=unit))}
+        monkeypatch.setattr("aptp_bench.reporting.paper_tables.filled.readings", lambda table, own=own: own)
         each = found(filled("aptp_1b", records), "SP (Fang et al., 2023)", "fid", "paper")
         assert each.summary is not None and bool(each.difference) == subtracted
 
