@@ -73,13 +73,13 @@ def _of_run(run: Path, only: Sequence[str]) -> Iterator[tuple[str, Figure]]:
     from aptp_bench.models.weights import quiet
     from aptp_bench.reporting.figures import samples
     from aptp_bench.reporting.figures.facts import facts_of
-    from aptp_bench.reporting.figures.of_run import SAMPLES, exhibits, names_of, sample_panels
+    from aptp_bench.reporting.figures.of_run import SAMPLES, figures, names_of, sample_panels
 
     names, facts = names_of(only), facts_of(run)
     threads.use_threads()
     with quiet():
-        found, left_out = exhibits(facts, reporter(), [name for name in names if name != SAMPLES])
-    yield from ((name, exhibit.figure) for name, exhibit in found.items())
+        found, left_out = figures(facts, reporter(), [name for name in names if name != SAMPLES])
+    yield from found.items()
     panels, why = sample_panels(facts) if SAMPLES in names else ([], {})
     for panel in panels:
         yield f"{SAMPLES}-{panel.name}", samples.figure(panel, facts.title(panel.title))

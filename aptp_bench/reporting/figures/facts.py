@@ -15,7 +15,7 @@ from aptp_bench.contracts.dataset import DatasetPlugin
 from aptp_bench.core.digests import captions_digest
 from aptp_bench.core.recipe import Recipe
 from aptp_bench.core.store import MANIFEST
-from aptp_bench.errors import ConfigError, DataError, FigureError
+from aptp_bench.errors import AptpBenchError, ConfigError, DataError, FigureError
 from aptp_bench.harness import run_folder
 from aptp_bench.harness.costs import served_by
 from aptp_bench.harness.keywords import frequent_words
@@ -57,7 +57,7 @@ class RunFacts:
     @property
     def budgets(self) -> list[float]:
         """Of every expert its MACs as a share of the dense network's, in the convention of the budget."""
-        return self.ratios(self.convention)
+        return self.record.expert_ratios(self.convention)
 
     @property
     def world(self) -> str:
@@ -70,10 +70,6 @@ class RunFacts:
         if len(self.record.experts) < 2:
             method = self.record.what.method
             raise FigureError(f"{method} has one expert, which serves every prompt; run a method that has several")
-
-    def ratios(self, convention: str) -> list[float]:
-        """Of every expert its MACs as a share of the dense network's."""
-        return self.record.expert_ratios(convention)
 
     def title(self, text: str) -> str:
         """A figure's title: what it shows, of which run and of which world."""
@@ -128,6 +124,16 @@ class RunFacts:
             what = f"there is no {wanted.method} run beside {self.run.folder.name}"
             raise ConfigError(f"{what}; make it: {wanted.command}")
         return RunFolder.load(folder)
+
+    def beside(self, stage: str | None = None) -> tuple[RunFacts | None, str]:
+        """The facts of the reference run, or why there are none. stage: one that it must still have."""
+        try:
+            found = self.reference
+            if found is not None and stage is not None:
+                found.stage(stage)
+        except AptpBenchError as err:
+            return None, str(err)
+        return None if found is None else RunFacts(found), ""
 
     @cached_property
     def _captions(self) -> Mapping[On, list[str]]:

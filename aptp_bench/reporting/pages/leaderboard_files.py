@@ -21,7 +21,7 @@ from aptp_bench.errors import ConfigError
 from aptp_bench.harness import contact_sheet
 from aptp_bench.profiling import records as speed
 from aptp_bench.records import Record
-from aptp_bench.reporting.figures import svg_digest
+from aptp_bench.reporting.figures import style, svg_digest
 from aptp_bench.reporting.figures.pareto import draw
 from aptp_bench.reporting.pages import leaderboard, markdown
 from aptp_bench.reporting.pages.run_facts import Source
@@ -100,7 +100,7 @@ class Publication:
         for name, shown in self.figures.items():
             path = self.results / FIGURES / name
             if not path.is_file() or svg_digest.verify(_text(path), shown.facts()):
-                changed.append(write_text(path, svg_digest.render(draw(shown), shown.facts())))
+                changed.append(write_text(path, svg_digest.seal(style.svg(draw(shown)), shown.facts())))
         return changed
 
     @cached_property

@@ -8,13 +8,14 @@ from typing import Any
 
 import yaml
 from markupsafe import Markup
+from matplotlib.figure import Figure
 
 from aptp_bench.budget import CONVENTIONS
 from aptp_bench.core.progress import Progress
 from aptp_bench.errors import AptpBenchError
 from aptp_bench.records import Measurement, Record
 from aptp_bench.reporting.figures.facts import RunFacts
-from aptp_bench.reporting.figures.of_run import MAKERS, SAMPLES, Exhibit, exhibits, sample_panels
+from aptp_bench.reporting.figures.of_run import MAKERS, SAMPLES, figures, sample_panels
 from aptp_bench.reporting.figures.samples import Panel
 from aptp_bench.reporting.figures.style import inline
 from aptp_bench.reporting.numbers import MEGA, macs, significant, span
@@ -43,7 +44,7 @@ class Report:
 
 def report(facts: RunFacts, progress: Progress) -> Report:
     """The page of a run. What cannot be shown, for want of data or because files are gone, is said in a line."""
-    drawn, left_out = exhibits(facts, progress)
+    drawn, left_out = figures(facts, progress)
     panels, why = sample_panels(facts)
     experts, missing = _experts(facts)
     left_out |= why | missing
@@ -57,7 +58,7 @@ def report(facts: RunFacts, progress: Progress) -> Report:
         budgets=list(budgets(facts)),
         costs=costs(facts.record),
         experts=experts,
-        figures=[_section(drawn[name]) for name in MAKERS if name in drawn],
+        figures=[_section(name, figure) for name, figure in drawn.items()],
         panels=[_panel(panel) for panel in panels],
         notes=list(dict.fromkeys(panel.note for panel in panels if panel.note)),
         titles=TITLES,
@@ -84,10 +85,10 @@ class Result:
 
 def results(facts: RunFacts) -> dict[str, Any]:
     """{"rows": a Result a metric, "beside": the reference's method or None, "missing": why it is not there, "skipped"}."""
-    beside, missing = _reference(facts)
-    there = beside.results if beside else {}
+    beside, missing = facts.beside()
+    there = beside.record.results if beside else {}
     rows = [_result(name, found, there.get(name)) for name, found in facts.record.results.items()]
-    method = None if beside is None else beside.what.method
+    method = None if beside is None else beside.recipe.method
     return {"rows": rows, "beside": method, "missing": missing, "skipped": facts.record.skipped}
 
 
@@ -118,15 +119,6 @@ def _result(name: str, found: Measurement, beside: Measurement | None) -> Result
     return Result(headed(name, found.unit, found.better), *own, *there)
 
 
-def _reference(facts: RunFacts) -> tuple[Record | None, str]:
-    """The record of the reference run, or why there is none."""
-    try:
-        found = facts.reference
-    except AptpBenchError as err:
-        return None, str(err)
-    return (None, "") if found is None else (found.record, "")
-
-
 def _experts(facts: RunFacts) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """A row for each expert with its frequent words, and why there are no words."""
     experts = facts.record.experts
@@ -134,7 +126,7 @@ def _experts(facts: RunFacts) -> tuple[list[dict[str, Any]], dict[str, str]]:
         words, missing = facts.words, {}
     except AptpBenchError as err:
         words, missing = [[] for _ in experts], {"words": str(err)}
-    shares = {name: facts.ratios(name) for name in CONVENTIONS}
+    shares = {name: facts.record.expert_ratios(name) for name in CONVENTIONS}
     rows = [
         {
             "ratios": [f"{shares[name][i]:.3f}" for name in CONVENTIONS],
@@ -148,10 +140,10 @@ def _experts(facts: RunFacts) -> tuple[list[dict[str, Any]], dict[str, str]]:
     return rows, missing
 
 
-def _section(found: Exhibit) -> dict[str, Any]:
-    title = TITLES[found.name]
-    svg = Markup(inline(found.figure, found.about))  # matplotlib escapes the texts in it
-    return {"id": found.name, "title": title, "svg": svg, "about": found.about}
+def _section(name: str, figure: Figure) -> dict[str, Any]:
+    _, about = MAKERS[name]
+    svg = Markup(inline(figure, about))  # matplotlib escapes the texts in it
+    return {"id": name, "title": TITLES[name], "svg": svg, "about": about}
 
 
 def _panel(panel: Panel) -> dict[str, Any]:
