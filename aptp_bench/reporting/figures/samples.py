@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 PAIRS = 6  # prompts that are shown for each end of the budgets
 ACROSS = 8  # images of an expert
 PROMPTS = 10  # of the second evaluation set
+SMALL = 64  # pixels up to which an image is shown in its own squares
 EDGE = 128  # pixels of a tile at most; smaller images stay as they are
 ENDS = 4  # one in so many experts is called cheap, and one dear
 # inches of a drawn figure: edge of a tile, its step to the next, a line of its text, width of row labels, room above
@@ -41,6 +42,11 @@ class Tile:
 
     png: bytes
     text: str
+
+    @property
+    def small(self) -> bool:
+        """Whether it is shown in its own squares."""
+        return int.from_bytes(self.png[16:20], "big") <= SMALL  # the width in the PNG's header
 
 
 @dataclass(frozen=True)
