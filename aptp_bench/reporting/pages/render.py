@@ -14,7 +14,8 @@ from markupsafe import Markup
 from aptp_bench.budget import CONVENTIONS
 from aptp_bench.records import Record
 from aptp_bench.reporting.numbers import exact, macs, significant, span
-from aptp_bench.reporting.ranking.names import headed, title
+from aptp_bench.reporting.pages.run_facts import measured_with
+from aptp_bench.reporting.ranking.names import ARROWS, headed, title
 
 
 def render(template: str, **facts: Any) -> str:
@@ -42,7 +43,7 @@ def settings(record: Record) -> str:
 def _templates() -> Environment:
     loader = PackageLoader("aptp_bench.reporting.pages", "templates")
     made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    made.globals |= {"conventions": CONVENTIONS, "exact": exact, "headed": headed, "macs": macs, "picture": picture}
-    made.globals |= {"settings": settings, "significant": significant, "span": span, "title": title}
+    spoken = (exact, headed, macs, measured_with, picture, settings, significant, span, title)
+    made.globals |= {each.__name__: each for each in spoken} | {"arrows": ARROWS, "conventions": CONVENTIONS}
     made.globals["source"] = lambda name: Markup(loader.get_source(made, name)[0])
     return made
