@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from aptp_bench.cli.options import records_in
+
 if TYPE_CHECKING:
-    from aptp_bench.records import Record
     from aptp_bench.reporting.paper_tables.published import PublishedTable
 
 EPILOG = (
@@ -47,18 +48,8 @@ def _made(asked: list[PublishedTable], format: str, results_dir: Path) -> str:
 
     if format not in FORMATS:
         raise ConfigError(f"there is no format '{format}'; use --format with one of {', '.join(FORMATS)}")
-    records = _records(results_dir)
+    records = records_in(results_dir)
     return FORMATS[format]([fill(table, records) for table in asked])
-
-
-def _records(results_dir: Path) -> list[Record]:
-    """What can be read; what cannot is named on stderr, a line each."""
-    from aptp_bench.records import load_all
-
-    found, malformed = load_all(results_dir)
-    for reason in malformed.values():
-        typer.echo(f"left out: {reason}", err=True)
-    return list(found.values())
 
 
 def _show(text: str, out: Path | None) -> None:

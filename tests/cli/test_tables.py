@@ -7,7 +7,6 @@ import io
 import json
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -84,12 +83,3 @@ def test_a_broken_record_is_named_and_left_out(call: Any, tmp_path: Path, tracke
 def test_what_is_not_there_is_refused_in_one_line(call: Any, words: list[str], hint: str) -> None:
     code, out = call("tables", *words)
     assert (code, out) == (2, "") and hint in call.err and call.err.count("\n") == 1
-
-
-@pytest.fixture(autouse=True)
-def with_command(call: Callable[..., Any]) -> None:
-    """Add the command where the app does not have it yet."""
-    from aptp_bench.cli import app, tables
-
-    if not any(command.callback is tables.tables for command in app.registered_commands):
-        tables.register(app)

@@ -42,28 +42,18 @@ def page(made: Contents, figures: Mapping[str, str]) -> str:
         worlds=dict.fromkeys(group.world for group in found),
         said=SAID,
         wording=wording,
-        boards=[(board, _rows(board, made)) for board in made.boards],
+        boards=[(b, {kind: [_row(row, b, made) for row in b.of(kind)] for kind in KINDS}) for b in made.boards],
         contests=[next(i for i, group in enumerate(found) if group is board.group) for board in made.boards],
         runs=[_run(entry, group, made) for group in found for entry in group.entries],
-        choices=_choices(made.boards),
+        choices={  # filter -> its values and their words
+            "world": {b.group.world: NAMES[b.group.world] for b in made.boards},
+            "dataset": {b.group.what.dataset: b.group.what.dataset for b in made.boards},
+            "budget": {b.name: wording.budget(b.ratio, b.convention) for b in made.boards},
+        },
         figures=figures,
         digests=made.digests,
         facts=render.data(facts),
     )
-
-
-def _choices(boards: Sequence[Board]) -> dict[str, dict[str, str]]:
-    """Filter -> its values and their words."""
-    return {
-        "world": {b.group.world: NAMES[b.group.world] for b in boards},
-        "dataset": {b.group.what.dataset: b.group.what.dataset for b in boards},
-        "budget": {b.name: wording.budget(b.ratio, b.convention) for b in boards},
-    }
-
-
-def _rows(board: Board, made: Contents) -> dict[str, list[dict[str, Any]]]:
-    """The rows of a table by their kind."""
-    return {kind: [_row(row, board, made) for row in board.of(kind)] for kind in KINDS}
 
 
 def _run(entry: Entry, group: ComparisonGroup, made: Contents) -> dict[str, Any]:
@@ -127,14 +117,9 @@ def _plot(group: ComparisonGroup, made: Contents) -> dict[str, Any]:
     """What the page's plot draws of a group: its axes, and a point an entry with every value it has on them."""
     qualities, times = quality_columns(made.boards, group), timed_columns(made.boards, group)
     costs = [{"key": "exact", "label": "exact MACs, share of dense", "note": "MACs of an image's U-Net call"}]
-    costs += [
-        {
-            "key": c.metric,
-            "label": f"{title(c.metric)} ({c.unit})",
-            "note": f"{title(c.metric)}: {conditions(dict(c.conditions))}",
-        }
-        for c in times
-    ]
+    for c in times:
+        name = title(c.metric)
+        costs.append({"key": c.metric, "label": f"{name} ({c.unit})", "note": f"{name}: {conditions(c.conditions)}"})
     boards = [board for board in made.boards if board.group is group]
     return {
         "title": f"{group.what.dataset}, {wording.model(group)}",

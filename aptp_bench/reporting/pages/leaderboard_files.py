@@ -123,9 +123,11 @@ class Publication:
 
     def _in_readme(self, readme: Path) -> str:
         folder = Path(os.path.relpath(self.results, readme.parent)).as_posix()
-        board = main_board(self.boards)
-        chosen = {name: shown for name, shown in self.figures.items() if board and _is_first(name, shown, board)}
-        paths = {f"{folder}/{FIGURES}/{name}": _words(shown) for name, shown in chosen.items()}
+        board, paths = main_board(self.boards), dict[str, str]()
+        for name, shown in self.figures.items():
+            lead = board and board.first_ranked
+            if board and lead and shown.metric == lead.metric and shown.points[0].entry in board.group.entries:
+                paths[f"{folder}/{FIGURES}/{name}"] = _words(shown)
         before, _, rest = _text(readme).partition(OPEN)
         _, _, after = rest.partition(CLOSE)
         return f"{before}{OPEN}\n\n{markdown.block(board, folder, paths)}\n\n{CLOSE}{after}"
@@ -152,12 +154,6 @@ def _malformed_speed(results: Path) -> dict[Path, str]:
         except ConfigError as err:
             wrong[path] = str(err)
     return wrong
-
-
-def _is_first(name: str, shown: Tradeoff, board: Board) -> bool:
-    """Whether a figure is of the board's group and of the metric that its order is by."""
-    lead = board.first_ranked
-    return lead is not None and shown.metric == lead.metric and shown.points[0].entry in board.group.entries
 
 
 def _words(shown: Tradeoff) -> str:

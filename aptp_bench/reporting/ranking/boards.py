@@ -83,7 +83,7 @@ class Board:
 
 def boards(records: Iterable[Record]) -> list[Board]:
     """Every board that the records give: groups in their order, larger budgets first."""
-    found = []
+    found: list[Board] = []
     for group in comparison_groups(entries(records)):
         pruned = {budget(entry) for entry in group.entries if budget(entry)[0] != 1}
         asked = pruned or {budget(group.entries[0])}  # one of the references alone where nothing was pruned

@@ -9,7 +9,7 @@ from matplotlib.colors import to_hex
 
 from aptp_bench.errors import ConfigError
 from aptp_bench.reporting.figures import style
-from aptp_bench.reporting.figures.pareto import REFERENCE, draw, pareto, styles
+from aptp_bench.reporting.figures.pareto import REFERENCE, pareto, styles
 from aptp_bench.reporting.figures.svg_digest import seal, verify
 from aptp_bench.reporting.ranking.entries import entries
 from aptp_bench.reporting.ranking.tradeoff import Tradeoff
@@ -123,11 +123,6 @@ def test_worlds_share_no_plot_and_nothing_is_no_plot(make_record, among):
 def test_the_title_names_the_world(make_record):
     for world, words in NAMES.items():
         assert words in pareto(entries([make_record("a", world=world)]), "fid").axes[0].get_title()
-
-
-def test_the_same_entries_give_the_same_bytes(among):
-    shown = Tradeoff.of(among, "fid", "latency")
-    assert style.svg(draw(shown)) == style.svg(draw(shown))
 
 
 def test_a_sealed_figure_says_what_it_shows_and_that_nobody_changed_it(among):

@@ -215,12 +215,5 @@ def test_the_same_run_gives_the_same_page(finished: Any, made: Any) -> None:
     assert page_of(facts_of(finished("norm"))) == made("norm")
 
 
-@pytest.mark.parametrize(
-    ("value", "text"), [(0.0201, "0.02010"), (84.5, "84.50"), (0, "0.000"), (1074.62, "1074.6"), (-3.14159, "-3.142")]
-)
-def test_numbers_have_four_digits(value: float, text: str) -> None:
-    assert significant(value) == text
-
-
 def test_macs_have_a_unit_that_fits() -> None:
     assert macs(1_074_552_872_960) == "1,074.55 G" and macs(52_427_067.0) == "52.43 M"

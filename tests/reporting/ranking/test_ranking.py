@@ -44,9 +44,8 @@ def test_overlapping_intervals_always_share_a_rank(better, gap):
         summaries = some(rng, better)
         found = [p for p in places(summaries, gap) if p is not None]
         for a, one in zip(found, summaries, strict=True):
-            assert a.best is not None and a.worst is not None and 1 <= a.best <= a.worst <= len(found)
+            assert 1 <= a.best <= a.worst <= len(found)
             for b, other in zip(found, summaries, strict=True):
-                assert b.best is not None and b.worst is not None
                 if overlap(one, other):
                     assert max(a.best, b.best) <= min(a.worst, b.worst)
                 elif gap == 0.0 and is_ahead(one, other):
