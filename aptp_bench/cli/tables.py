@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from aptp_bench.cli.options import records_in
-
-if TYPE_CHECKING:
-    from aptp_bench.reporting.paper_tables.published import PublishedTable
 
 EPILOG = (
     "Examples: aptp-bench tables aptp_1b  |  aptp-bench tables --format html --out tables.html  |  "
@@ -38,10 +35,6 @@ def tables(
         for table in asked:
             typer.echo(f"{table.id}: {table.name}: {table.title}")
         return
-    _show(_made(asked, format, results_dir), out)
-
-
-def _made(asked: list[PublishedTable], format: str, results_dir: Path) -> str:
     from aptp_bench.errors import ConfigError
     from aptp_bench.reporting.paper_tables.filled import fill
     from aptp_bench.reporting.paper_tables.formats import FORMATS
@@ -49,7 +42,7 @@ def _made(asked: list[PublishedTable], format: str, results_dir: Path) -> str:
     if format not in FORMATS:
         raise ConfigError(f"there is no format '{format}'; use --format with one of {', '.join(FORMATS)}")
     records = records_in(results_dir)
-    return FORMATS[format]([fill(table, records) for table in asked])
+    _show(FORMATS[format]([fill(table, records) for table in asked]), out)
 
 
 def _show(text: str, out: Path | None) -> None:

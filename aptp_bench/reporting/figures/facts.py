@@ -15,7 +15,7 @@ from aptp_bench.contracts.dataset import DatasetPlugin
 from aptp_bench.core.digests import captions_digest
 from aptp_bench.core.recipe import Recipe
 from aptp_bench.core.store import MANIFEST
-from aptp_bench.errors import AptpBenchError, ConfigError, DataError, FigureError
+from aptp_bench.errors import AptpBenchError, DataError, FigureError
 from aptp_bench.harness import run_folder
 from aptp_bench.harness.costs import served_by
 from aptp_bench.harness.keywords import frequent_words
@@ -109,31 +109,26 @@ class RunFacts:
         served = served_by(torch.tensor(self.assignment(), dtype=torch.long), self.captions(), len(self.record.experts))
         return [frequent_words(own) for own in served]
 
-    @cached_property
-    def reference(self) -> RunFolder | None:
-        """The finished run of the reference row beside this one; None if this is it.
-
-        Raises ConfigError with the command that makes it if it is not there.
-        """
-        wanted = reference_of(self.recipe)
-        if wanted is None:
-            return None
-        named = self.record.model_copy(update={"what": wanted, "world": wanted.scale})  # as its run would name it
-        folder = run_folder.place(named, self.run.folder.absolute().parent)
-        if not (folder / run_folder.FILE).is_file():
-            what = f"there is no {wanted.method} run beside {self.run.folder.name}"
-            raise ConfigError(f"{what}; make it: {wanted.command}")
-        return RunFolder.load(folder)
-
     def beside(self, stage: str | None = None) -> tuple[RunFacts | None, str]:
-        """The facts of the reference run, or why there are none. stage: one that it must still have."""
+        """(the finished run of the reference row beside this one, None if this is it; why it is not there).
+
+        stage: one that it must still have.
+        """
         try:
-            found = self.reference
-            if found is not None and stage is not None:
-                found.stage(stage)
+            wanted = reference_of(self.recipe)
+            if wanted is None:
+                return None, ""
+            named = self.record.model_copy(update={"what": wanted, "world": wanted.scale})  # as its run would name it
+            folder = run_folder.place(named, self.run.folder.absolute().parent)
+            if not (folder / run_folder.FILE).is_file():
+                what = f"there is no {wanted.method} run beside {self.run.folder.name}"
+                return None, f"{what}; make it: {wanted.command}"
+            found = facts_of(folder)
+            if stage is not None:
+                found.run.stage(stage)
         except AptpBenchError as err:
             return None, str(err)
-        return None if found is None else RunFacts(found), ""
+        return found, ""
 
     @cached_property
     def _captions(self) -> Mapping[On, list[str]]:

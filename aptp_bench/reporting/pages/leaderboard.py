@@ -120,7 +120,7 @@ def _plot(group: ComparisonGroup, made: Contents) -> dict[str, Any]:
     for c in times:
         name = title(c.metric)
         costs.append({"key": c.metric, "label": f"{name} ({c.unit})", "note": f"{name}: {conditions(c.conditions)}"})
-    boards = [board for board in made.boards if board.group is group]
+    names = [c.metric for c in (*qualities, *times)]
     return {
         "title": f"{group.what.dataset}, {wording.model(group)}",
         "world": SAID[group.world],
@@ -128,13 +128,12 @@ def _plot(group: ComparisonGroup, made: Contents) -> dict[str, Any]:
             {"key": c.metric, "label": headed(c.metric, c.unit, c.better), "better": c.better} for c in qualities
         ],
         "costs": costs,
-        "points": [_point(entry, group, boards, made) for entry in group.entries],
+        "points": [_point(entry, group, names, made) for entry in group.entries],
     }
 
 
-def _point(entry: Entry, group: ComparisonGroup, boards: Sequence[Board], made: Contents) -> dict[str, Any]:
+def _point(entry: Entry, group: ComparisonGroup, names: Sequence[str], made: Contents) -> dict[str, Any]:
     ratio, convention = budget(entry)
-    names = [c.metric for c in (*quality_columns(boards, group), *timed_columns(boards, group))]
     values = {name: _triple(entry, name, group) for name in names if entry in measured_alike(group.entries, name)}
     return {
         "run": source_of(entry.first, made.sources).slug,

@@ -38,7 +38,7 @@ def block(board: Board | None, folder: str, figures: Mapping[str, str]) -> str:
     """The main board in short. folder: of the leaderboard, from the README; figures: path from the README -> words."""
     if board is None:
         return "No records to rank yet: `aptp-bench run --method aptp --dataset coco` makes one."
-    columns = [column for column in board.columns if not column.counted]
+    columns = [column for column in board.columns if not column.rule.counted]
     timed = {wording.capital(title(column.metric)) for column in columns}
     state = [(name, fact) for name, fact in wording.state(board) if name in {"Evaluation", "Seeds", "Ranks", *timed}]
     head = f"**{wording.heading(board)}; {SAID[board.group.world]}.** Value [95 % interval] (rank)."

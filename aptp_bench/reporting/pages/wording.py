@@ -118,7 +118,7 @@ def _ranks(board: Board) -> list[tuple[str, str]]:
     if len(reasons) == 1 and all(column.unranked for column in board.columns):
         return [("Ranks", f"none: {next(iter(reasons))}")]
     lines = [("Not ranked", f"{', '.join(names)}: {why}") for why, names in reasons.items()]
-    gaps = [f"{title(c.metric)} gaps up to {100 * c.tie:.2g} % count as ties" for c in board.columns if c.tie]
+    gaps = [f"{title(c.metric)} gaps up to {100 * c.rule.tie:.2g} % count as ties" for c in board.columns if c.rule.tie]
     text = "; ".join(["entries whose intervals overlap share a rank, 2–4 say, from best to worst", *gaps])
     return [("Ranks", f"{text}; references and variants have none"), *lines]
 

@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 from aptp_bench.records import Better, Record
 from aptp_bench.reporting.ranking.entries import Entry, entries, metric_names
 from aptp_bench.reporting.ranking.groups import ComparisonGroup, alike, budget, comparison_groups, signature
-from aptp_bench.reporting.ranking.ranking import Place, places, rule, why_not
+from aptp_bench.reporting.ranking.ranking import Place, Rule, places, rule, why_not
 from aptp_bench.reporting.ranking.spread import Summary
 
 Kind = Literal["reference", "main", "variant"]
@@ -32,15 +32,13 @@ HIDDEN = ("metric", "unit", "world", "captions", "images", "pixels", "n")  # of 
 class Column:
     """One metric on a board. unranked: why it has no ranks, empty where it has; decimals: with which it is shown.
 
-    quality: read off images by a network; conditions: what its measurements share; tie: relative gap that says nothing.
+    conditions: what its measurements share.
     """
 
     metric: str
     unit: str
     better: Better
-    quality: bool
-    counted: bool
-    tie: float
+    rule: Rule
     unranked: str
     decimals: int
     conditions: Mapping[str, Any]
@@ -116,19 +114,19 @@ def _board(group: ComparisonGroup, ratio: float, convention: str) -> Board:
     # what counts the budget's MACs is the same for all on a board, and shown as a share of dense
     fixed = {name for e in among for name in metric_names([e]) if any("convention" in m.detail for m in e.of(name))}
     measured = [_column(group, name, members) for name in metric_names(among) if name not in fixed]
-    measured.sort(key=lambda each: (not each[0].quality, each[0].counted))
+    measured.sort(key=lambda each: (not each[0].rule.quality, each[0].rule.counted))
     columns = tuple(column for column, _ in measured)
     rows = [
         _row(entry, kind, [(column, place) for column, placed in measured if (place := placed[at]) is not None])
         for at, (kind, entry) in enumerate(found)
     ]
-    lead = _leading(columns) or next((c for c in columns if c.quality and not group.unranked), None)
+    lead = _leading(columns) or next((c for c in columns if c.rule.quality and not group.unranked), None)
     rows.sort(key=lambda row: (KINDS.index(row.kind), *_order(row, lead), row.entry.label))
     return Board(group, ratio, convention, columns, tuple(rows))
 
 
 def _leading(columns: Sequence[Column]) -> Column | None:
-    return next((column for column in columns if column.quality and not column.unranked), None)
+    return next((column for column in columns if column.rule.quality and not column.unranked), None)
 
 
 def _column(
@@ -147,9 +145,7 @@ def _column(
         metric=metric,
         unit=first.unit,
         better=first.better,
-        quality=known.quality,
-        counted=known.counted,
-        tie=known.tie,
+        rule=known,
         unranked=unranked,
         decimals=_decimals([each for entry in group.entries if (each := group.summary(entry, metric)) is not None]),
         conditions=_conditions(speaker, metric),

@@ -85,7 +85,10 @@ def _difference(seen: dict[str, tuple[str, Entry]], facts: dict[str, object], en
 
 @dataclass(frozen=True)
 class Rule:
-    """What a metric's class says of comparing its values. quality: read off images by a network, no cost."""
+    """What a metric's class says of comparing its values.
+
+    tie: relative gap that says nothing; counted: exact; quality: read off images by a network, no cost.
+    """
 
     tie: float = 0.0
     counted: bool = False

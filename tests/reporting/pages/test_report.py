@@ -117,7 +117,7 @@ def test_results_stand_beside_the_reference_and_random_weights_are_said(
     heads = [cell.inner_text() for cell in rows[0].query_selector_all("th")]
     assert heads[:5] == ["metric", "norm", "95 % interval", "n", "dense"]
     cells = [cell.inner_text() for cell in rows[1].query_selector_all("td")]
-    dense = facts.reference.record.results["macs"]
+    dense = facts.beside()[0].record.results["macs"]
     assert "(G) ↓" in cells[0] and cells[1:5] == ["0.5000", "0.2500 to 0.7500", "1,234", significant(dense.value)]
     noise = facts.record.model_copy(update={"what": facts.record.what.model_copy(update={"weights": "random"})})
     assert "random weights" in page_of(RunFacts(replace(facts.run, record=noise)))
