@@ -122,12 +122,8 @@ def _logarithmic(axes: Any, few: bool) -> None:
 
 def _runs(rows: Rows) -> list[tuple[int, list[Mapping[str, Any]]]]:
     """(place of its first row, rows) of each stage."""
-    found, at = [], 0
-    for _, group in groupby(rows, key=lambda row: row.get("stage", "")):
-        stage = list(group)
-        found.append((at, stage))
-        at += len(stage)
-    return found
+    stages = (list(group) for _, group in groupby(enumerate(rows), key=lambda each: each[1].get("stage", "")))
+    return [(stage[0][0], [row for _, row in stage]) for stage in stages]
 
 
 def _stages(axes: Any, rows: Rows, named: bool) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import zip_longest
@@ -79,11 +79,7 @@ class Publication:
 
     def differences(self) -> list[str]:
         """What is not as the records give it, a line a file; nothing is written."""
-        wrong = [line for path, text in self.pages.items() if (line := _difference(path, text))]
-        for name, shown in self.figures.items():
-            path = self.results / FIGURES / name
-            why = svg_digest.verify(_text(path), shown.facts()) if path.is_file() else "is missing"
-            wrong += [f"{path} {why}"] if why else []
+        wrong = [why for _, why, _ in self._wrong()]
         return wrong + [f"{path} is of no record" for path in self._stale()]
 
     def write(self) -> list[Path]:
@@ -94,14 +90,20 @@ class Publication:
         changed = self._stale()
         for path in changed:
             path.unlink()
+        for path, _, due in self._wrong():
+            text = due if isinstance(due, str) else svg_digest.seal(style.svg(draw(due)), due.facts())
+            changed.append(write_text(path, text))
+        return changed
+
+    def _wrong(self) -> Iterator[tuple[Path, str, str | Tradeoff]]:
+        """(file, how it is not as the records give it, its text or what it should show)."""
         for path, text in self.pages.items():
-            if _difference(path, text):
-                changed.append(write_text(path, text))
+            if line := _difference(path, text):
+                yield path, line, text
         for name, shown in self.figures.items():
             path = self.results / FIGURES / name
-            if not path.is_file() or svg_digest.verify(_text(path), shown.facts()):
-                changed.append(write_text(path, svg_digest.seal(style.svg(draw(shown)), shown.facts())))
-        return changed
+            if why := svg_digest.verify(_text(path), shown.facts()) if path.is_file() else "is missing":
+                yield path, f"{path} {why}", shown
 
     @cached_property
     def _sources(self) -> list[Source]:

@@ -15,7 +15,7 @@ from aptp_bench.core.progress import SilentProgress
 from aptp_bench.reporting.figures.facts import RunFacts, facts_of
 from aptp_bench.reporting.numbers import macs, significant
 from aptp_bench.reporting.pages.report import Report, report
-from tests.reporting.pages.conftest import overflow
+from tests.reporting.pages.conftest import is_dark, overflow, until
 
 EVIL = '<script>window.stolen = 1</script><img src=x onerror=window.stolen=1> & "quotes"'
 SECTIONS = ["results", "cost", "experts", "search", "assignment", "loads", "blocks", "samples", "again"]
@@ -75,11 +75,7 @@ def test_a_page_fits_its_window_and_says_nothing(made: Any, visit: Any, put: Any
     page = visit(put(made("aptp")), width, scheme)
     assert overflow(page) == 0
     assert [each.get_attribute("id") for each in page.query_selector_all("section")] == SECTIONS
-    ink, ground = page.evaluate(
-        "[getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]"
-    )
-    light = [sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in (ink, ground)]
-    assert (light[0] < light[1]) == (scheme == "light")
+    assert is_dark(page) == (scheme == "dark")
 
 
 def test_links_lead_to_sections_and_text_in_figures_has_the_pages_colour(made: Any, visit: Any, put: Any) -> None:
@@ -98,11 +94,7 @@ def test_what_is_wider_than_the_window_scrolls_by_keyboard(made: Any, visit: Any
     assert wide.evaluate("e => e.scrollWidth > e.clientWidth")
     wide.focus()
     page.keyboard.press("ArrowRight")
-    for _ in range(100):  # scrolling is smooth
-        if wide.evaluate("e => e.scrollLeft") > 0:
-            break
-        page.wait_for_timeout(50)
-    assert wide.evaluate("e => e.scrollLeft") > 0
+    until(page, lambda: wide.evaluate("e => e.scrollLeft") > 0)
     assert wide.get_attribute("aria-label")
 
 
