@@ -45,12 +45,8 @@ def leaderboard(
     if made.malformed:
         raise ConfigError("; ".join(made.malformed.values()))
     if wrong := made.differences():
-        raise ConfigError(f"{'; '.join(wrong)}; fix it: {_command(results_dir, readme)}")
+        words = ["aptp-bench", "leaderboard"]
+        words += ["--results-dir", str(results_dir)] if results_dir != Path("results") else []
+        words += ["--readme", str(readme)] if readme is not None else []
+        raise ConfigError(f"{'; '.join(wrong)}; fix it: {shlex.join(words)}")
     typer.echo(f"{results_dir} is what {len(made.found)} records give: {len(made.boards)} boards")
-
-
-def _command(results_dir: Path, readme: Path | None) -> str:
-    words = ["aptp-bench", "leaderboard"]
-    words += ["--results-dir", str(results_dir)] if results_dir != Path("results") else []
-    words += ["--readme", str(readme)] if readme is not None else []
-    return shlex.join(words)

@@ -33,7 +33,7 @@ def kept(facts: RunFacts, progress: Progress) -> Kept:
 
     Counted on the saved networks' geometry; no weights are read.
     """
-    kind = registry.get("models", facts.recipe.model)()
+    kind = registry.get("models", facts.record.what.model)()
     convention: Any = facts.convention
 
     def counted(unet: Any) -> MacCount:

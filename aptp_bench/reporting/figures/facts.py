@@ -13,7 +13,6 @@ from aptp_bench import registry
 from aptp_bench.config import reference_of
 from aptp_bench.contracts.dataset import DatasetPlugin
 from aptp_bench.core.digests import captions_digest
-from aptp_bench.core.recipe import Recipe
 from aptp_bench.core.store import MANIFEST
 from aptp_bench.errors import AptpBenchError, DataError, FigureError
 from aptp_bench.harness import run_folder
@@ -40,19 +39,9 @@ class RunFacts:
         return self.run.record
 
     @property
-    def recipe(self) -> Recipe:
-        """All settings."""
-        return self.record.what
-
-    @property
     def convention(self) -> str:
         """How the MACs of the budget are counted."""
         return self.record.what.budget.convention
-
-    @property
-    def budget(self) -> float:
-        """The share of the dense MACs that was asked for."""
-        return self.record.what.budget.ratio
 
     @property
     def budgets(self) -> list[float]:
@@ -115,7 +104,7 @@ class RunFacts:
         stage: one that it must still have.
         """
         try:
-            wanted = reference_of(self.recipe)
+            wanted = reference_of(self.record.what)
             if wanted is None:
                 return None, ""
             named = self.record.model_copy(update={"what": wanted, "world": wanted.scale})  # as its run would name it
@@ -132,7 +121,7 @@ class RunFacts:
 
     @cached_property
     def _captions(self) -> Mapping[On, list[str]]:
-        recipe, found = self.recipe, dict[On, list[str]]()
+        recipe, found = self.record.what, dict[On, list[str]]()
         data: DatasetPlugin = registry.get("datasets", recipe.dataset)(**recipe.dataset_config)
         found["dataset"] = self._checked(data, recipe.sizes.val, "dataset")
         if recipe.prompts is not None and GENERATE["partiprompts"] in self.run.stages:

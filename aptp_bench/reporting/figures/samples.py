@@ -121,7 +121,7 @@ def further(facts: RunFacts, beside: RunFacts | None, missing: str) -> Panel:
     if beside is not None:
         there = tuple(Tile(tile(image_path(beside.images(on), at)), text) for at, text in enumerate(captions))
         rows.insert(0, Row(beside.record.what.method, there))
-    about = f"The first prompts of {facts.recipe.prompts}, which no expert was trained on."
+    about = f"The first prompts of {facts.record.what.prompts}, which no expert was trained on."
     return Panel("prompts", "Further prompts", about, tuple(rows), note=missing)
 
 

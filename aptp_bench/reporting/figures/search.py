@@ -73,7 +73,7 @@ def of_run(facts: RunFacts) -> Figure:
         method = facts.record.what.method
         raise FigureError(f"{method} left no history of its pruning stage; run a method that searches by steps")
     title = facts.title("Losses of the pruning stage")
-    return losses(facts.router.history, title, facts.budget, facts.convention)
+    return losses(facts.router.history, title, facts.record.what.budget.ratio, facts.convention)
 
 
 def smoothed(values: Sequence[float], window: int) -> np.ndarray:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
 from markupsafe import Markup
 
 from aptp_bench.core.progress import Progress
@@ -24,16 +21,11 @@ TITLES = {
 }
 
 
-@dataclass(frozen=True)
-class Report:
-    """A page, and what it had to leave out: name of a section -> why."""
+def report(facts: RunFacts, progress: Progress) -> tuple[str, dict[str, str]]:
+    """(the page of a run, what it had to leave out: name of a section -> why).
 
-    page: str
-    left_out: Mapping[str, str]
-
-
-def report(facts: RunFacts, progress: Progress) -> Report:
-    """The page of a run. What cannot be shown, for want of data or because files are gone, is said in a line."""
+    What cannot be shown, for want of data or because files are gone, is said in a line.
+    """
     drawn, left_out = figures(facts, progress)
     panels, why = sample_panels(facts)
     left_out |= why
@@ -59,4 +51,4 @@ def report(facts: RunFacts, progress: Progress) -> Report:
         titles=TITLES,
         left_out=left_out,
     )
-    return Report(page, left_out)
+    return page, left_out

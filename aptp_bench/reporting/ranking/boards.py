@@ -116,10 +116,11 @@ def _board(group: ComparisonGroup, ratio: float, convention: str) -> Board:
     measured = [_column(group, name, members) for name in metric_names(among) if name not in fixed]
     measured.sort(key=lambda each: (not each[0].rule.quality, each[0].rule.counted))
     columns = tuple(column for column, _ in measured)
-    rows = [
-        _row(entry, kind, [(column, place) for column, placed in measured if (place := placed[at]) is not None])
-        for at, (kind, entry) in enumerate(found)
-    ]
+    rows = []
+    for at, (kind, entry) in enumerate(found):
+        own = [(column, place) for column, placed in measured if (place := placed[at]) is not None]
+        notes = {column.metric: note for column, _ in own if (note := _otherwise(entry, column))}
+        rows.append(Row(entry, kind, {column.metric: place for column, place in own}, notes))
     lead = _leading(columns) or next((c for c in columns if c.rule.quality and not group.unranked), None)
     rows.sort(key=lambda row: (KINDS.index(row.kind), *_order(row, lead), row.entry.label))
     return Board(group, ratio, convention, columns, tuple(rows))
@@ -164,11 +165,6 @@ def _unranked(mains: Sequence[Entry], metric: str, better: Better) -> str:
     if sum(bool(entry.of(metric)) for entry in mains) < 2:
         return ALONE
     return why_not(mains, metric) or ""
-
-
-def _row(entry: Entry, kind: Kind, measured: Sequence[tuple[Column, Place]]) -> Row:
-    notes = {column.metric: note for column, _ in measured if (note := _otherwise(entry, column))}
-    return Row(entry, kind, {column.metric: place for column, place in measured}, notes)
 
 
 def _otherwise(entry: Entry, column: Column) -> str:

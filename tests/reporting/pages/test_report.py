@@ -5,6 +5,7 @@ import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from aptp_bench.core.files import write_text
 from aptp_bench.core.progress import SilentProgress
 from aptp_bench.reporting.figures.facts import RunFacts, facts_of
 from aptp_bench.reporting.numbers import macs, significant
-from aptp_bench.reporting.pages.report import Report, report
+from aptp_bench.reporting.pages.report import report
 from tests.reporting.pages.conftest import is_dark, overflow, until
 
 EVIL = '<script>window.stolen = 1</script><img src=x onerror=window.stolen=1> & "quotes"'
@@ -22,30 +23,18 @@ SECTIONS = ["results", "cost", "experts", "search", "assignment", "loads", "bloc
 
 
 def page_of(facts: RunFacts) -> str:
-    return report(facts, SilentProgress()).page
+    return report(facts, SilentProgress())[0]
 
 
-@pytest.fixture(scope="module")
-def _reports() -> dict[str, Report]:
-    return {}
-
-
-@pytest.fixture
-def reported(finished: Any, _reports: dict[str, Report]) -> Callable[[str], Report]:
-    """reported(method) -> the report of a finished run, which is made once."""
-
-    def make(method: str) -> Report:
-        if method not in _reports:
-            _reports[method] = report(facts_of(finished(method)), SilentProgress())
-        return _reports[method]
-
-    return make
+@cache
+def reported(run: Path) -> tuple[str, dict[str, str]]:
+    return report(facts_of(run), SilentProgress())
 
 
 @pytest.fixture
-def made(reported: Callable[[str], Report]) -> Callable[[str], str]:
-    """made(method) -> the page of a finished run."""
-    return lambda method: reported(method).page
+def made(finished: Any) -> Callable[[str], str]:
+    """made(method) -> the page of a finished run, which is made once."""
+    return lambda method: reported(finished(method))[0]
 
 
 @pytest.fixture
@@ -148,10 +137,10 @@ def test_words_of_an_old_record_are_counted_anew(finished: Any) -> None:
     assert any(known) and old.words == known
 
 
-def test_a_static_run_says_in_a_line_what_it_has_nothing_for(reported: Any, visit: Any, put: Any) -> None:
-    found = reported("norm")
-    assert set(found.left_out) == {"search", "assignment", "loads"}
-    page = visit(put(found.page))
+def test_a_static_run_says_in_a_line_what_it_has_nothing_for(finished: Any, visit: Any, put: Any) -> None:
+    text, left_out = reported(finished("norm"))
+    assert set(left_out) == {"search", "assignment", "loads"}
+    page = visit(put(text))
     assert [e.get_attribute("id") for e in page.query_selector_all("section")] == [
         "results", "cost", "experts", "blocks", "samples", "left-out", "again",
     ]  # fmt: skip
@@ -162,9 +151,9 @@ def test_a_run_whose_captions_are_gone_still_has_a_page(copied: Any) -> None:
     facts = copied("aptp")
     manifest = facts.run.stage("generate") / "manifest.json"
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"key": {"captions": "others"}}))
-    found = report(facts, SilentProgress())
-    assert set(found.left_out) == {"assignment", "samples"}
-    assert 'id="loads"' in found.page and 'id="samples"' not in found.page
+    page, left_out = report(facts, SilentProgress())
+    assert set(left_out) == {"assignment", "samples"}
+    assert 'id="loads"' in page and 'id="samples"' not in page
 
 
 def test_captions_and_settings_stay_text(copied: Any, visit: Any, put: Any, monkeypatch: Any) -> None:
