@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -29,7 +29,8 @@ def bars(served: Mapping[str, Sequence[int]], budgets: Sequence[float], title: s
         for place, (name, counts) in enumerate(served.items()):
             total = max(1, sum(counts))
             at = [expert + place * width for expert in range(len(counts))]
-            look = {"color": COLOURS[place], "hatch": HATCHES[place], "edgecolor": "white", "linewidth": 0.4}
+            look: dict[str, Any] = {"color": COLOURS[place], "hatch": HATCHES[place]}
+            look |= {"edgecolor": "white", "linewidth": 0.4}
             shares = [100 * count / total for count in counts]
             drawn = axes.bar(at, shares, width=0.95 * width, label=f"{name} (n = {total:,})", **look)
             turned = 90 if len(counts) > CROWDED else 0

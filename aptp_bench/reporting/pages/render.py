@@ -44,6 +44,6 @@ def _templates() -> Environment:
     loader = PackageLoader("aptp_bench.reporting.pages", "templates")
     made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     spoken = (exact, headed, macs, measured_with, picture, settings, significant, span, title)
-    made.globals |= {each.__name__: each for each in spoken} | {"arrows": ARROWS, "conventions": CONVENTIONS}
+    made.globals.update({each.__name__: each for each in spoken}, arrows=ARROWS, conventions=CONVENTIONS)
     made.globals["source"] = lambda name: Markup(loader.get_source(made, name)[0])
     return made
