@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from aptp_bench.reporting.pages.leaderboard_files import Publication
 
 EPILOG = (
     "Writes leaderboard.md, leaderboard.html and figures/pareto-*.svg in the results folder, and the block between "
@@ -34,25 +31,17 @@ def leaderboard(
 
     made = Publication.of(results_dir, readme)
     if not check:
-        _write(made)
+        for reason in made.malformed.values():
+            typer.echo(f"left out: {reason}", err=True)
+        for path in made.write():
+            typer.echo(f"{'written' if path.exists() else 'removed'}: {path}")
+        typer.echo(f"{len(made.boards)} boards from {len(made.found)} records: {results_dir / 'leaderboard.html'}")
         return
     if made.malformed:
         raise ConfigError("; ".join(made.malformed.values()))
     if wrong := made.differences():
-        raise ConfigError(f"{'; '.join(wrong)}; fix it: {_command(results_dir, readme)}")
+        words = ["aptp-bench", "leaderboard"]
+        words += ["--results-dir", str(results_dir)] if results_dir != Path("results") else []
+        words += ["--readme", str(readme)] if readme is not None else []
+        raise ConfigError(f"{'; '.join(wrong)}; fix it: {shlex.join(words)}")
     typer.echo(f"{results_dir} is what {len(made.found)} records give: {len(made.boards)} boards")
-
-
-def _write(made: Publication) -> None:
-    for reason in made.malformed.values():
-        typer.echo(f"left out: {reason}", err=True)
-    for path in made.write():
-        typer.echo(f"{'written' if path.exists() else 'removed'}: {path}")
-    typer.echo(f"{len(made.boards)} boards from {len(made.found)} records: {made.results / 'leaderboard.html'}")
-
-
-def _command(results_dir: Path, readme: Path | None) -> str:
-    words = ["aptp-bench", "leaderboard"]
-    words += ["--results-dir", str(results_dir)] if results_dir != Path("results") else []
-    words += ["--readme", str(readme)] if readme is not None else []
-    return shlex.join(words)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from aptp_bench.records import Record
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …; auto takes a GPU if there is one.")]
@@ -16,6 +19,16 @@ ResultsDir = Annotated[
         help="Save the records here too, as aptp-bench submit does; default: only in the folders of the runs."
     ),
 ]
+
+
+def records_in(results_dir: Path) -> list[Record]:
+    """The records that can be read; what cannot is named on stderr, a line each."""
+    from aptp_bench.records import load_all
+
+    found, malformed = load_all(results_dir)
+    for reason in malformed.values():
+        typer.echo(f"left out: {reason}", err=True)
+    return list(found.values())
 
 
 def print_json(document: Any) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from aptp_bench.cli.options import records_in
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -68,13 +70,13 @@ def _of_run(run: Path, only: Sequence[str]) -> Iterator[tuple[str, Figure]]:
     from aptp_bench.models.weights import quiet
     from aptp_bench.reporting.figures import samples
     from aptp_bench.reporting.figures.facts import facts_of
-    from aptp_bench.reporting.figures.of_run import SAMPLES, exhibits, names_of, sample_panels
+    from aptp_bench.reporting.figures.of_run import SAMPLES, figures, names_of, sample_panels
 
     names, facts = names_of(only), facts_of(run)
     threads.use_threads()
     with quiet():
-        found, left_out = exhibits(facts, reporter(), [name for name in names if name != SAMPLES])
-    yield from ((name, exhibit.figure) for name, exhibit in found.items())
+        found, left_out = figures(facts, reporter(), [name for name in names if name != SAMPLES])
+    yield from found.items()
     panels, why = sample_panels(facts) if SAMPLES in names else ([], {})
     for panel in panels:
         yield f"{SAMPLES}-{panel.name}", samples.figure(panel, facts.title(panel.title))
@@ -86,18 +88,16 @@ def _of_run(run: Path, only: Sequence[str]) -> Iterator[tuple[str, Figure]]:
 
 def _of_records(results_dir: Path, only: Sequence[str]) -> Iterator[tuple[str, Figure]]:
     """Quality against cost over records: a figure for each group, metric and cost."""
-    from aptp_bench import records
     from aptp_bench.errors import ConfigError
+    from aptp_bench.records import FOLDER as RECORDS
     from aptp_bench.reporting.figures.pareto import draw
     from aptp_bench.reporting.ranking.boards import boards
     from aptp_bench.reporting.ranking.selection import tradeoffs
 
-    found, malformed = records.load_all(results_dir)
-    for reason in malformed.values():
-        typer.echo(f"left out: {reason}", err=True)
+    found = records_in(results_dir)
     if not found:
-        place = results_dir / records.FOLDER
+        place = results_dir / RECORDS
         raise ConfigError(f"{place} holds no record; run one: aptp-bench run --method … --dataset …")
-    for name, shown in tradeoffs(boards(found.values())):
+    for name, shown in tradeoffs(boards(found)):
         if not only or set(only) & {name, *name.split("-")}:
             yield name, draw(shown)

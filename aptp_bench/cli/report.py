@@ -33,8 +33,8 @@ def report(
     check_writable(place.parent, "--out")
     threads.use_threads()
     with quiet():
-        found = made(facts, reporter())
-    write_text(place, found.page)
-    for name, reason in found.left_out.items():
+        page, left_out = made(facts, reporter())
+    write_text(place, page)
+    for name, reason in left_out.items():
         typer.echo(f"left out: {name}: {reason}", err=True)
     typer.echo(f"report: {place}")

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from aptp_bench.records import Record
-    from aptp_bench.reporting.paper_tables.published import PublishedTable
+from aptp_bench.cli.options import records_in
 
 EPILOG = (
     "Examples: aptp-bench tables aptp_1b  |  aptp-bench tables --format html --out tables.html  |  "
@@ -32,28 +30,14 @@ def tables(
         for table in asked:
             typer.echo(f"{table.id}: {table.name}: {table.title}")
         return
-    _show(_made(asked, format, results_dir), out)
-
-
-def _made(asked: list[PublishedTable], format: str, results_dir: Path) -> str:
     from aptp_bench.errors import ConfigError
     from aptp_bench.reporting.paper_tables.filled import fill
     from aptp_bench.reporting.paper_tables.formats import FORMATS
 
     if format not in FORMATS:
         raise ConfigError(f"there is no format '{format}'; use --format with one of {', '.join(FORMATS)}")
-    records = _records(results_dir)
-    return FORMATS[format]([fill(table, records) for table in asked])
-
-
-def _records(results_dir: Path) -> list[Record]:
-    """What can be read; what cannot is named on stderr, a line each."""
-    from aptp_bench.records import load_all
-
-    found, malformed = load_all(results_dir)
-    for reason in malformed.values():
-        typer.echo(f"left out: {reason}", err=True)
-    return list(found.values())
+    records = records_in(results_dir)
+    _show(FORMATS[format]([fill(table, records) for table in asked]), out)
 
 
 def _show(text: str, out: Path | None) -> None:

@@ -63,22 +63,14 @@ def open_store(runs_dir: Path, progress: Progress | None = None, dry: bool = Fal
     return Store(runs_dir, progress or (reporter() if ranks.first else SilentProgress()), ranks, dry)
 
 
-def prepare() -> None:
-    """Set this process up for training on a processor: torch's threads, and memory kept from step to step."""
-    from aptp_bench.core.allocator import keep_freed_memory
-    from aptp_bench.core.threads import use_threads
-
-    use_threads()
-    keep_freed_memory()
-
-
 def carry_out(recipes: Sequence[Recipe], store: Store, device: str) -> list[Record]:
     """The records of recipes that have their model and data in common, such as a run's and its reference's."""
     from aptp_bench.core import provenance
+    from aptp_bench.core.threads import use_threads
     from aptp_bench.harness.run import run_each
     from aptp_bench.models.weights import quiet
 
-    prepare()
+    use_threads()
     with quiet():
         return run_each(recipes, store, provenance.device(device))
 
@@ -86,10 +78,11 @@ def carry_out(recipes: Sequence[Recipe], store: Store, device: str) -> list[Reco
 def carrier(store: Store, device: str) -> Carrier:
     """Carries out one recipe after the other; materials are loaded once for those in a row that share them."""
     from aptp_bench.core import provenance
+    from aptp_bench.core.threads import use_threads
     from aptp_bench.harness import run as stages
     from aptp_bench.harness.inputs import Materials
 
-    prepare()
+    use_threads()
     held: dict[str, Materials] = {}
 
     def carry(recipe: Recipe) -> Record:

@@ -13,7 +13,6 @@ import pytest
 import torch
 
 from aptp_bench.benchmarks.student import Student
-from aptp_bench.core.allocator import keep_freed_memory
 from aptp_bench.models.stable_diffusion import MINI_GEOMETRY, SD21
 
 ROUNDS = 15
@@ -56,7 +55,6 @@ def ratio(benchmark: Any, student: Student, step: Callable[[], None], rival: Cal
 
 @pytest.fixture(scope="module")
 def student() -> Student:
-    keep_freed_memory()  # as the commands do
     torch.manual_seed(0)
     return Student.of(MINI_GEOMETRY.build_unet().eval(), BATCH, 8, TOKENS)
 

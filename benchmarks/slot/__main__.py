@@ -49,15 +49,14 @@ def slot(
 ) -> None:
     """Do as much of a job as fits the slot; the same command does the rest later."""
     from aptp_bench.benchmarks.slot.job import Job, Place, show_rows
-    from aptp_bench.core import provenance
+    from aptp_bench.core import provenance, threads
     from aptp_bench.core.files import check_writable
     from aptp_bench.core.progress import reporter
     from aptp_bench.core.slot import Slot, work_through
-    from aptp_bench.harness.session import prepare
     from aptp_bench.models.weights import quiet
 
     box = Slot(seconds)
-    prepare()
+    threads.use_threads()
     check_writable(out, "--out")
     command = provenance.command_line(["python", "-m", "aptp_bench.benchmarks.slot"], sys.argv[1:])
     there = provenance.device("cpu" if plan else device)

@@ -6,18 +6,12 @@ from typing import Any
 
 import pytest
 
+from aptp_bench.records import save
+
 Call = Callable[..., tuple[int, str]]
 STATIC = {"blocks", "samples-samples", "samples-prompts"}
-LEARNED = {
-    "search",
-    "assignment",
-    "loads",
-    "blocks",
-    "samples-cheap",
-    "samples-dear",
-    "samples-experts",
-    "samples-prompts",
-}
+LEARNED = {"search", "assignment", "loads", "blocks"}
+LEARNED |= {f"samples-{name}" for name in ("cheap", "dear", "experts", "prompts")}
 
 
 @pytest.mark.parametrize(("method", "names"), [("norm", STATIC), ("aptp", LEARNED)])
@@ -39,8 +33,6 @@ def test_one_figure_of_one_kind_or_both(call: Call, finished: Any, tmp_path: Pat
 
 
 def test_without_a_run_the_records_are_plotted(call: Call, make_record: Any, tmp_path: Path) -> None:
-    from aptp_bench.records import save
-
     for record in (make_record("norm", fid=(3.0, 2.8, 3.2)), make_record("random", fid=(4.0, 3.7, 4.3))):
         save(record, tmp_path / "results")
     code, out = call("plot", "--format", "svg", "--only", "fid")
@@ -51,8 +43,6 @@ def test_without_a_run_the_records_are_plotted(call: Call, make_record: Any, tmp
 
 
 def test_worlds_are_plotted_apart(call: Call, make_record: Any, tmp_path: Path) -> None:
-    from aptp_bench.records import save
-
     for record in (make_record("norm"), make_record("norm", world="smoke", what={"scale": "smoke"})):
         save(record, tmp_path / "results")
     code, out = call("plot", "--format", "svg", "--only", "exact", "--only", "nothing")

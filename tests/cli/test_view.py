@@ -2,32 +2,22 @@ from __future__ import annotations
 
 import pytest
 
-from aptp_bench.budget import Budget
 from aptp_bench.cli import view
-from aptp_bench.config import recipe
-from aptp_bench.records import Expert, Measurement, Provenance, Record
+from aptp_bench.records import Expert, Record
 
 
-def record(
-    method: str, world: str = "mini", value: float = 12.345, weights: str | None = None, experts: int = 1
-) -> Record:
-    facts = {"dense": 2.0, "pruned": 1.56, "ratio": 0.78, "train_ratio": 0.7812}
-    budget = Budget(ratio=0.78)
-    how = {"command": "", "device": "", "threads": 1, "commit": None, "dirty": None}
-    how |= {"versions": {}, "seconds": {}, "digests": {}}
-    macs = {"exact": 1, "aptp": 1, "modules": 1}
-    return Record(
-        world=world,
-        what=recipe("norm", "coco", "mini", {"weights": weights}).model_copy(
-            update={"method": method, "budget": budget}
-        ),
-        macs={name: facts for name in ("exact", "aptp", "modules")},
-        parameters={"dense": 2_000_000, "stored": 3_000_000, "per_image": 1},
-        experts=[Expert(macs=macs, parameters=1_500_000, train_prompts=3 + i, eval_prompts=2) for i in range(experts)],
-        results={"fid": Measurement(value=value, unit="", better="lower", n=2, interval=(value - 1, value + 1))},
-        skipped={"cmmd": "no weights; fetch them"},
-        how=Provenance(**how),
-    )
+@pytest.fixture
+def record(make_record):
+    """record(method, world="mini", value=12.345, weights=None, experts=1) -> a record whose experts cost half."""
+
+    def made(method: str, world="mini", value=12.345, weights=None, experts=1) -> Record:
+        found = make_record(method, world=world, fid=(value, value - 1, value + 1), what={"weights": weights})
+        macs = {name: {**counts, "dense": 2.0, "train_ratio": 0.7812} for name, counts in found.macs.items()}
+        half = Expert(macs=dict.fromkeys(macs, 1), parameters=1_500_000, train_prompts=3, eval_prompts=2)
+        skipped = {"cmmd": "no weights; fetch them"}
+        return found.model_copy(update={"macs": macs, "experts": [half] * experts, "skipped": skipped})
+
+    return made
 
 
 @pytest.fixture
@@ -41,7 +31,7 @@ def shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     return show
 
 
-def test_methods_stand_side_by_side_with_direction_and_interval(shown):
+def test_methods_stand_side_by_side_with_direction_and_interval(shown, record):
     out = shown(record("dense", value=10.0), record("aptp", experts=2))
     (row,) = [line for line in out.splitlines() if "fid" in line]
     assert "fid ↓" in row and "10 [9, 11]" in row and "12.35 [11.35, 13.35]" in row
@@ -52,26 +42,26 @@ def test_methods_stand_side_by_side_with_direction_and_interval(shown):
     ("world", "words"),
     [("mini", "not comparable with papers"), ("smoke", "numbers mean little"), ("paper", "paper scale")],
 )
-def test_every_table_names_its_world(shown, world, words):
+def test_every_table_names_its_world(shown, record, world, words):
     assert words in shown(record("aptp", world))
 
 
-def test_random_weights_are_called_so(shown):
+def test_random_weights_are_called_so(shown, record):
     assert "random weights" in shown(record("aptp", weights="random"))
     assert "random weights" not in shown(record("aptp", weights="folder"))
 
 
-def test_experts_are_listed_with_their_share_and_prompts(shown):
+def test_experts_are_listed_with_their_share_and_prompts(shown, record):
     out = shown(record("aptp", experts=2))
     assert "experts of aptp" in out and "0.500" in out and "0.7812" in out and "1.50" in out
     assert "experts of" not in shown(record("dense"))
 
 
-def test_what_was_not_measured_is_said_once(shown):
+def test_what_was_not_measured_is_said_once(shown, record):
     assert shown(record("dense"), record("aptp")).count("not measured: cmmd: no weights; fetch them") == 1
 
 
-def test_a_metric_that_one_run_lacks_is_a_dash(shown):
+def test_a_metric_that_one_run_lacks_is_a_dash(shown, record):
     lacking = record("aptp").model_copy(update={"results": {}})
     assert "–" in shown(record("dense"), lacking)
 

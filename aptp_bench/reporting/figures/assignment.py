@@ -35,7 +35,9 @@ def grids(variants: Mapping[str, Sequence[int]], budgets: Sequence[float], title
         scale = tones(budgets)
         for axes, (name, experts) in zip(panels, variants.items(), strict=True):
             _grid(axes, experts, budgets, edge, scale)
-            axes.set_title(f"{name}:\n{spread(experts)}", fontsize=9)
+            served = np.bincount(np.asarray(experts, dtype=int))
+            busiest = f"the busiest has {served.max() / max(1, served.sum()):.0%}"
+            axes.set_title(f"{name}:\n{np.count_nonzero(served)} experts in use, {busiest}", fontsize=9)
             axes.set_xlabel("prompt, column")
             axes.set_ylabel("prompt, row")
         drawn = mpl.cm.ScalarMappable(scale, MAP)
@@ -55,12 +57,6 @@ def of_run(facts: RunFacts) -> Figure:
         variants[BALANCED] = balanced.tolist()
     title = facts.title(f"Experts of {len(prompts)} evaluation prompts")
     return grids(variants, facts.budgets, title, facts.convention)
-
-
-def spread(experts: Sequence[int]) -> str:
-    """How many experts serve the prompts, and the largest share of one."""
-    counts = np.bincount(np.asarray(experts, dtype=int))
-    return f"{int((counts > 0).sum())} experts in use, the busiest has {counts.max() / max(1, counts.sum()):.0%}"
 
 
 def _grid(axes: Any, experts: Sequence[int], budgets: Sequence[float], edge: int, scale: Any) -> None:

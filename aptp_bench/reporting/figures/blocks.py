@@ -33,7 +33,7 @@ def kept(facts: RunFacts, progress: Progress) -> Kept:
 
     Counted on the saved networks' geometry; no weights are read.
     """
-    kind = registry.get("models", facts.recipe.model)()
+    kind = registry.get("models", facts.record.what.model)()
     convention: Any = facts.convention
 
     def counted(unet: Any) -> MacCount:
@@ -56,13 +56,8 @@ def heat_map(found: Mapping[str, Sequence[float]], budgets: Sequence[float], tit
         axes = figure.subplots()
         axes.pcolormesh(shares, cmap=MAP, norm=WHOLE, edgecolors="white", linewidth=0.6)
         for (expert, block), share in np.ndenumerate(shares):
-            look: dict[str, Any] = {
-                "ha": "center",
-                "va": "center",
-                "size": 6.5,
-                "color": on_tone(min(1.0, share), WHOLE),
-            }
-            axes.text(block + 0.5, expert + 0.5, cell(float(share)), **look)
+            text, colour = cell(float(share)), on_tone(min(1.0, share), WHOLE)
+            axes.text(block + 0.5, expert + 0.5, text, ha="center", va="center", size=6.5, color=colour)
         axes.set_yticks(np.arange(experts) + 0.5, [f"{i} ({budget:.3f})" for i, budget in enumerate(budgets)])
         axes.set_xticks(np.arange(blocks) + 0.5, [_short(path) for path in found], size=6.5)
         axes.invert_yaxis()

@@ -13,9 +13,8 @@ from aptp_bench import registry
 from aptp_bench.config import reference_of
 from aptp_bench.contracts.dataset import DatasetPlugin
 from aptp_bench.core.digests import captions_digest
-from aptp_bench.core.recipe import Recipe
 from aptp_bench.core.store import MANIFEST
-from aptp_bench.errors import ConfigError, DataError, FigureError
+from aptp_bench.errors import AptpBenchError, DataError, FigureError
 from aptp_bench.harness import run_folder
 from aptp_bench.harness.costs import served_by
 from aptp_bench.harness.keywords import frequent_words
@@ -40,24 +39,14 @@ class RunFacts:
         return self.run.record
 
     @property
-    def recipe(self) -> Recipe:
-        """All settings."""
-        return self.record.what
-
-    @property
     def convention(self) -> str:
         """How the MACs of the budget are counted."""
         return self.record.what.budget.convention
 
     @property
-    def budget(self) -> float:
-        """The share of the dense MACs that was asked for."""
-        return self.record.what.budget.ratio
-
-    @property
     def budgets(self) -> list[float]:
         """Of every expert its MACs as a share of the dense network's, in the convention of the budget."""
-        return self.ratios(self.convention)
+        return self.record.expert_ratios(self.convention)
 
     @property
     def world(self) -> str:
@@ -70,10 +59,6 @@ class RunFacts:
         if len(self.record.experts) < 2:
             method = self.record.what.method
             raise FigureError(f"{method} has one expert, which serves every prompt; run a method that has several")
-
-    def ratios(self, convention: str) -> list[float]:
-        """Of every expert its MACs as a share of the dense network's."""
-        return self.record.expert_ratios(convention)
 
     def title(self, text: str) -> str:
         """A figure's title: what it shows, of which run and of which world."""
@@ -111,25 +96,30 @@ class RunFacts:
         served = served_by(self.assignment(), self.captions(), len(self.record.experts))
         return [frequent_words(own) for own in served]
 
-    @cached_property
-    def reference(self) -> RunFolder | None:
-        """The finished run of the reference row beside this one; None if this is it.
+    def beside(self, stage: str | None = None) -> tuple[RunFacts | None, str]:
+        """(the finished run of the reference row beside this one, None if this is it; why it is not there).
 
-        Raises ConfigError with the command that makes it if it is not there.
+        stage: one that it must still have.
         """
-        wanted = reference_of(self.recipe)
-        if wanted is None:
-            return None
-        named = self.record.model_copy(update={"what": wanted, "world": wanted.scale})  # as its run would name it
-        folder = run_folder.place(named, self.run.folder.absolute().parent)
-        if not (folder / run_folder.FILE).is_file():
-            what = f"there is no {wanted.method} run beside {self.run.folder.name}"
-            raise ConfigError(f"{what}; make it: {wanted.command}")
-        return RunFolder.load(folder)
+        try:
+            wanted = reference_of(self.record.what)
+            if wanted is None:
+                return None, ""
+            named = self.record.model_copy(update={"what": wanted, "world": wanted.scale})  # as its run would name it
+            folder = run_folder.place(named, self.run.folder.absolute().parent)
+            if not (folder / run_folder.FILE).is_file():
+                what = f"there is no {wanted.method} run beside {self.run.folder.name}"
+                return None, f"{what}; make it: {wanted.command}"
+            found = facts_of(folder)
+            if stage is not None:
+                found.run.stage(stage)
+        except AptpBenchError as err:
+            return None, str(err)
+        return found, ""
 
     @cached_property
     def _captions(self) -> Mapping[On, list[str]]:
-        recipe, found = self.recipe, dict[On, list[str]]()
+        recipe, found = self.record.what, dict[On, list[str]]()
         data: DatasetPlugin = registry.get("datasets", recipe.dataset)(**recipe.dataset_config)
         found["dataset"] = self._checked(data, recipe.sizes.val, "dataset")
         if recipe.prompts is not None and GENERATE["partiprompts"] in self.run.stages:

@@ -27,7 +27,14 @@ def bars(served: Mapping[str, Sequence[int]], budgets: Sequence[float], title: s
         axes = figure.subplots()
         width = SHARED / len(served)
         for place, (name, counts) in enumerate(served.items()):
-            _kind(axes, name, counts, place, width)
+            total = max(1, sum(counts))
+            at = [expert + place * width for expert in range(len(counts))]
+            look: dict[str, Any] = {"color": COLOURS[place], "hatch": HATCHES[place]}
+            look |= {"edgecolor": "white", "linewidth": 0.4}
+            shares = [100 * count / total for count in counts]
+            drawn = axes.bar(at, shares, width=0.95 * width, label=f"{name} (n = {total:,})", **look)
+            turned = 90 if len(counts) > CROWDED else 0
+            axes.bar_label(drawn, [f"{count:,}" for count in counts], fontsize=7, padding=2, rotation=turned)
         axes.axhline(100 / len(budgets), color="grey", linewidth=0.9, linestyle="--", zorder=0, label="equal shares")
         ticks = [f"{expert}\n{budget:.3f}" for expert, budget in enumerate(budgets)]
         axes.set_xticks([expert + SHARED / 2 - width / 2 for expert in range(len(budgets))], ticks)
@@ -48,13 +55,3 @@ def of_run(facts: RunFacts) -> Figure:
         "evaluation prompts": [expert.eval_prompts for expert in experts],
     }
     return bars(served, facts.budgets, facts.title("Prompts and budget of each expert"), facts.convention)
-
-
-def _kind(axes: Any, name: str, counts: Sequence[int], place: int, width: float) -> None:
-    total = max(1, sum(counts))
-    at = [expert + place * width for expert in range(len(counts))]
-    shares = [100 * count / total for count in counts]
-    look = {"color": COLOURS[place], "hatch": HATCHES[place], "edgecolor": "white", "linewidth": 0.4}
-    drawn = axes.bar(at, shares, width=0.95 * width, label=f"{name} (n = {total:,})", **look)
-    turned = 90 if len(counts) > CROWDED else 0
-    axes.bar_label(drawn, [f"{count:,}" for count in counts], fontsize=7, padding=2, rotation=turned)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
@@ -14,18 +13,8 @@ from aptp_bench.reporting.figures import assignment, blocks, loads, samples, sea
 from aptp_bench.reporting.figures.facts import RunFacts
 from aptp_bench.reporting.figures.samples import Panel
 
-
-@dataclass(frozen=True)
-class Exhibit:
-    """A figure, and what it says in words."""
-
-    name: str
-    about: str
-    figure: Figure
-
-
 Maker = Callable[[RunFacts, Progress], Figure]
-MAKERS: Mapping[str, tuple[Maker, str]] = {
+MAKERS: Mapping[str, tuple[Maker, str]] = {  # and what a figure says, in words
     "search": (
         lambda facts, _: search.of_run(facts),
         "What every step of the pruning stage reported: faint each step, bold a running mean. Shaded: the stages before "
@@ -50,21 +39,15 @@ MAKERS: Mapping[str, tuple[Maker, str]] = {
 SAMPLES = "samples"
 
 
-def exhibit(name: str, facts: RunFacts, progress: Progress) -> Exhibit:
-    """One of MAKERS. Raises FigureError where the run has nothing to draw, DataError or ConfigError where it is gone."""
-    make, about = MAKERS[name]
-    return Exhibit(name, about, make(facts, progress))
-
-
-def exhibits(
+def figures(
     facts: RunFacts, progress: Progress, names: Sequence[str] = tuple(MAKERS)
-) -> tuple[dict[str, Exhibit], dict[str, str]]:
-    """(the figures by name, why the others cannot be drawn)."""
-    found: dict[str, Exhibit] = {}
+) -> tuple[dict[str, Figure], dict[str, str]]:
+    """(the figures by name, why the others cannot be drawn: the run has nothing to draw, or it is gone)."""
+    found: dict[str, Figure] = {}
     left_out: dict[str, str] = {}
     for name in progress.track(list(names), "figures"):
         try:
-            found[name] = exhibit(name, facts, progress)
+            found[name] = MAKERS[name][0](facts, progress)
         except AptpBenchError as err:
             left_out[name] = str(err)
     return found, left_out

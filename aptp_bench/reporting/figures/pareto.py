@@ -38,19 +38,15 @@ def draw(shown: Tradeoff, title: str | None = None) -> Figure:
         for method, (colour, marker) in looks.items():
             axes.plot([], [], marker, color=colour, markeredgecolor="black", markeredgewidth=0.4, label=method)
         axes.set(xlabel=shown.x_label, ylabel=shown.y_label)
-        axes.set_title(title or default_title(shown), fontsize=10)
+        record = shown.points[0].entry.first
+        about = f"{named(shown.metric)} on {record.what.dataset}, {record.what.model}: {NAMES[record.world]}"
+        axes.set_title(title or about, fontsize=10)
         axes.grid(color="#dddddd", linewidth=0.5)
         axes.set_axisbelow(True)
         axes.margins(x=0.08, y=0.1)
         _frontier(axes, shown)
         axes.legend(fontsize=7.5, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
         return figure
-
-
-def default_title(shown: Tradeoff) -> str:
-    """Metric, dataset, model and world."""
-    record = shown.points[0].entry.first
-    return f"{named(shown.metric)} on {record.what.dataset}, {record.what.model}: {NAMES[record.world]}"
 
 
 def styles(entries: Sequence[Entry]) -> dict[str, tuple[str, str]]:

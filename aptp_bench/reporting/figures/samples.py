@@ -18,7 +18,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from aptp_bench.errors import AptpBenchError, FigureError
+from aptp_bench.errors import FigureError
 from aptp_bench.generation.images import image_path, read_image
 from aptp_bench.harness.run import GENERATE
 from aptp_bench.reporting.figures.style import PLAIN
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 PAIRS = 6  # prompts that are shown for each end of the budgets
 ACROSS = 8  # images of an expert
 PROMPTS = 10  # of the second evaluation set
+SMALL = 64  # pixels up to which an image is shown in its own squares
 EDGE = 128  # pixels of a tile at most; smaller images stay as they are
 ENDS = 4  # one in so many experts is called cheap, and one dear
 # inches of a drawn figure: edge of a tile, its step to the next, a line of its text, width of row labels, room above
@@ -41,6 +42,11 @@ class Tile:
 
     png: bytes
     text: str
+
+    @property
+    def small(self) -> bool:
+        """Whether it is shown in its own squares."""
+        return int.from_bytes(self.png[16:20], "big") <= SMALL  # the width in the PNG's header
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,7 @@ class Panel:
 
 def panels(facts: RunFacts) -> list[Panel]:
     """All that there is to see of a run. Raises DataError, ConfigError if its images or captions are gone."""
-    beside, missing = _reference(facts)
+    beside, missing = facts.beside("generate")
     found = ends(facts, beside, missing)
     if len(facts.record.experts) > 1:
         found.append(each_expert(facts))
@@ -83,7 +89,9 @@ def ends(facts: RunFacts, beside: RunFacts | None, missing: str) -> list[Panel]:
         named = {"samples": ("Samples", low)}
     found = []
     for name, (title, experts) in named.items():
-        rows = tuple(_pair(facts, beside, at) for at in _spread(facts.assignment(), experts))
+        each = max(1, PAIRS // len(experts))  # as many prompts from each of the experts as there are
+        chosen = [at for expert in experts for at in _served(facts, expert)[:each]]
+        rows = tuple(_pair(facts, beside, at) for at in chosen)
         about = f"The first evaluation prompts that {_experts(facts, experts)} serve{'s' if len(experts) == 1 else ''}."
         found.append(Panel(name, title, about, rows, columns, missing))
     return found
@@ -91,10 +99,9 @@ def ends(facts: RunFacts, beside: RunFacts | None, missing: str) -> list[Panel]:
 
 def each_expert(facts: RunFacts) -> Panel:
     """A row for every expert with the images of its first evaluation prompts."""
-    captions, assignment = facts.captions(), facts.assignment()
-    rows = []
+    captions, rows = facts.captions(), []
     for expert, budget in enumerate(facts.budgets):
-        own = [at for at, served in enumerate(assignment) if served == expert][:ACROSS]
+        own = _served(facts, expert)[:ACROSS]
         tiles = tuple(Tile(tile(image_path(facts.images(), at)), captions[at]) for at in own)
         rows.append(Row(f"expert {expert}\n{budget:.3f} of the MACs", tiles))
     about = "Images of the first evaluation prompts of every expert; an empty row is one that none of them reaches."
@@ -114,7 +121,7 @@ def further(facts: RunFacts, beside: RunFacts | None, missing: str) -> Panel:
     if beside is not None:
         there = tuple(Tile(tile(image_path(beside.images(on), at)), text) for at, text in enumerate(captions))
         rows.insert(0, Row(beside.record.what.method, there))
-    about = f"The first prompts of {facts.recipe.prompts}, which no expert was trained on."
+    about = f"The first prompts of {facts.record.what.prompts}, which no expert was trained on."
     return Panel("prompts", "Further prompts", about, tuple(rows), note=missing)
 
 
@@ -173,19 +180,6 @@ def _folded(text: str, width: int, lines: int) -> list[str]:
     return [line.replace("$", r"\$") for line in shown]
 
 
-def _reference(facts: RunFacts) -> tuple[RunFacts | None, str]:
-    """The dense run of the same recipe, or why its images are not shown."""
-    from aptp_bench.reporting.figures.facts import RunFacts
-
-    try:
-        found = facts.reference
-        if found is not None:
-            found.stage("generate")
-    except AptpBenchError as err:
-        return None, str(err)
-    return (None, "") if found is None else (RunFacts(found), "")
-
-
 def _ends(facts: RunFacts) -> tuple[list[int], list[int]]:
     """Of the experts that serve an evaluation prompt the cheapest and the dearest, each in the order of their cost."""
     serving = set(facts.assignment())
@@ -194,10 +188,9 @@ def _ends(facts: RunFacts) -> tuple[list[int], list[int]]:
     return order[:few], order[-few:]
 
 
-def _spread(assignment: Sequence[int], experts: Sequence[int]) -> list[int]:
-    """PAIRS prompts, as many from each of the experts as there are."""
-    each = max(1, PAIRS // len(experts))
-    return [at for expert in experts for at in [i for i, e in enumerate(assignment) if e == expert][:each]]
+def _served(facts: RunFacts, expert: int) -> list[int]:
+    """The places of the evaluation prompts that an expert serves."""
+    return [at for at, each in enumerate(facts.assignment()) if each == expert]
 
 
 def _pair(facts: RunFacts, beside: RunFacts | None, at: int) -> Row:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -73,7 +73,7 @@ def of_run(facts: RunFacts) -> Figure:
         method = facts.record.what.method
         raise FigureError(f"{method} left no history of its pruning stage; run a method that searches by steps")
     title = facts.title("Losses of the pruning stage")
-    return losses(facts.router.history, title, facts.budget, facts.convention)
+    return losses(facts.router.history, title, facts.record.what.budget.ratio, facts.convention)
 
 
 def smoothed(values: Sequence[float], window: int) -> np.ndarray:
@@ -106,34 +106,24 @@ def _panel(axes: Any, rows: Rows, name: str) -> None:
             linewidth=1.6,
             label="smoothed" if first == 0 else None,
         )
-    if _spans_decades(values):
-        _logarithmic(axes, values)
+    known = [value for value in values if math.isfinite(value)]
+    if known and min(known) > 0 and max(known) / min(known) > DECADES:
+        _logarithmic(axes, few=max(known) / min(known) < 300)
     axes.grid(True, linewidth=0.3, alpha=0.6)
 
 
-def _logarithmic(axes: Any, values: Sequence[float]) -> None:
+def _logarithmic(axes: Any, few: bool) -> None:
     """A logarithmic axis whose ticks are plain numbers, three a decade where there are few decades."""
-    known = [value for value in values if math.isfinite(value)]
-    few = max(known) / min(known) < 300
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
-def _spans_decades(values: Iterable[float]) -> bool:
-    known = [value for value in values if math.isfinite(value)]
-    return bool(known) and min(known) > 0 and max(known) / min(known) > DECADES
-
-
 def _runs(rows: Rows) -> list[tuple[int, list[Mapping[str, Any]]]]:
     """(place of its first row, rows) of each stage."""
-    found, at = [], 0
-    for _, group in groupby(rows, key=lambda row: row.get("stage", "")):
-        stage = list(group)
-        found.append((at, stage))
-        at += len(stage)
-    return found
+    stages = (list(group) for _, group in groupby(enumerate(rows), key=lambda each: each[1].get("stage", "")))
+    return [(stage[0][0], [row for _, row in stage]) for stage in stages]
 
 
 def _stages(axes: Any, rows: Rows, named: bool) -> None:

@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 from aptp_bench.profiling.records import SpeedRecord, Timing
 from aptp_bench.reporting.figures import style
 from aptp_bench.reporting.figures.style import COLOURS, HATCHES, MARKERS, PLAIN
+from aptp_bench.reporting.numbers import GIGA, MEGA
 
 if TYPE_CHECKING:
     from aptp_bench.profiling.profile import Profiler
 
-GIGA, MEGA = 1e9, 1e6
 FOLDER = "figures"
 WORLDS = {"mini": "mini world", "paper": "true geometry"}
 
@@ -27,12 +27,10 @@ def macs_by_block(profiler: Profiler) -> Figure:
         dense = {b.path: b for level, b in profiler.dense_tree().walk() if level == 1 and (b.macs["exact"] or 0) > 0}
         figure = Figure(figsize=(8, 4.2), layout="constrained")
         axes = figure.subplots()
-        pruned = profiler.subject.method != "dense"
-        bars = [("dense", dense)] + [
-            (_bar(profiler, i), {b.path: b for level, b in profiler.tree(i).walk() if level == 1})
-            for i in range(len(profiler.experts))
-            if pruned
-        ]
+        bars = [("dense", dense)]
+        for i in range(len(profiler.experts) if profiler.subject.method != "dense" else 0):
+            label = f"expert {i}" if len(profiler.experts) > 1 else profiler.subject.label
+            bars.append((label, {b.path: b for level, b in profiler.tree(i).walk() if level == 1}))
         height, unit = 0.8 / len(bars), GIGA if sum(profiler.dense_trace.macs().values()) >= GIGA else MEGA
         for place, (label, blocks) in enumerate(bars):
             values = [(blocks[path].macs["exact"] or 0) / unit if path in blocks else 0.0 for path in dense]
@@ -41,16 +39,11 @@ def macs_by_block(profiler: Profiler) -> Figure:
             axes.barh(at, values, height=height, label=label, **look)
         axes.set_yticks([row + 0.4 - height / 2 for row in range(len(dense))], [b.name for b in dense.values()])
         axes.invert_yaxis()
-        axes.set_xlabel(
-            f"{'10⁹' if unit == GIGA else '10⁶'} MACs (exact) of one call on one sample, latents {profiler.latent}²"
-        )
+        counted = f"{'10⁹' if unit == GIGA else '10⁶'} MACs (exact)"
+        axes.set_xlabel(f"{counted} of one call on one sample, latents {profiler.latent}²")
         axes.set_title(f"{profiler.kind.name}, {WORLDS[profiler.kind.world]}: where the MACs are")
         axes.legend(fontsize=7)
         return figure
-
-
-def _bar(profiler: Profiler, expert: int) -> str:
-    return f"expert {expert}" if len(profiler.experts) > 1 else profiler.subject.label
 
 
 def savings(records: Sequence[SpeedRecord], title: str) -> Figure:

@@ -29,17 +29,21 @@ def save(figure: Figure, path: Path) -> None:
         figure.savefig(path, dpi=150, metadata=metadata)
 
 
+def svg(figure: Figure, transparent: bool = False) -> str:
+    """The figure as the text of an SVG, on white unless it is transparent; the same figure gives the same text."""
+    stream = io.StringIO()
+    with mpl.rc_context(PLAIN):
+        figure.savefig(stream, format="svg", transparent=transparent, metadata={"Date": None})
+    return stream.getvalue()
+
+
 def inline(figure: Figure, label: str) -> str:
     """The figure as an <svg> element for a page: no background, and black becomes the page's colour of text.
 
     label: what readers who cannot see it are told.
     """
-    with mpl.rc_context(PLAIN):
-        stream = io.StringIO()
-        figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
-    svg = stream.getvalue()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, count=1, flags=re.DOTALL)
-    svg = svg.replace(INK, "currentColor")
+    text = svg(figure, transparent=True)
+    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], count=1, flags=re.DOTALL)
+    text = text.replace(INK, "currentColor")
     said = f'role="img" aria-label="{html.escape(label)}" fill="currentColor"'  # text that is black names no colour
-    return svg.replace("<svg ", f"<svg {said} ", 1)
+    return text.replace("<svg ", f"<svg {said} ", 1)

@@ -6,26 +6,12 @@ A mark at the end names the digest of the data and the digest of the file's own 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import re
 from typing import Any
 
-import matplotlib as mpl
-from matplotlib.figure import Figure
-
-from aptp_bench.reporting.figures.style import PLAIN
-
 MARK = "<!-- aptp-bench: data {data}, file {file} -->\n"
 PATTERN = re.compile(r"<!-- aptp-bench: data ([0-9a-f]{64}), file ([0-9a-f]{64}) -->\n\Z")
-
-
-def render(figure: Figure, data: Any) -> str:
-    """The figure as SVG on white, sealed with its data."""
-    stream = io.StringIO()
-    with mpl.rc_context(PLAIN):
-        figure.savefig(stream, format="svg", metadata={"Date": None})
-    return seal(stream.getvalue(), data)
 
 
 def seal(svg: str, data: Any) -> str:

@@ -9,11 +9,12 @@ from typing import Any
 from aptp_bench.reporting.figures.pareto import styles
 from aptp_bench.reporting.numbers import exact, fixed, rounded
 from aptp_bench.reporting.pages import render, wording
-from aptp_bench.reporting.pages.run_facts import Source, run_facts, source_of
-from aptp_bench.reporting.ranking.boards import Board, Column, Row, groups_of
+from aptp_bench.reporting.pages.run_facts import Source, source_of
+from aptp_bench.reporting.ranking.boards import KINDS, Board, Column, Row, groups_of
 from aptp_bench.reporting.ranking.entries import Entry
 from aptp_bench.reporting.ranking.groups import ComparisonGroup, budget, measured_alike
-from aptp_bench.reporting.ranking.names import ARROWS, headed, title
+from aptp_bench.reporting.ranking.names import headed, title
+from aptp_bench.reporting.ranking.ranking import Place
 from aptp_bench.reporting.ranking.selection import quality_columns, timed_columns
 from aptp_bench.reporting.ranking.tradeoff import conditions
 from aptp_bench.reporting.worlds import NAMES, SAID
@@ -38,50 +39,28 @@ def page(made: Contents, figures: Mapping[str, str]) -> str:
     }
     return render.render(
         "leaderboard.html",
-        worlds={world: SAID[world] for world in dict.fromkeys(c.world for c in found)},
-        boards=[_board(board, place, found, made) for place, board in enumerate(made.boards)],
-        runs=[run_facts(entry, group, made.sources) for group in found for entry in group.entries],
-        choices=_choices(made.boards),
+        worlds=dict.fromkeys(group.world for group in found),
+        said=SAID,
+        wording=wording,
+        boards=[(b, {kind: [_row(row, b, made) for row in b.of(kind)] for kind in KINDS}) for b in made.boards],
+        contests=[next(i for i, group in enumerate(found) if group is board.group) for board in made.boards],
+        runs=[_run(entry, group, made) for group in found for entry in group.entries],
+        choices={  # filter -> its values and their words
+            "world": {b.group.world: NAMES[b.group.world] for b in made.boards},
+            "dataset": {b.group.what.dataset: b.group.what.dataset for b in made.boards},
+            "budget": {b.name: wording.budget(b.ratio, b.convention) for b in made.boards},
+        },
         figures=figures,
         digests=made.digests,
         facts=render.data(facts),
     )
 
 
-def _choices(boards: Sequence[Board]) -> dict[str, dict[str, str]]:
-    """Filter -> its values and their words."""
-    return {
-        "world": {b.group.world: NAMES[b.group.world] for b in boards},
-        "dataset": {b.group.what.dataset: b.group.what.dataset for b in boards},
-        "budget": {b.name: wording.budget(b.ratio, b.convention) for b in boards},
-    }
-
-
-def _board(board: Board, place: int, found: Sequence[ComparisonGroup], made: Contents) -> dict[str, Any]:
-    """One table. Columns and cells in the same order."""
-    group = board.group
-    return {
-        "id": f"board-{place}",
-        "contest": next(i for i, each in enumerate(found) if each is group),
-        "world": group.world,
-        "world_words": SAID[group.world],
-        "dataset": group.what.dataset,
-        "budget": board.name,
-        "heading": wording.heading(board),
-        "order": board.first_ranked and title(board.first_ranked.metric),
-        "columns": [_column(column) for column in board.columns],
-        "groups": {
-            kind: [_row(row, board, made) for row in board.of(kind)] for kind in ("reference", "main", "variant")
-        },
-        "state": wording.state(board),
-    }
-
-
-def _column(column: Column) -> dict[str, Any]:
-    first = "descending" if column.better == "higher" else "ascending"
-    arrow = ARROWS[column.better]
-    words = {"title": title(column.metric), "unit": column.unit, "arrow": arrow, "unranked": column.unranked}
-    return {"metric": column.metric, "first": first, "better": column.better, **words}
+def _run(entry: Entry, group: ComparisonGroup, made: Contents) -> dict[str, Any]:
+    """The details of an entry: what its seeds share, and the file of each."""
+    about = ", ".join([group.what.dataset, wording.budget(*budget(entry)), wording.model(group)])
+    sources = [source_of(record, made.sources) for record in entry.records]
+    return {"entry": entry, "about": about, "said": SAID[group.world], "sources": sources}
 
 
 def _row(row: Row, board: Board, made: Contents) -> dict[str, Any]:
@@ -89,12 +68,9 @@ def _row(row: Row, board: Board, made: Contents) -> dict[str, Any]:
     place = row.places.get(lead.metric) if lead is not None else None
     return {
         "run": source_of(entry.first, made.sources).slug,
-        "method": entry.method,
-        "changed": entry.changed,
-        "label": entry.label,
-        "rank": _rank(place.best, place.worst, len(board.of("main"))) if place is not None and place.rank else None,
+        "entry": entry,
+        "rank": _rank(place, len(board.of("main"))),
         "place": board.of("main").index(row) if row.kind == "main" else None,
-        "seeds": wording.seeds(entry.seeds),
         "macs": wording.macs(row, board),
         "cells": [_cell(row, column, board) for column in board.columns],
     }
@@ -110,18 +86,20 @@ def _cell(row: Row, column: Column, board: Board) -> dict[str, Any] | None:
         "value": exact(summary.value),
         "shown": fixed(summary.value, column.decimals),
         "interval": wording.interval(row, column),
-        "rank": _rank(place.best, place.worst, ranked) if place.rank else None,
+        "rank": _rank(place, ranked),
         "whisker": _whisker(row, column, board) if summary.half_width else None,
         "note": row.notes.get(column.metric, ""),
         "seeds": summary.seeds if summary.seeds != len(row.entry.seeds) else None,
     }
 
 
-def _rank(best: int | None, worst: int | None, among: int) -> dict[str, Any]:
-    """A badge. top: among the first, and told apart from at least one."""
-    text = str(best) if best == worst else f"{best}–{worst}"
-    words = f"rank {best}" if best == worst else f"rank {best} to {worst}: not told apart"
-    return {"text": text, "words": f"{words}, of {among}", "top": best == 1 and (worst or 0) < among}
+def _rank(place: Place | None, among: int) -> dict[str, Any] | None:
+    """A badge, None without a rank. top: among the first, and told apart from at least one."""
+    if place is None or place.best is None or place.worst is None:
+        return None
+    apart = place.best == place.worst
+    words = f"rank {place.best}" if apart else f"rank {place.best} to {place.worst}: not told apart"
+    return {"text": place.rank, "words": f"{words}, of {among}", "top": place.best == 1 and place.worst < among}
 
 
 def _whisker(row: Row, column: Column, board: Board) -> dict[str, str]:
@@ -139,15 +117,10 @@ def _plot(group: ComparisonGroup, made: Contents) -> dict[str, Any]:
     """What the page's plot draws of a group: its axes, and a point an entry with every value it has on them."""
     qualities, times = quality_columns(made.boards, group), timed_columns(made.boards, group)
     costs = [{"key": "exact", "label": "exact MACs, share of dense", "note": "MACs of an image's U-Net call"}]
-    costs += [
-        {
-            "key": c.metric,
-            "label": f"{title(c.metric)} ({c.unit})",
-            "note": f"{title(c.metric)}: {conditions(dict(c.conditions))}",
-        }
-        for c in times
-    ]
-    boards = [board for board in made.boards if board.group is group]
+    for c in times:
+        name = title(c.metric)
+        costs.append({"key": c.metric, "label": f"{name} ({c.unit})", "note": f"{name}: {conditions(c.conditions)}"})
+    names = [c.metric for c in (*qualities, *times)]
     return {
         "title": f"{group.what.dataset}, {wording.model(group)}",
         "world": SAID[group.world],
@@ -155,13 +128,12 @@ def _plot(group: ComparisonGroup, made: Contents) -> dict[str, Any]:
             {"key": c.metric, "label": headed(c.metric, c.unit, c.better), "better": c.better} for c in qualities
         ],
         "costs": costs,
-        "points": [_point(entry, group, boards, made) for entry in group.entries],
+        "points": [_point(entry, group, names, made) for entry in group.entries],
     }
 
 
-def _point(entry: Entry, group: ComparisonGroup, boards: Sequence[Board], made: Contents) -> dict[str, Any]:
+def _point(entry: Entry, group: ComparisonGroup, names: Sequence[str], made: Contents) -> dict[str, Any]:
     ratio, convention = budget(entry)
-    names = [c.metric for c in (*quality_columns(boards, group), *timed_columns(boards, group))]
     values = {name: _triple(entry, name, group) for name in names if entry in measured_alike(group.entries, name)}
     return {
         "run": source_of(entry.first, made.sources).slug,

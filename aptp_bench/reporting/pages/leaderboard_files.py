@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import zip_longest
@@ -21,7 +21,7 @@ from aptp_bench.errors import ConfigError
 from aptp_bench.harness import contact_sheet
 from aptp_bench.profiling import records as speed
 from aptp_bench.records import Record
-from aptp_bench.reporting.figures import svg_digest
+from aptp_bench.reporting.figures import style, svg_digest
 from aptp_bench.reporting.figures.pareto import draw
 from aptp_bench.reporting.pages import leaderboard, markdown
 from aptp_bench.reporting.pages.run_facts import Source
@@ -79,11 +79,7 @@ class Publication:
 
     def differences(self) -> list[str]:
         """What is not as the records give it, a line a file; nothing is written."""
-        wrong = [line for path, text in self.pages.items() if (line := _difference(path, text))]
-        for name, shown in self.figures.items():
-            path = self.results / FIGURES / name
-            why = svg_digest.verify(_text(path), shown.facts()) if path.is_file() else "is missing"
-            wrong += [f"{path} {why}"] if why else []
+        wrong = [why for _, why, _ in self._wrong()]
         return wrong + [f"{path} is of no record" for path in self._stale()]
 
     def write(self) -> list[Path]:
@@ -94,14 +90,20 @@ class Publication:
         changed = self._stale()
         for path in changed:
             path.unlink()
+        for path, _, due in self._wrong():
+            text = due if isinstance(due, str) else svg_digest.seal(style.svg(draw(due)), due.facts())
+            changed.append(write_text(path, text))
+        return changed
+
+    def _wrong(self) -> Iterator[tuple[Path, str, str | Tradeoff]]:
+        """(file, how it is not as the records give it, its text or what it should show)."""
         for path, text in self.pages.items():
-            if _difference(path, text):
-                changed.append(write_text(path, text))
+            if line := _difference(path, text):
+                yield path, line, text
         for name, shown in self.figures.items():
             path = self.results / FIGURES / name
-            if not path.is_file() or svg_digest.verify(_text(path), shown.facts()):
-                changed.append(write_text(path, svg_digest.render(draw(shown), shown.facts())))
-        return changed
+            if why := svg_digest.verify(_text(path), shown.facts()) if path.is_file() else "is missing":
+                yield path, f"{path} {why}", shown
 
     @cached_property
     def _sources(self) -> list[Source]:
@@ -123,9 +125,11 @@ class Publication:
 
     def _in_readme(self, readme: Path) -> str:
         folder = Path(os.path.relpath(self.results, readme.parent)).as_posix()
-        board = main_board(self.boards)
-        chosen = {name: shown for name, shown in self.figures.items() if board and _is_first(name, shown, board)}
-        paths = {f"{folder}/{FIGURES}/{name}": _words(shown) for name, shown in chosen.items()}
+        board, paths = main_board(self.boards), dict[str, str]()
+        for name, shown in self.figures.items():
+            lead = board and board.first_ranked
+            if board and lead and shown.metric == lead.metric and shown.points[0].entry in board.group.entries:
+                paths[f"{folder}/{FIGURES}/{name}"] = _words(shown)
         before, _, rest = _text(readme).partition(OPEN)
         _, _, after = rest.partition(CLOSE)
         return f"{before}{OPEN}\n\n{markdown.block(board, folder, paths)}\n\n{CLOSE}{after}"
@@ -152,12 +156,6 @@ def _malformed_speed(results: Path) -> dict[Path, str]:
         except ConfigError as err:
             wrong[path] = str(err)
     return wrong
-
-
-def _is_first(name: str, shown: Tradeoff, board: Board) -> bool:
-    """Whether a figure is of the board's group and of the metric that its order is by."""
-    lead = board.first_ranked
-    return lead is not None and shown.metric == lead.metric and shown.points[0].entry in board.group.entries
 
 
 def _words(shown: Tradeoff) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from aptp_bench.reporting.numbers import fixed
 from aptp_bench.reporting.pages import wording
 from aptp_bench.reporting.ranking.boards import Board, Column, Row
-from aptp_bench.reporting.ranking.names import title
+from aptp_bench.reporting.ranking.names import headed, title
 from aptp_bench.reporting.worlds import SAID
 
 INTRO = (
@@ -38,7 +38,7 @@ def block(board: Board | None, folder: str, figures: Mapping[str, str]) -> str:
     """The main board in short. folder: of the leaderboard, from the README; figures: path from the README -> words."""
     if board is None:
         return "No records to rank yet: `aptp-bench run --method aptp --dataset coco` makes one."
-    columns = [column for column in board.columns if not column.counted]
+    columns = [column for column in board.columns if not column.rule.counted]
     timed = {wording.capital(title(column.metric)) for column in columns}
     state = [(name, fact) for name, fact in wording.state(board) if name in {"Evaluation", "Seeds", "Ranks", *timed}]
     head = f"**{wording.heading(board)}; {SAID[board.group.world]}.** Value [95 % interval] (rank)."
@@ -53,13 +53,19 @@ def table(board: Board, rows: Sequence[Row], columns: Sequence[Column] | None = 
     columns = board.columns if columns is None else columns
     lead = board.first_ranked
     rank = f"rank by {text(title(lead.metric))}" if lead else "rank"
-    heads = [rank, "method", "MACs exact / dense", "seeds", *(text(wording.head(c)) for c in columns)]
+    heads = [
+        rank,
+        "method",
+        "MACs exact / dense",
+        "seeds",
+        *(text(headed(c.metric, c.unit, c.better)) for c in columns),
+    ]
     lines = [heads, ["---", "---", *["---:"] * (len(heads) - 2)]]
     for row in rows:
-        share = wording.macs(row, board)["share"]
         rank = row.places[lead.metric].rank if lead and lead.metric in row.places else ""
         cells = [cell(row, column, column is not lead) for column in columns]
-        lines.append([rank or "–", label(row), f"{share:.4f}", str(len(row.entry.seeds)), *cells])
+        share = f"{row.entry.macs('exact'):.4f}"
+        lines.append([rank or "–", label(row), share, str(len(row.entry.seeds)), *cells])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

@@ -7,8 +7,15 @@ import json
 from functools import cache
 from typing import Any
 
+import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+
+from aptp_bench.budget import CONVENTIONS
+from aptp_bench.records import Record
+from aptp_bench.reporting.numbers import exact, macs, significant, span
+from aptp_bench.reporting.pages.run_facts import measured_with
+from aptp_bench.reporting.ranking.names import ARROWS, headed, title
 
 
 def render(template: str, **facts: Any) -> str:
@@ -27,9 +34,16 @@ def data(document: Any) -> Markup:
     return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
 
 
+def settings(record: Record) -> str:
+    """All settings of a run as YAML."""
+    return yaml.safe_dump(record.what.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
 @cache
 def _templates() -> Environment:
     loader = PackageLoader("aptp_bench.reporting.pages", "templates")
     made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    spoken = (exact, headed, macs, measured_with, picture, settings, significant, span, title)
+    made.globals.update({each.__name__: each for each in spoken}, arrows=ARROWS, conventions=CONVENTIONS)
     made.globals["source"] = lambda name: Markup(loader.get_source(made, name)[0])
     return made

@@ -9,7 +9,7 @@ from aptp_bench.records import Record
 from aptp_bench.reporting.numbers import GIGA, fixed, span
 from aptp_bench.reporting.ranking.boards import Board, Column, Row
 from aptp_bench.reporting.ranking.groups import ComparisonGroup
-from aptp_bench.reporting.ranking.names import headed, title
+from aptp_bench.reporting.ranking.names import title
 from aptp_bench.reporting.ranking.tradeoff import conditions
 from aptp_bench.reporting.worlds import SAID
 
@@ -40,11 +40,6 @@ def interval(row: Row, column: Column) -> str:
     return span(ends, lambda end: fixed(end, column.decimals), " to " if ends[0] < 0 else "–")
 
 
-def head(column: Column) -> str:
-    """A column's head."""
-    return headed(column.metric, column.unit, column.better)
-
-
 def seeds(numbers: Sequence[int]) -> str:
     """0–2, or 0, 2, 5."""
     run = len(numbers) > 2 and list(numbers) == list(range(numbers[0], numbers[-1] + 1))
@@ -56,8 +51,13 @@ def state(board: Board) -> list[tuple[str, str]]:
     record, mains = board.group.first, board.of("main") or list(board.rows)
     networks = ", ".join(f"{role.replace('_', ' ')}: {name}" for role, name in record.what.backbones.items())
     facts = [("World", SAID[record.world]), ("Evaluation", _evaluation(record)), ("Networks", networks)]
-    facts += [("Budget", _budget(board)), ("Fine-tuning", _finetuning(mains)), ("Seeds", _seeds(board))]
-    facts += [(title(c.metric), conditions(dict(c.conditions))) for c in board.columns if "device" in c.conditions]
+    asked = f"{board.ratio:g} of the dense network's {board.convention} MACs, as a mean over the training prompts"
+    facts += [
+        ("Budget", "none" if board.ratio == 1 else asked),
+        ("Fine-tuning", _finetuning(mains)),
+        ("Seeds", _seeds(board)),
+    ]
+    facts += [(title(c.metric), conditions(c.conditions)) for c in board.columns if "device" in c.conditions]
     facts += [("Intervals", _intervals(board)), *_ranks(board)]
     return [(capital(name), text) for name, text in facts if text]
 
@@ -73,12 +73,6 @@ def _evaluation(record: Record) -> str:
     parts += [f"{what.sizes.partiprompts} prompts of {what.prompts}"] if what.prompts else []
     parts += [f"{sampling.scheduler}, {sampling.steps} steps, guidance {sampling.guidance:g}"]
     return "; ".join([*parts, f"measured at {what.resolution.measure} px"])
-
-
-def _budget(board: Board) -> str:
-    if board.ratio == 1:
-        return "none"
-    return f"{board.ratio:g} of the dense network's {board.convention} MACs, as a mean over the training prompts"
 
 
 def _finetuning(rows: Sequence[Row]) -> str:
@@ -124,7 +118,7 @@ def _ranks(board: Board) -> list[tuple[str, str]]:
     if len(reasons) == 1 and all(column.unranked for column in board.columns):
         return [("Ranks", f"none: {next(iter(reasons))}")]
     lines = [("Not ranked", f"{', '.join(names)}: {why}") for why, names in reasons.items()]
-    gaps = [f"{title(c.metric)} gaps up to {100 * c.tie:.2g} % count as ties" for c in board.columns if c.tie]
+    gaps = [f"{title(c.metric)} gaps up to {100 * c.rule.tie:.2g} % count as ties" for c in board.columns if c.rule.tie]
     text = "; ".join(["entries whose intervals overlap share a rank, 2–4 say, from best to worst", *gaps])
     return [("Ranks", f"{text}; references and variants have none"), *lines]
 

@@ -16,11 +16,10 @@ from aptp_bench.harness.suite import DEFAULT_SCALE, Row, Suite
 from aptp_bench.records import Measurement, Record
 from aptp_bench.reporting.numbers import significant
 from aptp_bench.reporting.paper_tables.published import PrintedValue, PublishedColumn, PublishedRow, PublishedTable
-from aptp_bench.reporting.paper_tables.readings import NO_WORDS, Reading, readings
+from aptp_bench.reporting.paper_tables.readings import NO_WORDS, WORLDS, Reading, readings
 from aptp_bench.reporting.ranking.entries import Entry, entries, question
 from aptp_bench.reporting.ranking.spread import SeedSpread, Summary, summary
 
-WORLDS: tuple[World, ...] = ("paper", "mini")
 NOT_RUN, NOT_MEASURED, NO_EXPERT = "not run", "not measured", "no such expert"
 
 
@@ -101,11 +100,13 @@ def fill(table: PublishedTable, records: Iterable[Record]) -> FilledTable:
     answers = _answers(entries(records))
     suites = {world: Suite.load(table.id, world) for world in WORLDS}
     slots = {world: _slots(table, suite, answers) for world, suite in suites.items()}
-    keys = [row.key for row in table.rows]
-    ours = [line for line in dict.fromkeys(line for line, _ in slots[DEFAULT_SCALE]) if line not in keys]
-    columns = {column.key: _column(table, column, slots, [*keys, *ours]) for column in table.columns}
-    lines = [_line(table, columns, place, row.label, row) for place, row in enumerate(table.rows)]
-    lines += [_line(table, columns, place, label) for place, label in enumerate(ours, start=len(keys))]
+    rows: dict[str, PublishedRow | None] = {row.key: row for row in table.rows}
+    rows |= {line: None for line, _ in slots[DEFAULT_SCALE] if line not in rows}  # ours, which the paper has not
+    ours = {column.key: _column(table, column, slots, rows) for column in table.columns}
+    lines = []
+    for key, row in rows.items():
+        cells = [Cell(c, row.values[c.key] if row else None, ours[c.key][key]) for c in table.columns]
+        lines.append(Line(row.label if row else key, row.setting if row else "", tuple(cells), ours=row is None))
     commands = {
         world: command(table, suite) for world, suite in suites.items() if any(not r.reason for r in suite.rows)
     }
@@ -116,17 +117,6 @@ def command(table: PublishedTable, suite: Suite, row: Row | None = None) -> str:
     """What runs a row of the table, or all of them."""
     scale = [] if suite.scale == DEFAULT_SCALE else ["--scale", str(suite.scale)]
     return shlex.join(["aptp-bench", "suite", table.id, *scale, *(["--only", row.label] if row else [])])
-
-
-def _line(
-    table: PublishedTable,
-    found: Mapping[str, Sequence[Mapping[World, CellValue]]],
-    place: int,
-    label: str,
-    row: PublishedRow | None = None,
-) -> Line:
-    cells = [Cell(c, row.values[c.key] if row else None, found[c.key][place]) for c in table.columns]
-    return Line(label, row.setting if row else "", tuple(cells), ours=row is None)
 
 
 def _answers(found: Sequence[Entry]) -> dict[str, Entry]:
@@ -153,22 +143,21 @@ def _slots(table: PublishedTable, suite: Suite, answers: Mapping[str, Entry]) ->
 
 
 def _column(
-    table: PublishedTable, column: PublishedColumn, slots: Mapping[World, Slots], lines: Sequence[str]
-) -> list[dict[World, CellValue]]:
-    """What each world has for a column, a mapping a line; worlds in which it is not measured are left out."""
-    found: list[dict[World, CellValue]] = [{} for _ in lines]
-    if (own := readings(table.id).get(column.key)) is None:
-        return found
-    for world in WORLDS:
-        reading: Reading = getattr(own, world)
-        here = [slots[world].get((line, column.key), slots[world].get((line, None))) for line in lines]
+    table: PublishedTable,
+    column: PublishedColumn,
+    slots: Mapping[World, Slots],
+    rows: Mapping[str, PublishedRow | None],
+) -> dict[str, dict[World, CellValue]]:
+    """Line -> what each world has for a column; worlds in which it is not measured are left out."""
+    found: dict[str, dict[World, CellValue]] = {line: {} for line in rows}
+    for world, reading in readings(table.id).get(column.key, {}).items():
+        here = [slots[world].get((line, column.key), slots[world].get((line, None))) for line in rows]
         unit = (column.unit if reading.unit is None else reading.unit) or ""
-        for place, each in enumerate(_read(here, reading)):
-            printed = table.rows[place].values[column.key] if place < len(table.rows) else None
-            # never from a mini number, and only where both say the same thing
-            comparable = world == "paper" and not reading.apart and reading.unit in (None, column.unit)
-            gap = _difference(each, printed) if comparable else None
-            found[place][world] = replace(each, unit=unit if each.summary else "", difference=gap)
+        # never from a mini number, and only where both say the same thing
+        comparable = world == "paper" and not reading.apart and reading.unit in (None, column.unit)
+        for (line, row), each in zip(rows.items(), _read(here, reading), strict=True):
+            gap = _difference(each, row.values[column.key]) if comparable and row else None
+            found[line][world] = replace(each, unit=unit if each.summary else "", difference=gap)
     return found
 
 

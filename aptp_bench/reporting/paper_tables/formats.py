@@ -9,8 +9,9 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 
 from aptp_bench.reporting.numbers import exact
-from aptp_bench.reporting.paper_tables.filled import WORLDS, Cell, CellValue, FilledTable, Line
+from aptp_bench.reporting.paper_tables.filled import Cell, CellValue, FilledTable, Line
 from aptp_bench.reporting.paper_tables.layout import Group, Note, Sheet, lay_out
+from aptp_bench.reporting.paper_tables.readings import WORLDS
 
 HEADER = ("table", "row", "setting", "column", "unit", "published")
 OURS = ("ours_{}", "{}_low", "{}_high", "{}_unit", "{}_seeds", "{}_n", "{}_note", "{}_command")
@@ -64,13 +65,17 @@ FORMATS: dict[str, Callable[[Sequence[FilledTable]], str]] = {
 }
 
 
+def _grid(labels: Sequence[str], groups: Sequence[Group]) -> list[list[str]]:
+    """Headings, and below them a row a label."""
+    headings = ["", *(heading for group in groups for heading in group.headings)]
+    rows = [[label, *(text for group in groups for text in group.cells[i])] for i, label in enumerate(labels)]
+    return [headings, *rows]
+
+
 def _markdown(sheet: Sheet) -> str:
-    header = ["", *(heading.replace("\n", ", ") for group in sheet.groups for heading in group.headings)]
+    header, *rows = _grid([label.replace("\n", ", ") for label in sheet.labels], sheet.groups)
+    header = [heading.replace("\n", ", ") for heading in header]
     rule = [":--", *(":--" if words else "--:" for group in sheet.groups for words in group.texts)]
-    rows = [
-        [label.replace("\n", ", "), *(text for group in sheet.groups for text in group.cells[place])]
-        for place, label in enumerate(sheet.labels)
-    ]
     lines = [f"## {_markdown_text(sheet.name)}: {_markdown_text(sheet.title)}", ""]
     lines += [f"| {' | '.join(map(_markdown_text, header))} |", f"| {' | '.join(rule)} |"]
     lines += [f"| {' | '.join(map(_markdown_text, row))} |" for row in rows]
@@ -121,9 +126,7 @@ def _parts(sheet: Sheet) -> Iterator[tuple[str, list[Group]]]:
 def _tabular(labels: Sequence[str], groups: Sequence[Group]) -> Iterator[str]:
     """A tabular that is never wider than the line."""
     columns = "".join("l" if words else "r" for group in groups for words in group.texts)
-    rows = [["", *(heading for group in groups for heading in group.headings)]]
-    rows += [[label, *(text for group in groups for text in group.cells[i])] for i, label in enumerate(labels)]
-    header, *body = [" & ".join(map(_latex_cell, row, f"l{columns}")) + r" \\" for row in rows]
+    header, *body = [" & ".join(map(_latex_cell, row, f"l{columns}")) + r" \\" for row in _grid(labels, groups)]
     yield r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
     yield rf"\begin{{tabular}}{{l{columns}}}"
     yield from (r"\toprule", header, r"\midrule", *body, r"\bottomrule")

@@ -9,9 +9,9 @@ from functools import cached_property
 
 from aptp_bench.core.recipe import World
 from aptp_bench.reporting.numbers import significant
-from aptp_bench.reporting.paper_tables.filled import NOT_RUN, WORLDS, Cell, CellValue, FilledTable, Line
+from aptp_bench.reporting.paper_tables.filled import NOT_RUN, Cell, CellValue, FilledTable, Line
 from aptp_bench.reporting.paper_tables.published import QUALIFIER, PublishedColumn
-from aptp_bench.reporting.paper_tables.readings import Reading, readings
+from aptp_bench.reporting.paper_tables.readings import WORLDS, Reading, readings
 from aptp_bench.reporting.worlds import NAMES
 
 TAGS: dict[World, str] = {"paper": "ours", "mini": "mini", "smoke": "smoke"}
@@ -127,8 +127,8 @@ class _Maker:
 
     def _apart(self) -> Iterator[Note]:
         for column in self.filled.table.columns:
-            if (own := readings(self.filled.table.id).get(column.key)) and own.paper.apart:
-                yield Note(f"No difference for {column.label}: {own.paper.apart}.")
+            if (own := readings(self.filled.table.id).get(column.key)) and own["paper"].apart:
+                yield Note(f"No difference for {column.label}: {own['paper'].apart}.")
 
     def _rows(self, world: World) -> list[list[Cell]]:
         return [[cell for cell in line.cells if world in cell.ours] for line in self.filled.lines]
@@ -137,8 +137,7 @@ class _Maker:
         return [(cell.column, cell.ours[world]) for row in self._rows(world) for cell in row]
 
     def _reading(self, column: PublishedColumn, world: World) -> Reading:
-        reading: Reading = getattr(readings(self.filled.table.id)[column.key], world)
-        return reading
+        return readings(self.filled.table.id)[column.key][world]
 
     def _our_heading(self, column: PublishedColumn, world: World) -> str:
         reading = self._reading(column, world)

@@ -52,10 +52,9 @@ class PublishedRow(Frozen):
     @property
     def setting(self) -> str:
         """What the paper says of how the row was made, beside its label: length of fine-tuning, experts, budget."""
-        said = (("finetune_steps", self.finetune_steps), ("n_experts", self.facts.get("n_experts")))
-        words = {"finetune_steps": "{} steps", "n_experts": "{} experts"}
-        parts = [words[name].format(value) for name, value in said if value is not None]
-        return ", ".join([*parts, *([f"budget {self.budget}"] if self.budget is not None else [])])
+        experts = self.facts.get("n_experts")
+        said = ((self.finetune_steps, "{} steps"), (experts, "{} experts"), (self.budget, "budget {}"))
+        return ", ".join(words.format(value) for value, words in said if value is not None)
 
 
 class PublishedTable(Frozen):
@@ -94,14 +93,6 @@ class PublishedTable(Frozen):
     def name(self) -> str:
         """For example "APTP, Table 1b"."""
         return f"{self.source}, Table {self.id.rpartition('_')[2]}"
-
-    def row(self, key: str) -> PublishedRow:
-        """The row of a key. Raises ConfigError."""
-        for row in self.rows:
-            if row.key == key:
-                return row
-        keys = ", ".join(f"'{row.key}'" for row in self.rows)
-        raise ConfigError(f"{self.name} has no row '{key}'; its rows are {keys}")
 
 
 @cache

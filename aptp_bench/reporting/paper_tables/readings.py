@@ -8,11 +8,13 @@ from importlib.resources import files
 from typing import Any
 
 import yaml
-from pydantic import model_validator
+from pydantic import TypeAdapter
 
 from aptp_bench.core.documents import Frozen
-from aptp_bench.records import Expert, Measurement, Record
+from aptp_bench.core.recipe import World
+from aptp_bench.records import Measurement, Record
 
+WORLDS: tuple[World, ...] = ("paper", "mini")  # whose numbers stand in tables
 COUNTS = ("macs", "parameters", "expert")
 NO_PROMPTS, NO_WORDS = "serves no prompt", "words not kept by this record"
 
@@ -51,30 +53,14 @@ class Reading(Frozen):
         return value * self.scale + self.offset
 
 
-class Readings(Frozen):
-    """A column's reading in each world whose numbers stand in tables."""
-
-    paper: Reading
-    mini: Reading
-
-    @model_validator(mode="before")
-    @classmethod
-    def _both(cls, document: Any) -> Any:
-        return {"paper": document, "mini": document} if "value" in document else document
-
-
 @cache
-def readings(table: str) -> Mapping[str, Readings]:
-    """The readings of a table's columns by their keys: its own, else those that tables share."""
+def readings(table: str) -> Mapping[str, Mapping[World, Reading]]:
+    """The readings of a table's columns by their keys, in each of WORLDS: its own, else those that tables share."""
     text = files("aptp_bench.reporting.paper_tables").joinpath("columns.yaml").read_text(encoding="utf-8")
     document = yaml.safe_load(text)
     own = {**document["shared"], **document["tables"].get(table, {})}
-    return {key: Readings.model_validate(reading) for key, reading in own.items()}
-
-
-def ordered(record: Record) -> list[Expert]:
-    """The experts by their cost, counted as the budget is, as the papers number them."""
-    return sorted(record.experts, key=lambda expert: expert.macs[record.what.budget.convention])
+    one_for_both = {key: dict.fromkeys(WORLDS, each) if "value" in each else each for key, each in own.items()}
+    return TypeAdapter(dict[str, dict[World, Reading]]).validate_python(one_for_both)
 
 
 def _at(record: Record, path: str, expert: int | None) -> Any:
@@ -96,8 +82,11 @@ def _plain(record: Record, path: str, value: float) -> Measurement:
 
 
 def _expert(record: Record, place: int | None) -> dict[str, Any]:
-    """An expert's share of the dense MACs by convention, and its words; nothing if there are fewer experts."""
-    experts = ordered(record)
+    """An expert's share of the dense MACs by convention, and its words; nothing if there are fewer experts.
+
+    place: by cost, counted as the budget is, as the papers number experts.
+    """
+    experts = sorted(record.experts, key=lambda expert: expert.macs[record.what.budget.convention])
     if place is None or place >= len(experts):
         return {}
     expert = experts[place]

@@ -17,7 +17,7 @@ from typing import Any, Literal, get_args
 from aptp_bench.records import Better, Record
 from aptp_bench.reporting.ranking.entries import Entry, entries, metric_names
 from aptp_bench.reporting.ranking.groups import ComparisonGroup, alike, budget, comparison_groups, signature
-from aptp_bench.reporting.ranking.ranking import Place, ranking, rule, why_not
+from aptp_bench.reporting.ranking.ranking import Place, Rule, places, rule, why_not
 from aptp_bench.reporting.ranking.spread import Summary
 
 Kind = Literal["reference", "main", "variant"]
@@ -32,15 +32,13 @@ HIDDEN = ("metric", "unit", "world", "captions", "images", "pixels", "n")  # of 
 class Column:
     """One metric on a board. unranked: why it has no ranks, empty where it has; decimals: with which it is shown.
 
-    quality: read off images by a network; conditions: what its measurements share; tie: relative gap that says nothing.
+    conditions: what its measurements share.
     """
 
     metric: str
     unit: str
     better: Better
-    quality: bool
-    counted: bool
-    tie: float
+    rule: Rule
     unranked: str
     decimals: int
     conditions: Mapping[str, Any]
@@ -83,14 +81,12 @@ class Board:
 
 def boards(records: Iterable[Record]) -> list[Board]:
     """Every board that the records give: groups in their order, larger budgets first."""
-    return [board for group in comparison_groups(entries(records)) for board in boards_of(group)]
-
-
-def boards_of(group: ComparisonGroup) -> list[Board]:
-    """A board a budget; one of the references alone where nothing was pruned."""
-    pruned = {budget(entry) for entry in group.entries if budget(entry)[0] != 1}
-    asked = pruned or {budget(entry) for entry in group.entries[:1]}
-    return [_board(group, ratio, convention) for ratio, convention in sorted(asked, key=lambda b: (-b[0], b[1]))]
+    found: list[Board] = []
+    for group in comparison_groups(entries(records)):
+        pruned = {budget(entry) for entry in group.entries if budget(entry)[0] != 1}
+        asked = pruned or {budget(group.entries[0])}  # one of the references alone where nothing was pruned
+        found += [_board(group, *each) for each in sorted(asked, key=lambda b: (-b[0], b[1]))]
+    return found
 
 
 def groups_of(among: Iterable[Board]) -> list[ComparisonGroup]:
@@ -115,62 +111,52 @@ def _board(group: ComparisonGroup, ratio: float, convention: str) -> Board:
     members: dict[Kind, list[Entry]] = {"reference": group.references, "main": mains, "variant": variants}
     found = [(kind, entry) for kind in KINDS for entry in members[kind]]
     among = [entry for _, entry in found]
-    measured = [_column(group, name, members) for name in metric_names(among) if not _is_budget(among, name)]
-    measured.sort(key=lambda each: (not each[0].quality, each[0].counted))
+    # what counts the budget's MACs is the same for all on a board, and shown as a share of dense
+    fixed = {name for e in among for name in metric_names([e]) if any("convention" in m.detail for m in e.of(name))}
+    measured = [_column(group, name, members) for name in metric_names(among) if name not in fixed]
+    measured.sort(key=lambda each: (not each[0].rule.quality, each[0].rule.counted))
     columns = tuple(column for column, _ in measured)
-    rows = [
-        _row(entry, kind, [(column, place) for column, places in measured if (place := places[at]) is not None])
-        for at, (kind, entry) in enumerate(found)
-    ]
-    lead = _leading(columns) or next((c for c in columns if c.quality and not group.unranked), None)
+    rows = []
+    for at, (kind, entry) in enumerate(found):
+        own = [(column, place) for column, placed in measured if (place := placed[at]) is not None]
+        notes = {column.metric: note for column, _ in own if (note := _otherwise(entry, column))}
+        rows.append(Row(entry, kind, {column.metric: place for column, place in own}, notes))
+    lead = _leading(columns) or next((c for c in columns if c.rule.quality and not group.unranked), None)
     rows.sort(key=lambda row: (KINDS.index(row.kind), *_order(row, lead), row.entry.label))
     return Board(group, ratio, convention, columns, tuple(rows))
 
 
 def _leading(columns: Sequence[Column]) -> Column | None:
-    return next((column for column in columns if column.quality and not column.unranked), None)
+    return next((column for column in columns if column.rule.quality and not column.unranked), None)
 
 
 def _column(
     group: ComparisonGroup, metric: str, members: Mapping[Kind, Sequence[Entry]]
 ) -> tuple[Column, list[Place | None]]:
     """(a metric of the board, the place of every member in it, kind by kind; None: not measured)."""
-    mains, summaries = members["main"], [group.summary(entry, metric) for entry in group.entries]
     speaker = next(entry for kind in ("main", *KINDS) for entry in members[kind] if entry.of(metric))
     first = alike(speaker, metric)[0]
-    unranked = group.unranked or _unranked(mains, metric, first.better)
-    places = {kind: [_place(group, entry, metric) for entry in members[kind]] for kind in KINDS}
-    if not unranked:
-        places["main"] = ranking(mains, metric, group.spread(speaker, metric))
     known = rule(metric, first.detail)
+    unranked = group.unranked or _unranked(members["main"], metric, first.better)
+    summaries = {kind: [group.summary(entry, metric) for entry in members[kind]] for kind in KINDS}
+    placed = {kind: [each and Place(each) for each in found] for kind, found in summaries.items()}
+    if not unranked:
+        placed["main"] = places(summaries["main"], known.tie)
     column = Column(
         metric=metric,
         unit=first.unit,
         better=first.better,
-        quality=known.quality,
-        counted=known.counted,
-        tie=known.tie,
+        rule=known,
         unranked=unranked,
-        decimals=_decimals([each for each in summaries if each is not None]),
+        decimals=_decimals([each for entry in group.entries if (each := group.summary(entry, metric)) is not None]),
         conditions=_conditions(speaker, metric),
     )
-    return column, [place for kind in KINDS for place in places[kind]]
-
-
-def _place(group: ComparisonGroup, entry: Entry, metric: str) -> Place | None:
-    """The place of an entry that is not ranked; None: not measured."""
-    found = group.summary(entry, metric)
-    return None if found is None else Place(found)
+    return column, [place for kind in KINDS for place in placed[kind]]
 
 
 def _conditions(entry: Entry, metric: str) -> dict[str, Any]:
     """How an entry's metric was measured, as far as the board does not say it once for all."""
     return {key: value for key, value in json.loads(signature(entry, metric)).items() if key not in HIDDEN}
-
-
-def _is_budget(found: Sequence[Entry], metric: str) -> bool:
-    """Whether a metric counts what the budget fixes: the same for all on a board, and shown as a share of dense."""
-    return any("convention" in m.detail for entry in found for m in entry.of(metric))
 
 
 def _unranked(mains: Sequence[Entry], metric: str, better: Better) -> str:
@@ -179,11 +165,6 @@ def _unranked(mains: Sequence[Entry], metric: str, better: Better) -> str:
     if sum(bool(entry.of(metric)) for entry in mains) < 2:
         return ALONE
     return why_not(mains, metric) or ""
-
-
-def _row(entry: Entry, kind: Kind, measured: Sequence[tuple[Column, Place]]) -> Row:
-    notes = {column.metric: note for column, _ in measured if (note := _otherwise(entry, column))}
-    return Row(entry, kind, {column.metric: place for column, place in measured}, notes)
 
 
 def _otherwise(entry: Entry, column: Column) -> str:

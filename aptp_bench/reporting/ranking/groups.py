@@ -13,7 +13,7 @@ from typing import Any
 
 from aptp_bench.core.recipe import Recipe
 from aptp_bench.records import Measurement, Record
-from aptp_bench.reporting.ranking.entries import Entry, evaluation, protocol
+from aptp_bench.reporting.ranking.entries import Entry, evaluation, metric_names, protocol
 from aptp_bench.reporting.ranking.ranking import rule
 from aptp_bench.reporting.ranking.spread import SeedSpread, Summary, summary
 
@@ -65,17 +65,14 @@ class ComparisonGroup:
         found = alike(entry, metric)
         if not found:
             return None
-        return summary(found, self.spread(entry, metric), rule(metric).counted)
-
-    def spread(self, entry: Entry, metric: str) -> SeedSpread:
-        """How far a metric spreads over seeds among all that was measured as this entry was."""
-        return self._spreads[metric, signature(entry, metric)]
+        return summary(found, self._spreads[metric, signature(entry, metric)], rule(metric).counted)
 
     @cached_property
     def _spreads(self) -> dict[tuple[str, str], SeedSpread]:
+        """How far a metric spreads over seeds among all that was measured alike."""
         groups: dict[tuple[str, str], list[list[float]]] = {}
         for entry in self.entries:
-            for metric in dict.fromkeys(name for record in entry.records for name in record.results):
+            for metric in metric_names([entry]):
                 values = [found.value for found in alike(entry, metric)]
                 groups.setdefault((metric, signature(entry, metric)), []).append(values)
         return {key: SeedSpread.of(values) for key, values in groups.items()}

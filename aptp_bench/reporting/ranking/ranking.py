@@ -14,9 +14,8 @@ from types import MappingProxyType
 from typing import Any
 
 from aptp_bench import registry
-from aptp_bench.errors import ConfigError
 from aptp_bench.reporting.ranking.entries import Entry, protocol
-from aptp_bench.reporting.ranking.spread import SeedSpread, Summary, summary
+from aptp_bench.reporting.ranking.spread import Summary
 
 
 @dataclass(frozen=True)
@@ -35,22 +34,11 @@ class Place:
         return str(self.best) if self.best == self.worst else f"{self.best}–{self.worst}"
 
 
-def ranking(among: Sequence[Entry], metric: str, spread: SeedSpread | None = None) -> list[Place | None]:
-    """The place of every entry in one metric, None for those that were not measured.
-
-    spread: between seeds, where more entries than these were measured alike. Raises ConfigError if the entries' numbers
-    cannot be compared: other worlds, budgets' conventions, metric settings.
-    """
-    check_comparable(among, metric)
-    found = [entry.of(metric) for entry in among]
-    spread = spread or SeedSpread.of([[m.value for m in each] for each in found])
-    known = rule(metric)
-    summaries = [summary(each, spread, known.counted) if each else None for each in found]
-    return places(summaries, known.tie)
-
-
 def places(summaries: Sequence[Summary | None], gap: float = 0.0) -> list[Place | None]:
-    """Ranks of summaries of one metric. gap: relative difference up to which two values count as equal."""
+    """Ranks of summaries of one metric, None for what was not measured.
+
+    gap: relative difference up to which two values count as equal.
+    """
     known = [each for each in summaries if each is not None]
 
     def place(own: Summary) -> Place:
@@ -69,12 +57,6 @@ def is_ahead(one: Summary, other: Summary, gap: float = 0.0) -> bool:
         return False
     apart = one.interval[1] < other.interval[0] if one.better == "lower" else one.interval[0] > other.interval[1]
     return apart and abs(one.value - other.value) > gap * min(abs(one.value), abs(other.value))
-
-
-def check_comparable(among: Sequence[Entry], metric: str) -> None:
-    """Raise ConfigError unless the entries' measurements of a metric may stand in one ranking."""
-    if (why := why_not(among, metric)) is not None:
-        raise ConfigError(f"{why}; rank them apart")
 
 
 def why_not(among: Sequence[Entry], metric: str) -> str | None:
@@ -103,7 +85,10 @@ def _difference(seen: dict[str, tuple[str, Entry]], facts: dict[str, object], en
 
 @dataclass(frozen=True)
 class Rule:
-    """What a metric's class says of comparing its values. quality: read off images by a network, no cost."""
+    """What a metric's class says of comparing its values.
+
+    tie: relative gap that says nothing; counted: exact; quality: read off images by a network, no cost.
+    """
 
     tie: float = 0.0
     counted: bool = False

@@ -18,12 +18,13 @@ COUNTED = "exact"  # MACs as they are executed, in which methods are compared
 
 def quality_columns(boards: Sequence[Board], group: ComparisonGroup) -> list[Column]:
     """The metrics of a group that are read off images and have a better direction, in order."""
-    return [column for column in _columns(boards, group) if column.quality and column.better != "neither"]
+    return [column for column in _columns(boards, group) if column.rule.quality and column.better != "neither"]
 
 
 def timed_columns(boards: Sequence[Board], group: ComparisonGroup) -> list[Column]:
     """The metrics of a group that a device decides, such as a time."""
-    return [c for c in _columns(boards, group) if not c.quality and not c.counted and "device" in c.conditions]
+    found = (c for c in _columns(boards, group) if not c.rule.quality and not c.rule.counted)
+    return [column for column in found if "device" in column.conditions]
 
 
 def tradeoffs(boards: Sequence[Board], leading: bool = False) -> Iterator[tuple[str, Tradeoff]]:

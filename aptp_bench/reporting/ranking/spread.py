@@ -63,7 +63,8 @@ def summary(found: Sequence[Measurement], spread: SeedSpread, counted: bool = Fa
     value, first = fmean(m.value for m in found), found[0]
     if counted:
         return Summary(value, (value, value), "a count", len(found), first.n, first.unit, first.better)
-    below, above = _prompts(found)
+    reach = [(m.value - m.interval[0], m.interval[1] - m.value) for m in found if m.interval is not None]
+    below, above = (max(0.0, fmean(ends)) for ends in zip(*reach, strict=True)) if reach else (0.0, 0.0)
     seeds = spread.half_width(len(found))
     known = (("seeds", spread.freedom), ("prompts or runs", first.interval))
     basis = " and ".join(word for word, holds in known if holds)
@@ -83,13 +84,3 @@ def student(freedom: int) -> float:
         (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
     )
     return z + sum(term / f**power for power, term in enumerate(terms, start=1))
-
-
-def _prompts(found: Sequence[Measurement]) -> tuple[float, float]:
-    """How far the interval reaches below and above the value, mean over seeds; 0 where there is none."""
-    known = [m for m in found if m.interval is not None]
-    if not known:
-        return 0.0, 0.0
-    below = fmean(m.value - m.interval[0] for m in known if m.interval)
-    above = fmean(m.interval[1] - m.value for m in known if m.interval)
-    return max(0.0, below), max(0.0, above)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,15 +29,14 @@ class Point:
 
 @dataclass(frozen=True)
 class Tradeoff:
-    """What a Pareto plot shows. better: of y; less cost is always better. conditions: of a measured cost, in words."""
+    """What a Pareto plot shows. better: of y; less cost is always better. Labels say units and which way is better."""
 
     points: tuple[Point, ...]
     metric: str
     cost: str
-    unit: str
-    cost_unit: str
     better: Better
-    conditions: str
+    x_label: str
+    y_label: str
 
     @classmethod
     def of(
@@ -56,15 +55,18 @@ class Tradeoff:
         if not shown:
             raise ConfigError(f"no record has {metric} and {cost}; run one: aptp-bench run --method … --dataset …")
         first = alike(shown[0], metric)[0]
-        priced = None if cost in CONVENTIONS else alike(shown[0], cost)[0]
+        x_label = f"MACs of an image's U-Net call (share of dense, {cost})"
+        if cost not in CONVENTIONS:
+            priced = alike(shown[0], cost)[0]
+            x_label = f"{title(cost)} ({priced.unit}; {conditions(priced.detail)})"
+        way = "" if first.better == "neither" else f", {first.better} is better {ARROWS[first.better]}"
         return cls(
             points=tuple(_point(group, entry, metric, cost) for entry in shown),
             metric=metric,
             cost=cost,
-            unit=first.unit,
-            cost_unit=f"share of dense, {cost}" if priced is None else priced.unit,
             better=first.better,
-            conditions="" if priced is None else conditions(priced.detail),
+            x_label=f"{x_label}\n← less is better",
+            y_label=f"{title(metric)}{f' ({first.unit})' if first.unit else ''}{way}",
         )
 
     @property
@@ -76,21 +78,6 @@ class Tradeoff:
             if not kept or sign * point.y < sign * kept[-1].y:
                 kept.append(point)
         return kept
-
-    @property
-    def x_label(self) -> str:
-        """The cost with its unit, and which way is better."""
-        name = f"MACs of an image's U-Net call ({self.cost_unit})"
-        if self.cost not in CONVENTIONS:
-            name = f"{title(self.cost)} ({self.cost_unit}; {self.conditions})"
-        return f"{name}\n← less is better"
-
-    @property
-    def y_label(self) -> str:
-        """The quality with its unit, and which way is better."""
-        unit = f" ({self.unit})" if self.unit else ""
-        way = "" if self.better == "neither" else f", {self.better} is better {ARROWS[self.better]}"
-        return f"{title(self.metric)}{unit}{way}"
 
     def facts(self) -> dict[str, Any]:
         """All that is drawn, as plain data, rounded: the same facts give the same picture."""
@@ -107,7 +94,7 @@ class Tradeoff:
         return {**head, **axes, "points": points}
 
 
-def conditions(detail: dict[str, Any]) -> str:
+def conditions(detail: Mapping[str, Any]) -> str:
     """Where and how a cost was measured, in words."""
     words = [str(detail[key]) for key in ("device", "dtype") if key in detail]
     counted = [f"{detail[key]} {key}" for key in ("threads", "steps") if detail.get(key) is not None]

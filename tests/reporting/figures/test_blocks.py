@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aptp_bench import registry
 from aptp_bench.core.progress import SilentProgress
 from aptp_bench.models import checkpoint
 from aptp_bench.models.mixture import Mixture
@@ -86,8 +85,3 @@ def test_a_layer_that_is_gone_keeps_nothing(finished: Any, monkeypatch: pytest.M
     monkeypatch.setattr(Mixture, "load", lambda *_, **__: Mixture.of_one(lacking))
     found = blocks.kept(facts, SilentProgress())
     assert found["mid_block.resnets.1"] == [0.0] and found["mid_block.resnets.0"] == [1.0]
-
-
-def test_the_model_is_the_runs(finished: Any) -> None:
-    facts = facts_of(finished("norm"))
-    assert registry.get("models", facts.recipe.model).name == "tiny-sd"

@@ -16,6 +16,7 @@ def test_bars_are_shares_of_the_prompts_with_their_number_on_top() -> None:
     assert [bar.get_height() for bar in axes.patches] == pytest.approx([75, 25, 25, 75])
     assert [text.get_text() for text in axes.texts] == ["300", "100", "1", "3"]
     legend = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert axes.patches[0].get_hatch() != axes.patches[2].get_hatch()  # colour is not all that tells them apart
     assert legend[1:] == ["training prompts (n = 400)", "evaluation prompts (n = 4)"]
 
 
@@ -26,11 +27,6 @@ def test_an_experts_budget_stands_below_its_bars() -> None:
         own = [axes.patches[place], axes.patches[2 + place]]
         assert own[0].get_x() < tick < own[1].get_x() + own[1].get_width()
     assert "aptp" in axes.get_xlabel() and axes.get_ylabel() == "share of the prompts, %"
-
-
-def test_colour_is_not_all_that_tells_the_bars_apart() -> None:
-    axes = loads.bars(SERVED, [0.7, 0.9], "mini world", "exact").axes[0]
-    assert axes.patches[0].get_hatch() != axes.patches[2].get_hatch()
 
 
 def test_an_expert_that_serves_nobody_is_a_bar_of_no_height() -> None:

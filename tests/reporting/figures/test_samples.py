@@ -34,7 +34,7 @@ def facts(finished: Any) -> RunFacts:
 
 
 def test_a_pair_is_the_dense_image_and_this_runs_of_the_same_prompt(facts: RunFacts) -> None:
-    beside = facts_of(facts.reference.folder)
+    beside, _ = facts.beside()
     captions, assignment = facts.captions(), facts.assignment()
     for panel in (named(samples.panels(facts))[name] for name in ("cheap", "dear")):
         assert panel.columns == ("dense", "aptp") and panel.rows
@@ -75,7 +75,7 @@ def test_further_prompts_show_both_networks(facts: RunFacts) -> None:
 
 def test_a_static_run_has_one_group_and_the_reference_stands_alone(finished: Any) -> None:
     assert list(named(samples.panels(facts_of(finished("norm"))))) == ["samples", "prompts"]
-    dense = facts_of(facts_of(finished("norm")).reference.folder)
+    dense, _ = facts_of(finished("norm")).beside()
     panel = named(samples.panels(dense))["samples"]
     assert panel.columns == ("dense",) and panel.note == "" and all(len(row.tiles) == 1 for row in panel.rows)
 

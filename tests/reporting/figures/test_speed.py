@@ -9,7 +9,6 @@ from aptp_bench.profiling.records import Ratio, Spread, Timing
 from aptp_bench.profiling.setups import Setup
 from aptp_bench.profiling.targets import Subject, dense
 from aptp_bench.reporting.figures import speed as plots
-from aptp_bench.reporting.figures import style
 
 CPU = torch.device("cpu")
 
@@ -52,18 +51,6 @@ def test_a_point_is_one_minus_each_ratio(profiler) -> None:
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["Norm"]
     assert figure.axes[0].get_xlim()[1] >= 0.4
     assert figure.axes[0].get_ylim()[1] >= 0.32
-
-
-@pytest.mark.parametrize("suffix", [".svg", ".png"])
-def test_the_same_figure_is_the_same_file(profiler, tmp_path, suffix) -> None:
-    paths = [tmp_path / f"{name}{suffix}" for name in "ab"]
-    for path in paths:
-        style.save(plots.macs_by_block(profiler), path)
-    assert paths[0].read_bytes() == paths[1].read_bytes()
-
-
-def test_colours_are_distinct() -> None:
-    assert len(set(plots.COLOURS)) == len(plots.COLOURS) == len(plots.MARKERS)
 
 
 def test_subjects_of_one_bar_a_network(profiler) -> None:

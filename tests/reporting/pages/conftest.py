@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -53,6 +54,22 @@ def visit(chromium: Browser) -> Iterator[Callable[..., Page]]:
 
 def _own(url: str, path: Path) -> bool:
     return url.split("#")[0] == path.as_uri() or url.startswith("data:")
+
+
+def until(page: Page, holds: Callable[[], bool]) -> None:
+    """Wait for what a page does in its own time, such as smooth scrolling."""
+    for _ in range(100):
+        if holds():
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError("it did not come to pass within five seconds")
+
+
+def is_dark(page: Page) -> bool:
+    """Whether the text is lighter than the ground."""
+    ink, ground = (page.evaluate(f"getComputedStyle(document.body).{key}") for key in ("color", "backgroundColor"))
+    light = [sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in (ink, ground)]
+    return light[0] > light[1]
 
 
 def overflow(page: Page) -> int:

@@ -15,7 +15,7 @@ from aptp_bench import records
 from aptp_bench.harness import contact_sheet
 from aptp_bench.records import Record
 from aptp_bench.reporting.pages.leaderboard_files import Publication
-from tests.reporting.pages.conftest import overflow
+from tests.reporting.pages.conftest import is_dark, overflow, until
 
 HOSTILE = "</script><img src=x onerror=alert(1)>|`&"
 METHODS = {"beta": 3.0, "alpha": 2.5, "gamma": 9.0, "delta": None}
@@ -76,9 +76,7 @@ def shown(page: Any) -> list[str]:
 def test_the_page_fits_and_is_quiet(look, width, scheme):
     page = look(width=width, scheme=scheme)
     assert overflow(page) == 0
-    ground, ink = (page.evaluate(f"getComputedStyle(document.body).{key}") for key in ("backgroundColor", "color"))
-    light = [sum(map(int, colour.strip("rgb()").split(","))) for colour in (ground, ink)]
-    assert (light[0] > light[1]) == (scheme == "light")
+    assert is_dark(page) == (scheme == "dark")
     page.locator(".board tr[data-run] a").nth(1).click()
     assert page.locator("dialog[open]").bounding_box()["width"] <= width and overflow(page) == 0
 
@@ -169,11 +167,7 @@ def test_the_address_says_what_is_shown(look, visit, results):
     assert again.locator("[name=x]").input_value() == "latency"
     assert methods(again) == ["gamma", "beta", "alpha", "delta"]
     again.evaluate("location.hash = ''")  # the page hears of it later
-    for _ in range(100):
-        if len(shown(again)) == 4:
-            break
-        again.wait_for_timeout(50)
-    assert len(shown(again)) == 4
+    until(again, lambda: len(shown(again)) == 4)
 
 
 def test_details_open_by_click_and_keyboard_and_close_again(look):

@@ -13,7 +13,7 @@ from aptp_bench.records import load_all
 from aptp_bench.reporting.paper_tables.filled import fill
 from aptp_bench.reporting.paper_tables.formats import FORMATS
 from aptp_bench.reporting.paper_tables.published import published
-from tests.reporting.pages.conftest import overflow
+from tests.reporting.pages.conftest import overflow, until
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +41,7 @@ def test_names_stay_in_sight_while_a_narrow_table_scrolls_by_keyboard(visit: Any
     wide.focus()
     for _ in range(12):
         page.keyboard.press("ArrowRight")
-    for _ in range(100):  # scrolling is smooth; asked from outside, since the page's policy allows no eval
-        if wide.evaluate("e => e.scrollLeft") > 100:
-            break
-        page.wait_for_timeout(50)
-    assert wide.evaluate("e => e.scrollLeft") > 100
+    until(page, lambda: wide.evaluate("e => e.scrollLeft") > 100)  # from outside: the page's policy allows no eval
     name = page.locator("#aptp_1b tbody th").first.bounding_box()
     assert 0 <= name["x"] < 30 and name["width"] < 200
 

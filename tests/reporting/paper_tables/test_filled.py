@@ -12,7 +12,7 @@ from aptp_bench.harness.suite import Suite
 from aptp_bench.records import Expert, Record, World
 from aptp_bench.reporting.paper_tables.filled import CellValue, FilledTable, fill
 from aptp_bench.reporting.paper_tables.published import published
-from aptp_bench.reporting.paper_tables.readings import Readings, readings
+from aptp_bench.reporting.paper_tables.readings import Reading, readings
 from aptp_bench.reporting.ranking.entries import Entry, question
 
 Made = Callable[..., Record]
@@ -24,9 +24,7 @@ def found(filled: FilledTable, line: str, column: str, world: World) -> CellValu
 
 
 def value(filled: FilledTable, line: str, column: str, world: World) -> float:
-    each = found(filled, line, column, world)
-    assert each.summary is not None, each
-    return each.summary.value
+    return found(filled, line, column, world).summary.value
 
 
 def filled(table: str, records: Sequence[Record] = ()) -> FilledTable:
@@ -41,10 +39,9 @@ def test_a_paper_run_stands_beside_the_published_number_with_its_difference(made
     record = made("aptp_1b", "APTP (0.78)", "paper", fid=24.86, clip_score=31.0, latency=2.0)
     table = filled("aptp_1b", [record])
     fid = found(table, "APTP (0.78)", "fid", "paper")
-    assert fid.summary is not None and fid.difference is not None
     assert (fid.summary.value, fid.summary.interval, fid.summary.seeds, fid.summary.n) == (24.86, (23.86, 25.86), 1, 50)
     assert fid.difference.absolute == pytest.approx(2.26) and fid.difference.relative == pytest.approx(0.1)
-    assert found(table, "APTP (0.78)", "clip", "paper").difference.absolute == pytest.approx(-0.32)  # type: ignore[union-attr]
+    assert found(table, "APTP (0.78)", "clip", "paper").difference.absolute == pytest.approx(-0.32)
     assert found(table, "APTP (0.64)", "fid", "paper").text == "not run"
     assert found(table, "APTP (0.78)", "fid", "mini").text == "not run"
     assert found(table, "APTP (0.78)", "cmmd", "paper").text == "not measured"
@@ -54,11 +51,10 @@ def test_macs_are_giga_of_the_papers_count_with_exact_ones_beside_and_a_share_in
     records = [made("aptp_1b", "SP", scale) for scale in ("paper", "mini")]
     table = filled("aptp_1b", records)
     paper = found(table, "SP (Fang et al., 2023)", "macs_g", "paper")
-    assert paper.summary is not None and paper.difference is not None
     assert paper.summary.value == pytest.approx(60.0) and paper.beside == "60.00 exact" and paper.unit == "GMACs"
     assert paper.difference.absolute == pytest.approx(60.0 - 1071.4)
     mini = found(table, "SP (Fang et al., 2023)", "macs_g", "mini")
-    assert mini.summary is not None and mini.summary.value == 0.6 and mini.unit == "of dense"
+    assert mini.summary.value == 0.6 and mini.unit == "of dense"
 
 
 def test_seconds_of_another_machine_are_not_subtracted(made: Made) -> None:
@@ -71,10 +67,8 @@ def test_seconds_of_another_machine_are_not_subtracted(made: Made) -> None:
 def test_numbers_of_another_unit_are_not_subtracted(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     records = [made("aptp_1b", "SP", "paper", fid=50.0)]
     for unit, subtracted in ((None, True), ("x1000", False)):
-        reading = Readings.model_validate({"value": "results.fid", "unit": unit})
-        monkeypatch.setattr(
-            "aptp_bench.reporting.paper_tables.filled.readings", lambda table, reading=reading: {"fid": reading}
-        )
+        own = {"fid": dict.fromkeys(("paper", "mini"), Reading(value="results.fid", unit=unit))}
+        monkeypatch.setattr("aptp_bench.reporting.paper_tables.filled.readings", lambda table, own=own: own)
         each = found(filled("aptp_1b", records), "SP (Fang et al., 2023)", "fid", "paper")
         assert each.summary is not None and bool(each.difference) == subtracted
 
@@ -137,9 +131,8 @@ def test_seeds_are_averaged_and_their_spread_is_pooled_over_the_rows(made: Made)
     two, one = (
         found(table, line, "fid", "mini").summary for line in ("SP (Fang et al., 2023)", "Norm (Li et al., 2017)")
     )
-    assert two is not None and one is not None
     assert (two.value, two.seeds, one.seeds) == (5.0, 2, 1) and "seeds" in one.basis
-    assert one.half_width > two.half_width > 1  # type: ignore[operator]
+    assert one.half_width > two.half_width > 1
 
 
 def test_records_of_changed_weights_are_not_averaged_with_others(made: Made) -> None:
@@ -147,7 +140,7 @@ def test_records_of_changed_weights_are_not_averaged_with_others(made: Made) -> 
     how = second.how.model_copy(update={"digests": {**second.how.digests, "model": "another"}})
     table = filled("aptp_1b", [first, second.model_copy(update={"how": how})])
     summary = found(table, "SP (Fang et al., 2023)", "fid", "mini").summary
-    assert summary is not None and (summary.value, summary.seeds) == (6.0, 1)
+    assert (summary.value, summary.seeds) == (6.0, 1)
 
 
 def test_a_cell_without_a_run_names_the_command_that_fills_it() -> None:
@@ -190,9 +183,9 @@ def test_other_scales_of_a_number_are_converted(made: Made) -> None:
     record = made("aptp_7", "APTP-Base", "paper", clip_score=31.8, fid=20.0)
     table = filled("aptp_7", [record])
     clip = found(table, "APTP-Base (@30k)", "clip", "paper")
-    assert clip.summary is not None and clip.summary.value == pytest.approx(0.318)
+    assert clip.summary.value == pytest.approx(0.318)
     assert clip.summary.interval == pytest.approx((0.308, 0.328))
-    assert clip.difference is not None and clip.difference.absolute == pytest.approx(0.0)
+    assert clip.difference.absolute == pytest.approx(0.0)
     assert value(table, "APTP-Base (@30k)", "params_b", "paper") == record.parameters["per_image"] / 1e9
     fast = filled("ld_pruner_1", [made("ld_pruner_1", "LD-Pruner", "paper", latency=2.0, clip_score=30.0)])
     line = "LD-Pruner (42 modifications)"
@@ -228,8 +221,8 @@ def test_a_count_has_no_interval_though_other_rows_vary(made: Made) -> None:
     counts = {name: {**facts, "ratio": 0.7} for name, facts in records[0].macs.items()}
     table = filled("aptp_1b", [records[0].model_copy(update={"macs": counts}), *records[1:]])
     macs, fid = (found(table, "SP (Fang et al., 2023)", key, "mini").summary for key in ("macs_g", "fid"))
-    assert macs is not None and (macs.value, macs.interval) == (0.6, None)
-    assert fid is not None and fid.basis == "seeds and prompts or runs"
+    assert (macs.value, macs.interval) == (0.6, None)
+    assert fid.basis == "seeds and prompts or runs"
 
 
 def test_words_are_those_of_the_first_seed_that_kept_them(made: Made) -> None:

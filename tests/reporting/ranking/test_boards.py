@@ -5,11 +5,9 @@ from typing import Any
 
 import pytest
 
-from aptp_bench.errors import ConfigError
 from aptp_bench.reporting.ranking.boards import ALONE, Board, boards, main_board
 from aptp_bench.reporting.ranking.entries import entries
-from aptp_bench.reporting.ranking.groups import comparison_groups, measured_alike
-from aptp_bench.reporting.ranking.ranking import ranking
+from aptp_bench.reporting.ranking.groups import measured_alike
 
 
 def some(make_record: Any) -> list[Any]:
@@ -100,12 +98,6 @@ def test_a_metric_measured_in_two_ways_is_not_ranked_and_says_why(make_record):
     }
 
 
-def test_ranking_still_refuses_what_boards_keep_apart(make_record):
-    mixed = entries([make_record("a"), make_record("b", world="paper")])
-    with pytest.raises(ConfigError, match="world is"):
-        ranking(mixed, "fid")
-
-
 def test_seeds_measured_otherwise_are_not_averaged(make_record):
     slow, fast = (
         make_record("a", 0, latency=1.0),
@@ -181,13 +173,6 @@ def test_the_main_board_is_the_fullest_of_the_first_world(make_record):
     chosen = main_board(boards([*mini, *paper, *fuller]))
     assert chosen is not None and (chosen.group.world, chosen.name) == ("paper", "0.5exact")
     assert main_board([]) is None
-
-
-def test_groups_hold_what_may_be_compared(make_record):
-    found = comparison_groups(
-        entries([make_record("a"), make_record("b", budget=0.5), make_record("c", world="smoke")])
-    )
-    assert [[entry.method for entry in group.entries] for group in found] == [["a", "b"], ["c"]]
 
 
 def test_the_largest_group_that_was_measured_alike(make_record):

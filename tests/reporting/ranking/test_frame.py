@@ -4,7 +4,6 @@ import math
 
 import pytest
 
-import aptp_bench
 from aptp_bench import records
 from aptp_bench.reporting.ranking.frame import load_records
 
@@ -38,7 +37,3 @@ def test_a_record_that_another_replaces_keeps_its_row(make_record, tmp_path):
     records.save(make_record("a", settings=["metrics=[fid]"], cmmd=None), tmp_path)
     frame = load_records(tmp_path)
     assert len(frame) == 2 and frame.entry.nunique() == 1
-
-
-def test_the_package_offers_it():
-    assert aptp_bench.load_records is load_records

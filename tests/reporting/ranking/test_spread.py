@@ -41,12 +41,6 @@ def test_the_pooled_deviation_is_numpys():
         assert found.half_width(4) == pytest.approx(student(freedom) * found.deviation / 2)
 
 
-def test_a_shift_of_one_entry_does_not_change_the_spread():
-    groups = [[1.0, 2.0, 4.0], [3.0, 3.5]]
-    moved = [[v + 100 for v in groups[0]], groups[1]]
-    assert SeedSpread.of(moved).deviation == pytest.approx(SeedSpread.of(groups).deviation)
-
-
 def test_one_seed_each_says_nothing_of_seeds():
     spread = SeedSpread.of([[1.0], [2.0]])
     assert spread == NONE and spread.half_width(1) == 0.0
@@ -64,7 +58,6 @@ def test_a_summary_holds_its_value_and_adds_both_doubts_in_quadrature():
         found = summary([measured(v, v - below, v + above) for v in values], spread)
         half = spread.half_width(seeds)
         assert found.value == pytest.approx(fmean(values)) and found.seeds == seeds
-        assert found.interval is not None and found.half_width is not None
         assert found.value - found.interval[0] == pytest.approx(math.hypot(below, half))
         assert found.interval[1] - found.value == pytest.approx(math.hypot(above, half))
         assert found.half_width == pytest.approx(sum(math.hypot(d, half) for d in (below, above)) / 2)
@@ -74,7 +67,7 @@ def test_a_summary_holds_its_value_and_adds_both_doubts_in_quadrature():
 def test_more_seeds_narrow_their_part_and_not_that_of_the_prompts():
     spread = SeedSpread(1.0, 6)
     one, many = (summary([measured(3.0, 2.0, 4.0)] * n, spread).half_width for n in (1, 10_000))
-    assert one is not None and many is not None and one > many == pytest.approx(1.0, abs=1e-3)
+    assert one > many == pytest.approx(1.0, abs=1e-3)
 
 
 def test_what_is_counted_has_an_interval_of_no_width_and_what_is_unknown_none():
