@@ -81,7 +81,8 @@ class Campaign(Frozen):
 
     def order(self, rows: Sequence[Row]) -> list[tuple[Row, Way]]:
         """The pieces, each once. Networks only drawn are made once a way of running; those searched for, once in all."""
-        by_label, pieces = {row.label: row for row in rows}, {}
+        by_label = {row.label: row for row in rows}
+        pieces: dict[tuple[str, Setup, int | None], tuple[Row, Way]] = {}
         for way in self.setups:
             for label in (label for label in way.rows or [row.label for row in self.rows] if label in by_label):
                 pieces.setdefault((label, way.setup, way.images), (by_label[label], way))

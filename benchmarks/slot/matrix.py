@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from safetensors.torch import save_file
@@ -44,7 +44,7 @@ class Job(job.Job):
         for name in ORDER[: 1 if self.place.smallest else None]:
             for run in sorted(self._runs(name), key=lambda run: run.seed):
                 guess = 60.0 if self.place.smallest else FIRST
-                measure = lambda run=run: self._measure(run)  # noqa: E731
+                measure = partial(self._measure, run)
                 found.append(self.ledger.piece(f"{name}, {run.name}", run.recipe.method, guess, measure))
         return found
 

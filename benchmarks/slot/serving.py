@@ -31,7 +31,7 @@ from aptp_bench.profiling import targets
 from aptp_bench.profiling.manifest import Manifest, filename
 from aptp_bench.profiling.speed import ratio
 from aptp_bench.profiling.speed_suite import Campaign
-from aptp_bench.profiling.timing import alternately, resampled_medians
+from aptp_bench.profiling.timing import Call, alternately, resampled_medians
 from aptp_bench.pruning.gates import GateSpace
 from aptp_bench.pruning.macs import count, example_inputs
 from aptp_bench.serving.pipeline import RoutedPipeline
@@ -53,7 +53,7 @@ class Job(job.Job):
 
     def pieces(self) -> Sequence[Piece]:
         """The stream at one batch size each."""
-        return [self.ledger.piece(f"batch {n}", "stream", 160.0, lambda n=n: self._stream(n)) for n in self.batches]
+        return [self.ledger.piece(f"batch {n}", "stream", 160.0, partial(self._stream, n)) for n in self.batches]
 
     def show(self) -> None:
         """Images per second, and the routed stream over the static one."""
@@ -112,7 +112,7 @@ class Job(job.Job):
         sizes = {"num_inference_steps": 2, "height": 64, "width": 64} if self.place.smallest else {}
         repeats = 1 if self.place.smallest else REPEATS
         how = {"batch_size": together, "output_type": "pt", "exact": False, **sizes}
-        calls = {name: partial(each, self.prompts, **how) for name, each in pipelines.items()}
+        calls = {name: _serving(each, self.prompts, how) for name, each in pipelines.items()}
         times = alternately(calls, self.place.device, 1, repeats)
         generator = torch.Generator().manual_seed(0)
         static, routed = (resampled_medians(times[name], 1000, generator) for name in ("static", "routed"))
@@ -124,3 +124,7 @@ class Job(job.Job):
             "static_macs": macs[nearest],
             "loads": torch.bincount(routes, minlength=len(macs)).tolist(),
         }
+
+
+def _serving(pipeline: Any, prompts: Sequence[str], how: dict[str, Any]) -> Call:
+    return lambda: pipeline(prompts, **how)

@@ -7,7 +7,7 @@ a GPU. The averaged weights come back in float16, in files of at most 12 MB, wit
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -46,7 +46,7 @@ class Job(job.Job):
             self.ledger.piece("draw scenes", "draw", DRAWING, self._draw),
             self.ledger.piece("encode scenes", "encode", ENCODING, self._encode),
             self.ledger.piece("quality before", "quality", JUDGING, lambda: self._judge(MiniSD().load())),
-            *(self.ledger.piece(f"train to step {n}", "train", TRAINING, lambda n=n: self._train(n)) for n in stops),
+            *(self.ledger.piece(f"train to step {n}", "train", TRAINING, partial(self._train, n)) for n in stops),
             self.ledger.piece("quality after", "quality", JUDGING, self._after),
         ]
 

@@ -162,12 +162,6 @@ def _waves(pen: Pen, tint: RGB, shift: float, step: float) -> None:
 
 
 _MOTIFS = by_name(_dots, _stripes, _checks, _waves)
-MOTIFS: dict[str, Callable[[Pen, RGB, float, float], None]] = {
-    "dots": _dots,
-    "stripes": _stripes,
-    "checks": _checks,
-    "waves": _waves,
-}
 MOTIFS: tuple[str, ...] = tuple(_MOTIFS)
 
 

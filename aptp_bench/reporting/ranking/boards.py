@@ -139,7 +139,7 @@ def _column(
     known = rule(metric, first.detail)
     unranked = group.unranked or _unranked(members["main"], metric, first.better)
     summaries = {kind: [group.summary(entry, metric) for entry in members[kind]] for kind in KINDS}
-    placed = {kind: [each and Place(each) for each in found] for kind, found in summaries.items()}
+    placed = {kind: [None if each is None else Place(each) for each in found] for kind, found in summaries.items()}
     if not unranked:
         placed["main"] = places(summaries["main"], known.tie)
     column = Column(
