@@ -184,7 +184,7 @@ def measure(mixture: Mixture, share: Tensor, ready: Ready, protocol: Protocol) -
             first += seconds(pair["expert"], device)
             calls.append(alternately(pair, device, warmup, repeats))
         if i == busiest:
-            peak, host = _peak(network, inputs, device), _host_seconds(pair["expert"], device)
+            peak, host = _peak(network, inputs, device), host_seconds(pair["expert"], device)
             image = _images(network, ready, protocol)
             kernels = attention_kernels(placed(expert, device, setup.torch_dtype), inputs)
     times = Times(
@@ -212,6 +212,20 @@ def spread(replicates: Tensor, times: Tensor) -> Spread:
 def ratio(mixture: Tensor, dense: Tensor) -> Ratio:
     """Mixture over dense, with a bootstrap interval. Both: [r], estimate first."""
     return Ratio(value=float(mixture[0] / dense[0]), interval=percentile(mixture / dense))
+
+
+def host_seconds(call: Callable[[], object], device: torch.device) -> float | None:
+    """Seconds until a call returns, the device being still at work: a call that takes no longer waits for the host."""
+    if device.type != "cuda":
+        return None
+    took = []
+    with torch.inference_mode():
+        for _ in range(HOST_CALLS):
+            torch.cuda.synchronize(device)
+            start = time.perf_counter()
+            call()
+            took.append(time.perf_counter() - start)
+    return statistics.median(took)
 
 
 def _images(network: nn.Module, ready: Ready, protocol: Protocol) -> dict[str, Any]:
@@ -246,17 +260,3 @@ def _peak(network: nn.Module, inputs: dict[str, Tensor], device: torch.device) -
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
     with torch.inference_mode():
         return weights + peak_allocated(lambda: network(**inputs), device)
-
-
-def _host_seconds(call: Callable[[], object], device: torch.device) -> float | None:
-    """Seconds until a call returns, the device being still at work: a call that takes no longer waits for the host."""
-    if device.type != "cuda":
-        return None
-    took = []
-    with torch.inference_mode():
-        for _ in range(HOST_CALLS):
-            torch.cuda.synchronize(device)
-            start = time.perf_counter()
-            call()
-            took.append(time.perf_counter() - start)
-    return statistics.median(took)
