@@ -82,6 +82,11 @@ class Bench:
         with self.site.device if self.campaign.weights == RANDOM else nullcontext():
             return self.kind.load(self.campaign.weights).to(self.site.device)
 
+    @cached_property
+    def _dense(self) -> Profiler:
+        """The dense network on paper."""
+        return Profiler(self.kind, targets.dense(self.kind.skeleton()), self.latent)
+
     def piece(self, row: Row, way: Way) -> Piece:
         """One row in one way of running; nothing to do if that was measured before."""
         name = f"{row.label}, {way.setup.name}{', images' * bool(self._protocol(way).images)}"
@@ -142,15 +147,16 @@ class Bench:
         return records.name(row.label, self.kind.name, edge, device_name(self.site.device))
 
     def _expected(self, row: Row, way: Way) -> float:
-        """Seconds of a piece by the bound of its calls and the pace of the last one in this way; 0 where nobody can say."""
-        protocol = self._protocol(way)
-        record = self.kept(row)
+        """Seconds of a piece by the pace of the last one in this way; 0 where nobody can say.
+
+        A network's bound is taken to be its budget's part of the dense one's: its own takes a second to count.
+        """
+        protocol, record = self._protocol(way), self.kept(row)
         searched = self.campaign.architectures is None and row.label not in self._profilers
         if row.label in self.failures or searched or (record and _holds(record, way, protocol)):
             return 0.0
-        profiler = self._profiler(row)
-        experts, bound = len(profiler.subject.share), self.bound
-        pair = profiler.call_seconds(bound, way.dtype, way.batch) + profiler.dense_seconds(bound, way.dtype, way.batch)
+        experts = 1 if row.method == targets.DENSE else self._experts(row)
+        pair = (1 + min(row.budget, 1.0)) * self._dense_seconds(way.setup)
         warm = protocol.warmup if way.compiled else protocol.each(protocol.warmup, experts)
         rounds = experts * (warm + protocol.each(protocol.repeats, experts) + 2)
         rounds += (protocol.images + 2) * (CALLS + 2) if protocol.images else 0
@@ -159,10 +165,18 @@ class Bench:
 
     def _learn(self, profiler: Profiler, timing: Timing) -> None:
         """How long calls and compiling take here, for what comes next."""
-        bound = profiler.dense_seconds(self.bound, timing.setup.dtype, timing.setup.batch)
-        self._pace[timing.setup] = timing.dense_call_s / bound
+        self._pace[timing.setup] = timing.dense_call_s / self._dense_seconds(timing.setup)
         if timing.setup.compiled:
             self._compiling = timing.first_call_s / len(profiler.subject.share)
+
+    def _dense_seconds(self, setup: Setup) -> float:
+        """The bound of a guided call of the dense network."""
+        return self._dense.dense_seconds(self.bound, setup.dtype, setup.batch)
+
+    def _experts(self, row: Row) -> int:
+        if self.campaign.architectures is None:
+            return len(self._profilers[row.label].subject.share)
+        return len(self._manifest(row).share)
 
     def _profiler(self, row: Row) -> Profiler:
         """The row on paper. One that is pruned here comes with its weights, and only the last of them is held."""
