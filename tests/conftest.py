@@ -336,3 +336,19 @@ def finished(
         return made[method]
 
     return make
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """The rows and batches of a speed table that are really measured, as it happens."""
+    from aptp_bench.profiling.profile import Profiler
+
+    seen: list[tuple[str, int]] = []
+    measure = Profiler.measured
+
+    def spy(self: Any, ready: Any, *rest: Any) -> Any:
+        seen.append((self.subject.label, ready.setup.batch))
+        return measure(self, ready, *rest)
+
+    monkeypatch.setattr(Profiler, "measured", spy)
+    return seen

@@ -165,7 +165,7 @@ def _row(work: str, saving: bool, size: int, facts: Facts, two: Iterable[tuple[i
     step = f"{facts['step_s']:.3f}" if facts["step_s"] else ""
     (a, low), *more = two
     predicted = ""
-    if more and low["peak_bytes"] and more[0][1]["peak_bytes"]:
+    if more and size > more[0][0] and low["peak_bytes"] and more[0][1]["peak_bytes"]:
         (b, high), slope = more[0], (more[0][1]["peak_bytes"] - low["peak_bytes"]) / (more[0][0] - a)
         predicted = f"{(high['peak_bytes'] + slope * (size - b)) / GIB:.2f}"
     return [work, "yes" if saving else "no", str(size), peak, predicted, step]

@@ -70,7 +70,9 @@ def _ld_pruner(asked: targets.Asked, teacher: Any, scratch: Path, progress: Prog
     """LD-Pruner's own scores and choice, its latents being small ones; MACs are those of the model's own size."""
     unet, config = teacher.unet, LDPrunerConfig(**asked.settings)
     among = operators(unet, config.candidates, config.resnets)
-    dense, saved = savings(unet, among, example_inputs(unet, tokens=77), asked.budget.convention)
+    dense, saved = savings(
+        unet, among, example_inputs(unet, tokens=teacher.tokenizer.model_max_length), asked.budget.convention
+    )
     twin: Any = clone(unet, {p: p.detach() for p in unet.parameters()})
     twin.register_to_config(sample_size=SMALL)
     small = pipeline(twin, **parts_of(teacher))

@@ -25,7 +25,6 @@ from aptp_bench.core.progress import SilentProgress
 from aptp_bench.profiling import devices, records
 from aptp_bench.profiling.bench import Bench
 from aptp_bench.profiling.manifest import Manifest
-from aptp_bench.profiling.profile import Profiler
 from aptp_bench.profiling.speed_suite import Campaign
 from aptp_bench.profiling.targets import dense
 
@@ -51,19 +50,6 @@ def table(tiny_model, tiny, tmp_path, monkeypatch) -> Campaign:
     monkeypatch.setattr(job, "TABLE", tmp_path / "table.yaml")
     monkeypatch.chdir(tmp_path)
     return asked
-
-
-@pytest.fixture
-def measured(monkeypatch) -> list[tuple[str, int]]:
-    seen: list[tuple[str, int]] = []
-    measure = Profiler.measured
-
-    def spy(self, ready, *rest):
-        seen.append((self.subject.label, ready.setup.batch))
-        return measure(self, ready, *rest)
-
-    monkeypatch.setattr(Profiler, "measured", spy)
-    return seen
 
 
 def test_a_job_that_was_killed_goes_on_and_ends_with_what_an_unbroken_one_has(

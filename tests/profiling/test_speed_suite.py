@@ -11,7 +11,6 @@ from aptp_bench.core.progress import SilentProgress
 from aptp_bench.errors import ConfigError
 from aptp_bench.profiling import records
 from aptp_bench.profiling.bench import Site, carry_out
-from aptp_bench.profiling.profile import Profiler
 from aptp_bench.profiling.speed_suite import Campaign
 from aptp_bench.reporting.figures.speed import draw
 
@@ -32,20 +31,6 @@ TINY = {
 @pytest.fixture
 def site(tmp_path) -> Site:
     return Site(torch.device("cpu"), tmp_path, SilentProgress(), "the command")
-
-
-@pytest.fixture
-def measured(monkeypatch) -> list[tuple[str, int]]:
-    """The rows and batches that are really measured, as it happens."""
-    seen: list[tuple[str, int]] = []
-    measure = Profiler.measured
-
-    def spy(self, ready, *rest):
-        seen.append((self.subject.label, ready.setup.batch))
-        return measure(self, ready, *rest)
-
-    monkeypatch.setattr(Profiler, "measured", spy)
-    return seen
 
 
 def test_a_row_leaves_a_record_that_stands_until_what_was_asked_changes(tiny_model, site, measured) -> None:
