@@ -60,7 +60,7 @@ def test_what_is_packed_is_read_again_and_what_has_none_is_not_named(tmp_path: P
     assert replicates.packed(measured(latency=None)) == (b"", None)
 
 
-@pytest.mark.parametrize("harm", [lambda c: c[:-1], lambda c: c + b"\0", lambda c: b"", lambda c: None])
+@pytest.mark.parametrize("harm", [lambda c: c[:-1], lambda c: c[:-1] + b"\1", lambda c: b"", lambda c: None])
 def test_a_file_that_is_not_the_one_a_record_names_is_none(tmp_path: Path, harm: Any) -> None:
     content, facts = replicates.packed(measured(fid=[1.0, 2.0]))
     if (harmed := harm(content)) is not None:
