@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from aptp_bench.core.differences import TINY
 from aptp_bench.records import Record
 from aptp_bench.reporting.numbers import GIGA, fixed, span
 from aptp_bench.reporting.ranking.boards import Board, Column, Row
 from aptp_bench.reporting.ranking.groups import ComparisonGroup
 from aptp_bench.reporting.ranking.names import title
+from aptp_bench.reporting.ranking.pairs import Pair
 from aptp_bench.reporting.ranking.tradeoff import conditions
 from aptp_bench.reporting.worlds import SAID
 
@@ -38,6 +40,19 @@ def interval(row: Row, column: Column) -> str:
         return ""
     ends = place.summary.interval
     return span(ends, lambda end: fixed(end, column.decimals), " to " if ends[0] < 0 else "–")
+
+
+def chance(pair: Pair) -> str:
+    """A pair's p-value."""
+    return f"< {TINY:.0e}" if pair.p <= TINY else f"{pair.p:.2g}"
+
+
+def pairing(pair: Pair) -> str:
+    """What a pair's difference was taken over."""
+    difference = pair.difference
+    if not difference.n:
+        return f"unpaired: {pair.unpaired}"
+    return f"{difference.n} prompts × {difference.k} seeds" if difference.k > 1 else f"{difference.n} prompts, one seed"
 
 
 def seeds(numbers: Sequence[int]) -> str:

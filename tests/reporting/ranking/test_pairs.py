@@ -72,7 +72,9 @@ def test_the_seeds_that_both_have_are_paired(world: World) -> None:
         world.add("b", 0.0, seed)
     pair = pairs(world.board())["a-b"]
     assert pair.difference.k == 2 and pair.difference.value == pytest.approx(0.3, abs=0.08)
-    assert pair.difference.of_seeds and pair.difference.freedom == 1 and not pair.decided  # two seeds alone prove little
+    assert (
+        pair.difference.of_seeds and pair.difference.freedom == 1 and not pair.decided
+    )  # two seeds alone prove little
 
 
 def test_runs_without_a_seed_in_common_are_paired_by_prompt(world: World) -> None:
