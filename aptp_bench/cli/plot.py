@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from aptp_bench.cli.options import records_in
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -89,15 +91,12 @@ def _of_records(results_dir: Path, only: Sequence[str]) -> Iterator[tuple[str, F
     from aptp_bench.errors import ConfigError
     from aptp_bench.harness.replicates import of_all
     from aptp_bench.records import FOLDER as RECORDS
-    from aptp_bench.records import load_all
     from aptp_bench.reporting.figures.pareto import draw
     from aptp_bench.reporting.figures.standings import draw as draw_standings
     from aptp_bench.reporting.ranking.boards import boards
     from aptp_bench.reporting.ranking.selection import standings, tradeoffs
 
-    found, malformed = load_all(results_dir)
-    for reason in malformed.values():
-        typer.echo(f"left out: {reason}", err=True)
+    found = records_in(results_dir)
     if not found:
         place = results_dir / RECORDS
         raise ConfigError(f"{place} holds no record; run one: aptp-bench run --method … --dataset …")

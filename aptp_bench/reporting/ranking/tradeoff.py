@@ -110,14 +110,25 @@ def conditions(detail: Mapping[str, Any]) -> str:
 
 def _marked(points: Sequence[Point], group: ComparisonGroup, metric: str, slack: float) -> tuple[Point, ...]:
     """The points, told which of them are beaten; all their pairs are one family. slack: costs this close are alike."""
-    if group.unranked or points[0].entry.of(metric)[0].better == "neither":
-        return tuple(points)
-    known = rule(metric, points[0].entry.of(metric)[0].detail)
-    candidates = [found for point in points if (found := group.candidate(point.entry, metric)) is not None]
-    cost = {point.entry.name: point.x for point in points}
-    orders = [order for pair in contest(candidates, known) if (order := pair.order)]
-    beaten = {behind.name for ahead, behind in orders if cost[ahead.name] <= cost[behind.name] + slack}
-    return tuple(replace(point, beaten=point.entry.name in beaten) for point in points)
+    found = beaten(group, [(point.entry, point.x) for point in points], metric, slack)
+    return tuple(replace(point, beaten=point.entry.name in found) for point in points)
+
+
+def beaten(
+    group: ComparisonGroup, cost: Sequence[tuple[Entry, float]], metric: str, slack: float = TOLERANCE
+) -> set[str]:
+    """The names of entries of a group than which another is better beyond doubt for no more cost, measured alike.
+
+    cost: of each of them; slack: costs this close are alike. All their pairs are one family. Empty where nothing is ranked.
+    """
+    among = [] if group.unranked else measured_alike([entry for entry, _ in cost], metric)
+    candidates = [found for entry in among if (found := group.candidate(entry, metric)) is not None]
+    if len(candidates) < 2:
+        return set()
+    pairs = contest(candidates, rule(metric, among[0].of(metric)[0].detail))
+    orders = [order for pair in pairs if (order := pair.order)]
+    price = {entry.name: each for entry, each in cost}
+    return {behind.name for ahead, behind in orders if price[ahead.name] <= price[behind.name] + slack}
 
 
 def _point(group: ComparisonGroup, entry: Entry, metric: str, cost: str) -> Point:
