@@ -124,7 +124,7 @@ def narrowed(small_sd: Any) -> Callable[[float], Any]:
 def add_plugin(group: str, name: str, kind: Any) -> None:
     from aptp_bench import registry
 
-    entry: Any = SimpleNamespace(name=name, load=lambda: kind)
+    entry: Any = SimpleNamespace(name=name, load=lambda: kind, dist=None)
     registry.plugins(group)[name] = registry.Registration(group, name, "stranger", entry)
 
 

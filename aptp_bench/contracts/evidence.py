@@ -16,6 +16,7 @@ from aptp_bench.contracts.model import ModelPlugin
 from aptp_bench.core.digests import captions_digest
 from aptp_bench.core.progress import Progress, SilentProgress
 from aptp_bench.core.settings import LatencyConfig, SamplingConfig
+from aptp_bench.core.source import source_digest
 from aptp_bench.errors import MetricError
 
 if TYPE_CHECKING:
@@ -163,7 +164,8 @@ class Evidence:
             ]
             return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
-        return self._kept(network, images.digest, {"images": images.digest}, compute)
+        key = {"images": images.digest, "read by": source_digest(type(images))}
+        return self._kept(network, images.digest, key, compute)
 
     def _kept(
         self, network: BackbonePlugin, what: str, key: dict[str, Any], compute: Callable[[], Features]
@@ -171,7 +173,8 @@ class Evidence:
         place = (network.name, what)
         if place not in self.read:
             settings = network.config.model_dump(mode="json", exclude={"batch", "device"})
-            key = {**key, "backbone": network.name, "weights": network.digest(), "settings": settings}
+            source = source_digest(type(network), Evidence.text_features, Evidence._features)
+            key |= {"backbone": network.name, "weights": network.digest(), "settings": settings, "source": source}
             self.read[place] = self.cache(f"features-{network.name}", key, compute)
         return self.read[place]
 

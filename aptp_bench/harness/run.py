@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import metadata
@@ -35,6 +35,7 @@ from aptp_bench.harness import contact_sheet, run_folder
 from aptp_bench.harness.costs import expert_facts, experts_of, macs_of, parameters_of
 from aptp_bench.harness.inputs import TRAIN, VAL, Materials
 from aptp_bench.harness.run_folder import IMAGES, MIXTURE
+from aptp_bench.harness.sources import source_of
 from aptp_bench.models.mixture import Mixture
 from aptp_bench.records import Measurement, Record
 from aptp_bench.training.finetune import finetune
@@ -88,6 +89,7 @@ class Bench:
     metrics: Sequence[Metric]
     networks: dict[str, BackbonePlugin]
     lacking: dict[str, str]  # role -> why its network cannot be had
+    source: dict[str, str]  # stage -> digest of the source that makes it
     stages: dict[str, Stage] = field(default_factory=dict)
 
     @classmethod
@@ -96,7 +98,10 @@ class Bench:
         method = registry.get("methods", recipe.method)(**recipe.method_config)
         method.check(recipe.scale)
         metrics = [registry.get("metrics", name)() for name in recipe.metrics]
-        return cls(recipe, materials, store, method, metrics, *backbones(recipe.backbones, materials.device))
+        networks, lacking = backbones(recipe.backbones, materials.device)
+        # read before any work: what is edited from here on is not what runs
+        source = _source_of_stages(recipe, networks)
+        return cls(recipe, materials, store, method, metrics, networks, lacking, source)
 
     def make(self) -> tuple[Stage, Stage, dict[str, Stage]]:
         """The stages before measuring: pruned, tuned, images by the prompts they come from."""
@@ -111,6 +116,7 @@ class Bench:
         recipe, given, progress = self.recipe, self.materials, self.store.progress
         pixels = recipe.resolution.train
         key = {"model": given.digests["model"], "data": given.digests[TRAIN], "resolution": pixels}
+        key |= {"drawn": given.drawn}
 
         def encode(folder: Path) -> None:
             encode_pairs(given.teacher, given.train, progress, recipe.encode_batch, given.device, pixels, folder)
@@ -211,7 +217,9 @@ class Bench:
             remark=facts.get("remark", ""),  # stages of earlier releases have none
             results=results,
             skipped=skipped,
-            how=provenance(recipe.command, given.device, seconds, digests),
+            how=provenance(
+                recipe.command, given.device, seconds, digests, {name: self.source[name] for name in self.stages}
+            ),
         )
 
     def _evidence(self, tuned: Stage, images: Stage, on: str) -> Evidence:
@@ -250,7 +258,7 @@ class Bench:
         key: dict[str, Any] = {"metric": metric.name, "code": _code("metrics", metric.name)}
         key |= {"config": metric.config.model_dump(mode="json")}
         if "reals" in metric.needs:
-            key["reals"] = given.digests[VAL]
+            key |= {"reals": given.digests[VAL], "drawn": given.drawn}
         if "images" in metric.needs or metric.backbone:
             key["edge"] = recipe.resolution.measure
         if metric.backbone in self.networks:
@@ -268,8 +276,25 @@ class Bench:
         after: Sequence[Stage] = (),
         shared: bool = False,
     ) -> Stage:
-        self.stages[name] = self.store.stage(name, fn, key={"schema": SCHEMA, **key}, after=after, shared=shared)
+        key = {"schema": SCHEMA, "source": self.source[name], **key}
+        self.stages[name] = self.store.stage(name, fn, key=key, after=after, shared=shared)
         return self.stages[name]
+
+
+def _source_of_stages(recipe: Recipe, networks: Collection[str]) -> dict[str, str]:
+    """Of every stage that a recipe may come to. networks: roles that have one."""
+    found = {
+        "pairs": source_of(Bench.pairs),
+        "prune": source_of(Bench.prune, registered=[("methods", recipe.method)]),
+        "finetune": source_of(Bench.finetune),
+        **dict.fromkeys(GENERATE.values(), source_of(Bench.generate)),
+    }
+    steps = (Bench.measure, Bench._evidence, Bench._cached, Materials.reals)
+    for name in recipe.metrics:
+        role = registry.get("metrics", name).backbone
+        read_by = [("backbones", recipe.backbones[role])] if role in networks else []
+        found[f"measure-{name}"] = source_of(*steps, registered=[("metrics", name), *read_by])
+    return found
 
 
 NO_PAIRS = Pairs([], torch.empty(0, 0, 0, 0), torch.empty(0, 0, 0))
