@@ -26,6 +26,7 @@ from aptp_bench.reporting.figures.pareto import draw
 from aptp_bench.reporting.pages import leaderboard, markdown
 from aptp_bench.reporting.pages.run_facts import Source
 from aptp_bench.reporting.ranking.boards import Board, boards, main_board
+from aptp_bench.reporting.ranking.eligible import parted
 from aptp_bench.reporting.ranking.names import title
 from aptp_bench.reporting.ranking.selection import PREFIX, tradeoffs
 from aptp_bench.reporting.ranking.tradeoff import Tradeoff
@@ -61,6 +62,15 @@ class Publication:
         return boards(self.found.values())
 
     @cached_property
+    def apart(self) -> dict[str, list[str]]:
+        """Why records stand on no board -> their paths in the results folder."""
+        files = {id(record): f"{records.FOLDER}/{path.name}" for path, record in self.found.items()}
+        found: dict[str, list[str]] = {}
+        for record, why in parted(self.found.values())[1]:
+            found.setdefault(why, []).append(files[id(record)])
+        return found
+
+    @cached_property
     def figures(self) -> dict[str, Tradeoff]:
         """File's name -> what it shows: the first quality metrics of every ranked group against MACs and time."""
         return {f"{name}.svg": shown for name, shown in tradeoffs(self.boards, leading=True)}
@@ -70,9 +80,9 @@ class Publication:
         """File -> its whole text. The README's other text is as it is."""
         here = {f"{FIGURES}/{name}": _words(shown) for name, shown in self.figures.items()}
         pages = {
-            self.results / MARKDOWN: markdown.page(self.boards, here),
+            self.results / MARKDOWN: markdown.page(self.boards, here, self.apart),
             self.results / PAGE: leaderboard.page(
-                leaderboard.Contents(self.boards, self._sources, self._digests), here
+                leaderboard.Contents(self.boards, self._sources, self._digests, self.apart), here
             ),
         }
         return pages if self.readme is None else {**pages, self.readme: self._in_readme(self.readme)}
