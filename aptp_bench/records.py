@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import FiniteFloat, PositiveInt, model_validator
+from pydantic import Field, FiniteFloat, PositiveInt, model_validator
 
 from aptp_bench.core.documents import Frozen, first_problem
 from aptp_bench.core.files import write_text
@@ -30,6 +30,16 @@ class Measurement(Frozen):
     n: PositiveInt  # images, prompts or timed runs behind the value
     interval: tuple[FiniteFloat, FiniteFloat] | None = None  # 95 %; None where no estimator is known
     detail: dict[str, Any] = {}  # what else must be known: device, dtype, backbone, resize, per-expert values
+    # one number a prompt, in the order of the prompts, whose mean is the value; never in a document: see Replicates
+    replicates: tuple[FiniteFloat, ...] | None = Field(None, exclude=True, repr=False)
+
+    @model_validator(mode="after")
+    def _one_a_prompt(self) -> Measurement:
+        if self.replicates is not None and len(self.replicates) != self.n:
+            raise ValueError(
+                f"{len(self.replicates)} replicates for n = {self.n}; a metric gives one a prompt, or none"
+            )
+        return self
 
 
 class Expert(Frozen):
@@ -64,13 +74,21 @@ class Samples(Frozen):
     sha256: str  # of the file
 
 
+class Replicates(Frozen):
+    """One number a prompt for each of these metrics, float32, beside the record: `<results>/replicates/<record's stem>.safetensors`."""
+
+    metrics: list[str]
+    sha256: str  # of the file
+
+
 class Record(Frozen):
     """One run: what was asked, what came out, how to get it again. Written once, never edited.
 
-    Documents of version 1, which kept no samples and no words, are still read.
+    Documents of version 2, which kept no replicates, and of version 1, which kept no samples and no words either, are still
+    read.
     """
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     world: World
     what: Recipe  # settings that are newer than the document have their defaults
     # convention -> {"dense", "pruned" (traffic-weighted mean on evaluation prompts), "ratio", "train_ratio"}
@@ -81,14 +99,15 @@ class Record(Frozen):
     results: dict[str, Measurement]
     skipped: dict[str, str] = {}  # metric -> why it could not be measured here
     samples: Samples | None = None
+    replicates: Replicates | None = None  # None: its differences from other records are taken unpaired
     how: Provenance
 
     @model_validator(mode="before")
     @classmethod
     def _upgraded(cls, document: Any) -> Any:
         """A document of an older version in today's; one of a later release is left for the schema to refuse."""
-        if isinstance(document, dict) and document.get("schema_version") == 1:
-            return {**document, "schema_version": 2}
+        if isinstance(document, dict) and document.get("schema_version") in (1, 2):
+            return {**document, "schema_version": 3}
         return document
 
     @property

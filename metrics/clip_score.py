@@ -33,7 +33,9 @@ class CLIPScore(Metric):
         """The mean over the prompts, with a bootstrap interval over prompts."""
         scores = SCALE * agreement(*images_and_texts(evidence, self.backbone))
         facts = extractor(evidence, self.backbone)
-        return self.measured(float(scores.mean()), n=len(scores), interval=mean_interval(scores), **facts)
+        return self.measured(
+            float(scores.mean()), n=len(scores), interval=mean_interval(scores), replicates=scores.tolist(), **facts
+        )
 
 
 def agreement(images: Tensor, texts: Tensor) -> Tensor:

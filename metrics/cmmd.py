@@ -53,7 +53,8 @@ class CMMD(Metric):
         value, *rest = cmmd(fake, real, torch.cat(weights)).tolist()
         interval = jackknife_interval(value, torch.tensor(rest), floor=0.0) if rest else None
         facts = {**extractor(evidence, self.backbone), "n_real": len(real), "jackknife_groups": groups}
-        return self.measured(value, n=len(fake), interval=interval, **facts)
+        replicates = (value + influences(fake, real)).tolist()
+        return self.measured(value, n=len(fake), interval=interval, replicates=replicates, **facts)
 
 
 def cmmd(x: Tensor, y: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -68,6 +69,20 @@ def cmmd(x: Tensor, y: Tensor, weights: Tensor | None = None) -> Tensor:
     second = torch.full((1, len(y)), 1 / len(y), dtype=torch.float64)
     inside = mean_kernel_within(x, first) + mean_kernel_within(y, second)
     return (SCALE * (inside - 2 * mean_kernel(x, y, first, second.expand(len(first), -1)))).clamp(min=0)
+
+
+def influences(x: Tensor, y: Tensor) -> Tensor:
+    """The derivative of the distance by the weight of each row of x, times n: [n], float64, mean 0. Arguments as `cmmd`'s."""
+    gain = 2 * SCALE * (row_means(x, x) - row_means(x, y))
+    return gain - gain.mean()
+
+
+def row_means(a: Tensor, b: Tensor) -> Tensor:
+    """mean_j (k(a_i, b_j) - 1) for each row of a. a: [n, d], b: [m, d] -> [n], float64."""
+    import torch
+
+    right = _lifted(b, right=True)
+    return torch.cat([(rows @ right.T).clamp_(max=0).expm1_().mean(dim=1) for rows in _lifted(a).split(BLOCK)])
 
 
 def mean_kernel(a: Tensor, b: Tensor, u: Tensor, v: Tensor) -> Tensor:

@@ -37,4 +37,6 @@ class PickScore(Metric):
             )
         scores = scale * agreement(*images_and_texts(evidence, self.backbone))
         facts = {**extractor(evidence, self.backbone), "logit_scale": scale}
-        return self.measured(float(scores.mean()), n=len(scores), interval=mean_interval(scores), **facts)
+        return self.measured(
+            float(scores.mean()), n=len(scores), interval=mean_interval(scores), replicates=scores.tolist(), **facts
+        )

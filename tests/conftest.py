@@ -284,7 +284,7 @@ def make_record() -> Callable[..., Any]:
         words = given.pop("words", ["red", "car"])
         document["experts"] = [{**expert, "words": words} for expert in document["experts"]]
         facts = {key: given.pop(key) for key in ("world", "samples", "remark") if key in given}
-        document |= {"schema_version": 2, "what": what, **facts}
+        document |= {"schema_version": 3, "what": what, **facts}
         how = document["how"]
         how["command"] = f"aptp-bench run --method {method} --dataset coco --budget {budget:g} --seed {seed}"
         how |= {"dirty": False, **given.pop("how", {})}

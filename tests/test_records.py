@@ -32,7 +32,7 @@ def test_runs_with_other_settings_do_not_overwrite_each_other(record, tmp_path):
     assert records.save(record(settings=["a=1"]), tmp_path) in paths
 
 
-@pytest.mark.parametrize("text", ["{", "{}", '{"schema_version": 3}', "[1]"])
+@pytest.mark.parametrize("text", ["{", "{}", '{"schema_version": 4}', "[1]"])
 def test_what_is_no_record_is_refused(tmp_path, text):
     (tmp_path / "x.json").write_text(text)
     with pytest.raises(ConfigError, match=r"x\.json is not a readable record"):
@@ -47,11 +47,31 @@ def test_a_number_that_is_not_one_is_no_result():
 def test_a_record_of_version_1_is_still_read():
     old = json.loads(FIRST.read_text(encoding="utf-8"))
     found = records.load(FIRST)
-    assert old["schema_version"] == 1 and found.schema_version == 2
+    assert old["schema_version"] == 1 and found.schema_version == 3
     again = found.model_dump(mode="json")
-    assert again.pop("samples") is None and not any(expert.pop("words") for expert in again["experts"])
+    assert (
+        again.pop("samples") is None
+        and again.pop("replicates") is None
+        and not any(expert.pop("words") for expert in again["experts"])
+    )
     assert again["how"].pop("source") == {}
     assert again | {"schema_version": 1} == old  # nothing lost, nothing changed
+
+
+def test_a_record_of_version_2_is_still_read(record, tmp_path):
+    kept = record()
+    old = kept.model_dump(mode="json", exclude={"replicates"}) | {"schema_version": 2}
+    (tmp_path / "old.json").write_text(json.dumps(old))
+    assert records.load(tmp_path / "old.json") == kept and kept.replicates is None
+
+
+def test_replicates_are_one_a_prompt_and_stay_out_of_the_document():
+    found = Measurement(value=2.0, unit="", better="lower", n=2, replicates=(1.0, 3.0))
+    assert "replicates" not in found.model_dump(mode="json")
+    with pytest.raises(ValueError, match="1 replicates for n = 2"):
+        Measurement(value=2.0, unit="", better="lower", n=2, replicates=(1.0,))
+    with pytest.raises(ValueError, match="finite"):
+        Measurement(value=2.0, unit="", better="lower", n=1, replicates=(float("inf"),))
 
 
 def test_records_are_listed_and_what_is_none_is_named(record, tmp_path):

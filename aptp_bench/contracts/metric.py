@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 from aptp_bench.contracts.base import Plugin
@@ -32,6 +33,19 @@ class Metric(Plugin, ABC):
     def __call__(self, evidence: Evidence) -> Measurement:
         """The measurement. Raises MetricError if the evidence does not allow it."""
 
-    def measured(self, value: float, n: int, interval: tuple[float, float] | None = None, **detail: Any) -> Measurement:
-        """A measurement in this metric's unit and direction."""
-        return Measurement(value=value, unit=self.unit, better=self.better, n=n, interval=interval, detail=detail)
+    def measured(
+        self,
+        value: float,
+        n: int,
+        interval: tuple[float, float] | None = None,
+        replicates: Sequence[float] | None = None,
+        **detail: Any,
+    ) -> Measurement:
+        """A measurement in this metric's unit and direction.
+
+        replicates: n numbers, one a prompt in their order, with the mean `value`: the scores where the value is a mean, else
+        value + influence of each image (the infinitesimal jackknife). With them two runs are compared prompt by prompt.
+        """
+        given = None if replicates is None else tuple(replicates)
+        facts = {"unit": self.unit, "better": self.better, "n": n, "interval": interval, "detail": detail}
+        return Measurement(value=value, replicates=given, **facts)

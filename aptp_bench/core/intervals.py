@@ -7,6 +7,7 @@ Shao & Wu 1989) repeats nothing.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -71,3 +72,10 @@ def jackknife_interval(value: float, replicates: Tensor, floor: float | None = N
     error = ((groups - 1) / groups * (replicates.double() - replicates.double().mean()).square().sum()).sqrt()
     low, high = value - NORMAL * float(error), value + NORMAL * float(error)
     return low if floor is None else max(floor, low), high
+
+
+def student(freedom: float, level: float = 0.05) -> float:
+    """What Student's t exceeds, on either side, with probability `level`; the normal distribution for infinite freedom."""
+    from scipy.special import ndtri, stdtrit
+
+    return -float(stdtrit(freedom, level / 2) if math.isfinite(freedom) else ndtri(level / 2))

@@ -18,6 +18,7 @@ from aptp_bench.contracts.backbone import BackbonePlugin
 from aptp_bench.contracts.evidence import Evidence, Features, System
 from aptp_bench.contracts.method import Job, Method
 from aptp_bench.contracts.metric import Metric
+from aptp_bench.core import tensors
 from aptp_bench.core.digests import captions_digest
 from aptp_bench.core.distributed import ALONE
 from aptp_bench.core.files import write_json
@@ -31,10 +32,10 @@ from aptp_bench.evaluation.evaluate import backbones, measure
 from aptp_bench.generation.generate import generate
 from aptp_bench.generation.image_sets import Files
 from aptp_bench.generation.sampling import Sampler
-from aptp_bench.harness import contact_sheet, run_folder
+from aptp_bench.harness import contact_sheet, replicates, run_folder
 from aptp_bench.harness.costs import expert_facts, experts_of, macs_of, parameters_of
 from aptp_bench.harness.inputs import TRAIN, VAL, Materials
-from aptp_bench.harness.run_folder import IMAGES, MIXTURE
+from aptp_bench.harness.run_folder import IMAGES, MIXTURE, REPLICATES, SAMPLES
 from aptp_bench.harness.sources import source_of
 from aptp_bench.models.mixture import Mixture
 from aptp_bench.records import Measurement, Record
@@ -42,6 +43,7 @@ from aptp_bench.training.finetune import finetune
 from aptp_bench.training.latents import Pairs, encode_pairs
 
 SCHEMA = 1  # part of every key: raise it when a stage's files or meaning change
+MEASURED = 2  # in its place in the keys of measurements, which keep their replicates since 2
 ASSIGNMENT, EXPERTS, MEASUREMENT = "assignment.json", "experts.json", "measurement.json"
 GENERATE = {"dataset": "generate", "partiprompts": "generate-prompts"}
 
@@ -57,9 +59,11 @@ def carry_out(bench: Bench) -> Record:
     pruned, tuned, images = bench.make()
     results, skipped = bench.measure(tuned, images)
     png, samples = contact_sheet.sheet(images["dataset"].folder / IMAGES, bench.materials.captions("dataset"))
-    record = bench.record(pruned, images, results, skipped).model_copy(update={"samples": samples})
+    kept, facts = replicates.packed(results)
+    beside = {"samples": samples, "replicates": facts}
+    record = bench.record(pruned, images, results, skipped).model_copy(update=beside)
     if bench.store.ranks.first:
-        run_folder.write(record, bench.stages, bench.store.root, png)
+        run_folder.write(record, bench.stages, bench.store.root, {SAMPLES: png, REPLICATES: kept})
     return record
 
 
@@ -182,12 +186,18 @@ class Bench:
 
         def measured(metric: Metric, evidence: Evidence) -> Measurement:
             def make(folder: Path) -> None:
-                write_json(folder / MEASUREMENT, metric(evidence).model_dump(mode="json"))
+                found = metric(evidence)
+                write_json(folder / MEASUREMENT, found.model_dump(mode="json"))
+                if found.replicates is not None:
+                    write_tensors(folder, {"replicates": torch.tensor(found.replicates)})
 
             stage = self._stage(f"measure-{metric.name}", make, self._metric_key(metric), [tuned, images[metric.on]])
             if not stage.done:
                 raise MetricError("nothing is measured in a dry run; run without --dry-run")
-            return Measurement.model_validate_json((stage.folder / MEASUREMENT).read_text(encoding="utf-8"))
+            found = json.loads((stage.folder / MEASUREMENT).read_text(encoding="utf-8"))
+            if (stage.folder / tensors.FILE).is_file():
+                found["replicates"] = read_tensors(stage.folder)["replicates"].tolist()
+            return Measurement.model_validate(found)
 
         return measure(self.metrics, evidences, self.lacking, measured, self.store.progress)
 
@@ -215,7 +225,7 @@ class Bench:
             parameters=parameters_of(experts, facts["dense"]),
             experts=experts,
             remark=facts.get("remark", ""),  # stages of earlier releases have none
-            results=results,
+            results={name: found.model_copy(update={"replicates": None}) for name, found in results.items()},
             skipped=skipped,
             how=provenance(
                 recipe.command, given.device, seconds, digests, {name: self.source[name] for name in self.stages}
@@ -255,7 +265,7 @@ class Bench:
     def _metric_key(self, metric: Metric) -> dict[str, Any]:
         """All that decides a measurement beside the images and the mixture."""
         recipe, given = self.recipe, self.materials
-        key: dict[str, Any] = {"metric": metric.name, "code": _code("metrics", metric.name)}
+        key: dict[str, Any] = {"metric": metric.name, "code": _code("metrics", metric.name), "schema": MEASURED}
         key |= {"config": metric.config.model_dump(mode="json")}
         if "reals" in metric.needs:
             key |= {"reals": given.digests[VAL], "drawn": given.drawn}

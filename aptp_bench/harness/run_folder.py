@@ -9,6 +9,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,10 +18,10 @@ from aptp_bench.core.files import write_json, write_whole
 from aptp_bench.core.recipe import Recipe
 from aptp_bench.core.store import MANIFEST, Stage
 from aptp_bench.errors import ConfigError
-from aptp_bench.harness import contact_sheet
+from aptp_bench.harness import contact_sheet, replicates
 from aptp_bench.records import Record, file_name, save
 
-FILE, SAMPLES = "run.json", "samples.png"
+FILE, SAMPLES, REPLICATES = "run.json", "samples.png", "replicates.safetensors"
 MIXTURE, IMAGES = "mixture", "images"
 
 
@@ -89,24 +90,37 @@ def place(record: Record, runs_dir: Path) -> Path:
     return runs_dir / Path(file_name(record)).stem
 
 
-def write(record: Record, stages: Mapping[str, Stage], runs_dir: Path, png: bytes) -> None:
-    """Leave run.json and the samples under `runs_dir`, where the stages lie; a run done again leaves them as they are."""
+def write(record: Record, stages: Mapping[str, Stage], runs_dir: Path, beside: Mapping[str, bytes]) -> None:
+    """Leave run.json under `runs_dir`, where the stages lie; a run done again leaves it as it is.
+
+    beside: name -> content of the files that the record names by their digest; empty: there is none.
+    """
     folder = place(record, runs_dir)
     document = _Document(stages={name: stage.folder.name for name, stage in stages.items()}, record=record)
     content = document.model_dump(mode="json")
     if not _holds(folder / FILE, content):
-        write_whole(folder / SAMPLES, lambda aside: aside.write_bytes(png))
+        for name, file in beside.items():
+            if file:
+                write_whole(folder / name, partial(_put, file))
         write_json(folder / FILE, content)
 
 
 def publish(run: RunFolder, results: Path) -> Path:
-    """Save a run's record and its samples in `results`; where the record lies. Raises ConfigError if the samples are gone."""
-    sheet = run.folder / SAMPLES
-    if not sheet.is_file():
-        raise ConfigError(f"{sheet} is gone; {_again(run.record)}")
+    """Save a run's record, its samples and its replicates in `results`; where the record lies. Raises ConfigError if one is gone."""
+    beside = {SAMPLES: contact_sheet.path_of}
+    if run.record.replicates is not None:
+        beside[REPLICATES] = replicates.path_of
+    for name in beside:
+        if not (run.folder / name).is_file():
+            raise ConfigError(f"{run.folder / name} is gone; {_again(run.record)}")
     path = save(run.record, results)
-    write_whole(contact_sheet.path_of(path), lambda aside: shutil.copyfile(sheet, aside))
+    for name, place_of in beside.items():
+        write_whole(place_of(path), partial(shutil.copyfile, run.folder / name))
     return path
+
+
+def _put(content: bytes, aside: Path) -> None:
+    aside.write_bytes(content)
 
 
 def _holds(path: Path, content: dict[str, Any]) -> bool:

@@ -1,9 +1,21 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
-from aptp_bench.core.intervals import GROUPS, jackknife_interval, left_out, left_out_weights, mean_interval, percentile
+from aptp_bench.core.intervals import (
+    GROUPS,
+    jackknife_interval,
+    left_out,
+    left_out_weights,
+    mean_interval,
+    percentile,
+    student,
+)
+
+T = {1: 12.706, 2: 4.303, 3: 3.182, 5: 2.571, 10: 2.228, 30: 2.042, 120: 1.980, math.inf: 1.960}  # from any table
 
 
 def half(interval: tuple[float, float]) -> float:
@@ -61,3 +73,15 @@ def test_a_floor_cuts_the_lower_end_only() -> None:
 
 def test_percentile_leaves_a_fortieth_on_each_side() -> None:
     assert percentile(torch.arange(1001.0)) == (25.0, 975.0)
+
+
+@pytest.mark.parametrize(("freedom", "quantile"), T.items())
+def test_student_is_the_tables(freedom: float, quantile: float) -> None:
+    assert student(freedom) == pytest.approx(quantile, abs=6e-4)
+
+
+def test_student_falls_towards_the_normal_quantile_and_rises_with_what_is_asked() -> None:
+    assert [student(f) for f in (1, 2, 9, 300, math.inf)] == sorted(
+        (student(f) for f in (1, 2, 9, 300, math.inf)), reverse=True
+    )
+    assert student(5, 0.05) < student(5, 0.01) and student(5, 1.0) == pytest.approx(0)

@@ -12,14 +12,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from statistics import median_low
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from aptp_bench.records import Better, Record
 from aptp_bench.reporting.ranking.eligible import parted
 from aptp_bench.reporting.ranking.entries import Entry, entries, metric_names
 from aptp_bench.reporting.ranking.groups import ComparisonGroup, alike, budget, comparison_groups, signature
+from aptp_bench.reporting.ranking.pairs import Pair, against, contest
 from aptp_bench.reporting.ranking.ranking import Place, Rule, places, rule, why_not
 from aptp_bench.reporting.ranking.spread import Summary
+
+if TYPE_CHECKING:
+    from aptp_bench.reporting.ranking.pairs import Kept
 
 Kind = Literal["reference", "main", "variant"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -33,7 +37,7 @@ HIDDEN = ("metric", "unit", "world", "captions", "images", "pixels", "n")  # of 
 class Column:
     """One metric on a board. unranked: why it has no ranks, empty where it has; decimals: with which it is shown.
 
-    conditions: what its measurements share.
+    conditions: what its measurements share; pairs: every two of the ranked entries; beside: each of them and the reference.
     """
 
     metric: str
@@ -43,6 +47,8 @@ class Column:
     unranked: str
     decimals: int
     conditions: Mapping[str, Any]
+    pairs: tuple[Pair, ...] = ()
+    beside: tuple[Pair, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,15 +81,31 @@ class Board:
         return _leading(self.columns)
 
     @property
+    def contested(self) -> list[Column]:
+        """The metrics read off images in which entries are ranked."""
+        return [column for column in self.columns if column.rule.quality and column.pairs]
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs of ranked entries there are."""
+        return math.comb(len(self.of("main")), 2)
+
+    @property
+    def separated(self) -> dict[str, int]:
+        """How many pairs are told apart in a metric read off images, and in `any` of them."""
+        by_metric = {c.metric: {(p.first.name, p.second.name) for p in c.pairs if p.decided} for c in self.contested}
+        return {"any": len(set().union(*by_metric.values())), **{name: len(found) for name, found in by_metric.items()}}
+
+    @property
     def name(self) -> str:
         """Of this budget in its group: 0.78exact."""
         return f"{self.ratio:g}{self.convention}"
 
 
-def boards(records: Iterable[Record]) -> list[Board]:
-    """Every board that the records give which may stand on one: groups in their order, larger budgets first."""
+def boards(records: Iterable[Record], kept: Kept | None = None) -> list[Board]:
+    """Every board of the records that may stand on one: groups in their order, larger budgets first. kept: their replicates."""
     found: list[Board] = []
-    for group in comparison_groups(entries(parted(records)[0])):
+    for group in comparison_groups(entries(parted(records)[0]), kept):
         pruned = {budget(entry) for entry in group.entries if budget(entry)[0] != 1}
         asked = pruned or {budget(group.entries[0])}  # one of the references alone where nothing was pruned
         found += [_board(group, *each) for each in sorted(asked, key=lambda b: (-b[0], b[1]))]
@@ -141,8 +163,11 @@ def _column(
     unranked = group.unranked or _unranked(members["main"], metric, first.better)
     summaries = {kind: [group.summary(entry, metric) for entry in members[kind]] for kind in KINDS}
     placed = {kind: [None if each is None else Place(each) for each in found] for kind, found in summaries.items()}
+    pairs, beside = ([], []) if unranked else _pairs(group, metric, members, known.tie)
     if not unranked:
-        placed["main"] = places(summaries["main"], known.tie)
+        at = {entry.name: place for place, entry in enumerate(members["main"])}
+        decided = [(at[order[0].name], at[order[1].name]) for pair in pairs if (order := pair.order)]
+        placed["main"] = places(summaries["main"], decided)
     column = Column(
         metric=metric,
         unit=first.unit,
@@ -151,8 +176,22 @@ def _column(
         unranked=unranked,
         decimals=_decimals([each for entry in group.entries if (each := group.summary(entry, metric)) is not None]),
         conditions=_conditions(speaker, metric),
+        pairs=tuple(pairs),
+        beside=tuple(beside),
     )
     return column, [place for kind in KINDS for place in placed[kind]]
+
+
+def _pairs(
+    group: ComparisonGroup, metric: str, members: Mapping[Kind, Sequence[Entry]], tie: float
+) -> tuple[list[Pair], list[Pair]]:
+    """(every two of the ranked entries, each of them beside the first reference if that was measured alike)."""
+    mains = [found for entry in members["main"] if (found := group.candidate(entry, metric)) is not None]
+    for entry in members["reference"]:
+        if signature(entry, metric) == signature(mains[0].entry, metric):
+            reference = group.candidate(entry, metric)
+            return contest(mains, tie), against(reference, mains, tie) if reference is not None else []
+    return contest(mains, tie), []
 
 
 def _conditions(entry: Entry, metric: str) -> dict[str, Any]:

@@ -57,7 +57,7 @@ class Entry:
         """The method, and the settings in which it differs from the recipe's."""
         return " ".join([self.method, *self.changed])
 
-    @property
+    @cached_property
     def name(self) -> str:
         """A short name that no other entry has."""
         return f"{self.method}-{_digest(subject(self.first))}"

@@ -7,24 +7,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aptp_bench.core.recipe import Recipe
 from aptp_bench.records import Measurement, Record
 from aptp_bench.reporting.ranking.entries import Entry, evaluation, metric_names, protocol
+from aptp_bench.reporting.ranking.pairs import Candidate
 from aptp_bench.reporting.ranking.ranking import rule
 from aptp_bench.reporting.ranking.spread import SeedSpread, Summary, summary
+
+if TYPE_CHECKING:
+    from aptp_bench.reporting.ranking.pairs import Kept
 
 WORLDS = ("paper", "mini", "smoke")  # in the order in which they are shown
 
 
 @dataclass(frozen=True)
 class ComparisonGroup:
-    """Entries that were asked the same, in their order."""
+    """Entries that were asked the same, in their order. kept: their replicates, by the digest that a record names."""
 
     entries: tuple[Entry, ...]
+    kept: Kept = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def first(self) -> Record:
@@ -67,6 +72,11 @@ class ComparisonGroup:
             return None
         return summary(found, self._spreads[metric, signature(entry, metric)], rule(metric).counted)
 
+    def candidate(self, entry: Entry, metric: str) -> Candidate | None:
+        """An entry in one metric, ready to be compared; None: not measured."""
+        found = self.summary(entry, metric)
+        return None if found is None else Candidate.of(entry, found, metric, self.kept)
+
     @cached_property
     def _spreads(self) -> dict[tuple[str, str], SeedSpread]:
         """How far a metric spreads over seeds among all that was measured alike."""
@@ -78,13 +88,16 @@ class ComparisonGroup:
         return {key: SeedSpread.of(values) for key, values in groups.items()}
 
 
-def comparison_groups(among: Iterable[Entry]) -> list[ComparisonGroup]:
-    """Entries by what was asked of them: paper scale first, then the fullest, then by dataset, model and evaluation."""
+def comparison_groups(among: Iterable[Entry], kept: Kept | None = None) -> list[ComparisonGroup]:
+    """Entries by what was asked of them: paper scale first, then the fullest, then by dataset, model and evaluation.
+
+    kept: the replicates that there are.
+    """
     groups: dict[tuple[Any, ...], list[Entry]] = {}
     for entry in among:
         groups.setdefault(group_key(entry), []).append(entry)
     return [
-        ComparisonGroup(tuple(groups[key]))
+        ComparisonGroup(tuple(groups[key]), kept or {})
         for key in sorted(groups, key=lambda key: (key[0], -len(groups[key]), key[1:]))
     ]
 

@@ -1,14 +1,13 @@
 """Who is ahead, as far as it can be told. What cannot be told apart shares a rank.
 
-An entry is ahead of another where their intervals do not overlap and the gap is one that counts for the metric. Its
-rank is a range: from 1 + the entries ahead of it to all but those behind it. Two entries that cannot be told apart
-always have a rank in common, and the ranges do not depend on how close third entries lie.
+Of every two entries one is ahead of the other or that is undecided (pairs.py). An entry's rank is a range: from 1 + the
+entries ahead of it to all but those behind it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -34,29 +33,17 @@ class Place:
         return str(self.best) if self.best == self.worst else f"{self.best}–{self.worst}"
 
 
-def places(summaries: Sequence[Summary | None], gap: float = 0.0) -> list[Place | None]:
-    """Ranks of summaries of one metric, None for what was not measured.
+def places(summaries: Sequence[Summary | None], decided: Collection[tuple[int, int]]) -> list[Place | None]:
+    """Ranks of summaries of one metric, None for what was not measured. decided: (ahead, behind), by their place here."""
+    known = sum(each is not None for each in summaries)
 
-    gap: relative difference up to which two values count as equal.
-    """
-    known = [each for each in summaries if each is not None]
-
-    def place(own: Summary) -> Place:
+    def place(at: int, own: Summary) -> Place:
         if own.better == "neither":
             return Place(own)
-        ahead = sum(is_ahead(other, own, gap) for other in known)
-        behind = sum(is_ahead(own, other, gap) for other in known)
-        return Place(own, 1 + ahead, len(known) - behind)
+        ahead, behind = (sum(pair[end] == at for pair in decided) for end in (1, 0))
+        return Place(own, 1 + ahead, known - behind)
 
-    return [None if own is None else place(own) for own in summaries]
-
-
-def is_ahead(one: Summary, other: Summary, gap: float = 0.0) -> bool:
-    """Whether `one` is better than `other` beyond its uncertainty: intervals apart, gap above `gap`. Without intervals: never."""
-    if one.interval is None or other.interval is None:
-        return False
-    apart = one.interval[1] < other.interval[0] if one.better == "lower" else one.interval[0] > other.interval[1]
-    return apart and abs(one.value - other.value) > gap * min(abs(one.value), abs(other.value))
+    return [None if own is None else place(at, own) for at, own in enumerate(summaries)]
 
 
 def why_not(among: Sequence[Entry], metric: str) -> str | None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, variance
 
-from aptp_bench.core.intervals import NORMAL, Interval
+from aptp_bench.core.intervals import Interval, student
 from aptp_bench.records import Better, Measurement
 
 
@@ -70,17 +70,3 @@ def summary(found: Sequence[Measurement], spread: SeedSpread, counted: bool = Fa
     basis = " and ".join(word for word, holds in known if holds)
     interval = (value - math.hypot(below, seeds), value + math.hypot(above, seeds)) if basis else None
     return Summary(value, interval, basis or "none", len(found), first.n, first.unit, first.better)
-
-
-def student(freedom: int) -> float:
-    """The 97.5 % quantile of Student's t (Cornish-Fisher terms up to 1/f^4; within 0.6 % from 3 degrees of freedom on)."""
-    if freedom in (1, 2):
-        return {1: 12.7062, 2: 4.3027}[freedom]
-    z, f = NORMAL - 0.000036, float(freedom)
-    terms = (
-        (z**3 + z) / 4,
-        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
-        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
-        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
-    )
-    return z + sum(term / f**power for power, term in enumerate(terms, start=1))

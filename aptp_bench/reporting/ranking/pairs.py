@@ -1,0 +1,143 @@
+"""Every pair of entries in one metric: how far apart, how sure, who is ahead.
+
+Where both kept replicates of the same prompts, made and measured alike, the difference is taken prompt by prompt and seed by
+seed (aptp_bench.core.differences); else from their two intervals, and the pair says why. A pair is decided where its p-value,
+adjusted by Holm's method over the pairs that are looked at together, is at most 5 % and its gap one that counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+from aptp_bench.core.differences import LEVEL, Components, Difference, PairSpread, holm
+from aptp_bench.core.intervals import NORMAL
+from aptp_bench.records import Better
+from aptp_bench.reporting.ranking.entries import Entry, protocol
+from aptp_bench.reporting.ranking.spread import Summary
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from aptp_bench.harness.replicates import Scores
+
+    Kept = Mapping[str, Scores]  # sha256 by which a record names its replicates -> them
+    BySeed = Mapping[int, NDArray[np.float64]]  # seed -> one number a prompt
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An entry in one metric: its summary, and its replicates by seed; lacking: why it has none."""
+
+    entry: Entry
+    summary: Summary
+    scores: BySeed
+    lacking: str = ""
+
+    @classmethod
+    def of(cls, entry: Entry, summary: Summary, metric: str, kept: Kept) -> Candidate:
+        """Replicates of the records that were measured as the entry's first one was. kept: all that there are."""
+        measured = [record for record in entry.records if metric in record.results]
+        alike = [r for r in measured if protocol(r, metric) == protocol(measured[0], metric)]
+        named = [r for r in alike if r.replicates is not None and metric in r.replicates.metrics]
+        found = {r.what.seed: kept.get(r.replicates.sha256, {}).get(metric) for r in named if r.replicates is not None}
+        n = measured[0].results[metric].n
+        scores = {seed: each for seed, each in found.items() if each is not None and len(each) == n > 1}
+        lacking = "kept no replicates" if not named else "has lost its replicates"
+        return cls(entry, summary, scores, "" if scores else f"{entry.label} {lacking}")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two entries in one metric. difference: first minus second; p: after Holm; unpaired: why it is not taken in pairs."""
+
+    first: Entry
+    second: Entry
+    difference: Difference
+    better: Better
+    p: float
+    level: bool  # the gap is one that says nothing
+    unpaired: str = ""
+
+    @property
+    def decided(self) -> bool:
+        """Whether one of them is ahead beyond doubt."""
+        return self.better != "neither" and self.p <= LEVEL and not self.level
+
+    @property
+    def order(self) -> tuple[Entry, Entry] | None:
+        """(who is ahead, who is behind); None where that is not decided."""
+        if not self.decided:
+            return None
+        ahead = (self.difference.value > 0) == (self.better == "higher")
+        return (self.first, self.second) if ahead else (self.second, self.first)
+
+    def seen_from(self, entry: Entry) -> tuple[int, float]:
+        """(1 won, -1 lost, 0 undecided; this entry's value minus the other's)."""
+        sign = 1 if entry is self.first else -1
+        standing = 0 if self.order is None else 1 if self.order[0] is entry else -1
+        return standing, sign * self.difference.value
+
+
+def contest(among: Sequence[Candidate], tie: float = 0.0) -> list[Pair]:
+    """Every pair of candidates of one metric; one family for Holm. tie: relative gap that says nothing."""
+    return _judged(list(combinations(among, 2)), tie)
+
+
+def against(one: Candidate, others: Iterable[Candidate], tie: float = 0.0) -> list[Pair]:
+    """One candidate beside each of the others, such as the network as it is; one family for Holm."""
+    return _judged([(other, one) for other in others], tie)
+
+
+def _judged(pairs: Sequence[tuple[Candidate, Candidate]], tie: float) -> list[Pair]:
+    parts = [Components.of(shared) if (shared := _differences(*pair)) is not None else None for pair in pairs]
+    spread = PairSpread.of([part for part in parts if part is not None], _freedom(pairs))
+    found = [
+        Difference.of(part, spread) if part is not None else _apart(one.summary, other.summary)
+        for part, (one, other) in zip(parts, pairs, strict=True)
+    ]
+    adjusted = holm([each.p for each in found])
+    return [
+        Pair(one.entry, other.entry, each, one.summary.better, p, _level(one, other, tie), _reason(part, one, other))
+        for (one, other), part, each, p in zip(pairs, parts, found, adjusted, strict=True)
+    ]
+
+
+def _differences(one: Candidate, other: Candidate) -> NDArray[np.float64] | None:
+    """[seeds, prompts]: of the seeds that both have, or of one after the other where they have none in common."""
+    import numpy as np
+
+    seeds = sorted(one.scores.keys() & other.scores.keys())
+    matched = [(s, s) for s in seeds] or list(zip(sorted(one.scores), sorted(other.scores), strict=False))
+    found = [one.scores[a] - other.scores[b] for a, b in matched if len(one.scores[a]) == len(other.scores[b])]
+    return np.stack(found) if found else None
+
+
+def _freedom(pairs: Sequence[tuple[Candidate, Candidate]]) -> int:
+    """Of the residuals of entries by seeds: (entries - 1)(seeds - 1) where each entry has each seed."""
+    repeated = {c.entry.name: c.scores.keys() for pair in pairs for c in pair if len(c.scores) > 1}
+    seeds = {seed for each in repeated.values() for seed in each}
+    return max(sum(len(each) - 1 for each in repeated.values()) - (len(seeds) - 1), len(repeated) > 1)
+
+
+def _apart(one: Summary, other: Summary) -> Difference:
+    """Unpaired: by the ends of the two intervals that face each other."""
+    gap, reaches = one.value - other.value, []
+    for summary, below in ((one, gap > 0), (other, gap < 0)):
+        if summary.interval is None:
+            return Difference(gap, float("inf"))
+        low, high = summary.interval
+        reaches.append(summary.value - low if below else high - summary.value)
+    return Difference(gap, sum((max(0.0, reach) / NORMAL) ** 2 for reach in reaches))
+
+
+def _level(one: Candidate, other: Candidate, tie: float) -> bool:
+    a, b = one.summary.value, other.summary.value
+    return abs(a - b) <= tie * min(abs(a), abs(b))
+
+
+def _reason(part: Components | None, one: Candidate, other: Candidate) -> str:
+    return "" if part is not None else one.lacking or other.lacking or "they have other prompts"
