@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 
-from aptp_bench import registry
+from aptp_bench import config, registry
 from aptp_bench.budget import TOLERANCE
 from aptp_bench.contracts.backbone import BackbonePlugin
-from aptp_bench.contracts.evidence import Evidence, Features, System
+from aptp_bench.contracts.evidence import Evidence, Features, Reference, System
 from aptp_bench.contracts.method import Job, Method
 from aptp_bench.contracts.metric import Metric
 from aptp_bench.core import tensors
@@ -46,6 +46,8 @@ SCHEMA = 1  # part of every key: raise it when a stage's files or meaning change
 MEASURED = 2  # in its place in the keys of measurements, which keep their replicates since 2
 ASSIGNMENT, EXPERTS, MEASUREMENT = "assignment.json", "experts.json", "measurement.json"
 GENERATE = {"dataset": "generate", "partiprompts": "generate-prompts"}
+REFERENCE = {"dataset": "reference", "partiprompts": "reference-prompts"}  # images that fidelity is measured against
+REDRAWN = 128  # prompts at most that the reference draws again from other noise: the scale of fidelity, not a contest
 
 
 def run(recipe: Recipe, materials: Materials, store: Store) -> Record:
@@ -109,11 +111,15 @@ class Bench:
 
     def make(self) -> tuple[Stage, Stage, dict[str, Stage]]:
         """The stages before measuring: pruned, tuned, images by the prompts they come from."""
-        pairs = self.pairs() if self.method.uses_data else None
-        pruned = self.prune(pairs)
-        tuned = self.finetune(pruned, pairs) if self.method.tunes and pairs is not None else pruned
+        pruned, tuned = self.networks_made()
         images = {on: self.generate(tuned, on) for on in GENERATE if self.materials.captions(on)}
         return pruned, tuned, images
+
+    def networks_made(self) -> tuple[Stage, Stage]:
+        """The stages before images: pruned and tuned, which are one where the method is not tuned."""
+        pairs = self.pairs() if self.method.uses_data else None
+        pruned = self.prune(pairs)
+        return pruned, self.finetune(pruned, pairs) if self.method.tunes and pairs is not None else pruned
 
     def pairs(self) -> Stage:
         """Latents and text embeddings of the training pairs."""
@@ -162,27 +168,48 @@ class Bench:
 
         return self._stage("finetune", make, {"config": decisive, "seed": recipe.seed}, [pruned, pairs], shared=True)
 
-    def generate(self, tuned: Stage, on: str) -> Stage:
-        """One image a caption, and the expert of each."""
+    def generate(self, tuned: Stage, on: str, redrawn: bool = False) -> Stage:
+        """One image a caption, and the expert of each. redrawn: of the first REDRAWN captions, from the next seed's noise."""
         recipe, given, store = self.recipe, self.materials, self.store
-        captions = given.captions(on)
+        captions = given.captions(on)[: REDRAWN if redrawn else None]
+        seed = recipe.seed + redrawn
         sampling = recipe.sampling.model_dump(mode="json", exclude={"batch"})
-        key = {"captions": captions_digest(captions), "sampling": sampling, "seed": recipe.seed}
+        key = {"captions": captions_digest(captions), "sampling": sampling, "seed": seed}
         key |= {"model": given.digests["model"]}
 
         def make(folder: Path) -> None:
             mixture = Mixture.load(tuned.folder / MIXTURE, given.device, lazy=True)
-            sampler = Sampler.of(given.teacher, recipe.sampling, recipe.seed)
+            sampler = Sampler.of(given.teacher, recipe.sampling, seed)
             label = f"generate for {recipe.dataset if on == 'dataset' else recipe.prompts}"
+            label += " from other noise" if redrawn else ""
             assignment = generate(mixture, sampler, captions, folder / IMAGES, store.progress, store.ranks, label)
             if store.ranks.first:
                 write_json(folder / ASSIGNMENT, assignment.tolist())
 
-        return self._stage(GENERATE[on], make, key, [tuned], shared=True)
+        return self._stage((REFERENCE if redrawn else GENERATE)[on], make, key, [tuned], shared=True)
+
+    def reference(self, tuned: Stage, on: str) -> Reference | None:
+        """The reference row's images of the same prompts and noise; its own from other noise where this is that row.
+
+        Made where they are not yet there: a run need not come after its reference's. None where the recipe has no reference.
+        """
+        recipe, captions = self.recipe, self.materials.captions(on)
+        if recipe.reference == recipe.method:
+            stage = self.generate(tuned, on, redrawn=True)
+            return Reference(self._image_set(stage, len(captions[:REDRAWN])), f"{recipe.reference} from other noise")
+        asked = config.reference_of(recipe)
+        if asked is None:
+            return None
+        other = Bench.of(asked, self.materials, self.store)
+        _, made = other.networks_made()
+        stage = self.stages[REFERENCE[on]] = replace(other.generate(made, on), name=REFERENCE[on])
+        return Reference(self._image_set(stage, len(captions)), asked.method)
 
     def measure(self, tuned: Stage, images: dict[str, Stage]) -> tuple[dict[str, Measurement], dict[str, str]]:
         """Every metric's measurement, a stage each, and why the others could not be made."""
-        evidences = {on: self._evidence(tuned, stage, on) for on, stage in images.items()}
+        asked = {m.on for m in self.metrics if "reference" in m.needs and m.backbone not in self.lacking}
+        references = {on: self.reference(tuned, on) for on in images if on in asked}
+        evidences = {on: self._evidence(tuned, stage, on, references.get(on)) for on, stage in images.items()}
 
         def measured(metric: Metric, evidence: Evidence) -> Measurement:
             def make(folder: Path) -> None:
@@ -191,7 +218,9 @@ class Bench:
                 if found.replicates is not None:
                     write_tensors(folder, {"replicates": torch.tensor(found.replicates)})
 
-            stage = self._stage(f"measure-{metric.name}", make, self._metric_key(metric), [tuned, images[metric.on]])
+            after = [tuned, images[metric.on]]
+            after += [self.stages[REFERENCE[metric.on]]] if "reference" in metric.needs else []
+            stage = self._stage(f"measure-{metric.name}", make, self._metric_key(metric), after)
             if not stage.done:
                 raise MetricError("nothing is measured in a dry run; run without --dry-run")
             found = json.loads((stage.folder / MEASUREMENT).read_text(encoding="utf-8"))
@@ -232,14 +261,18 @@ class Bench:
             ),
         )
 
-    def _evidence(self, tuned: Stage, images: Stage, on: str) -> Evidence:
+    def _image_set(self, images: Stage, size: int) -> Files:
+        edge = self.recipe.resolution.measure
+        return Files.numbered(images.folder / IMAGES, size, f"{images.digest}-{edge}", edge)
+
+    def _evidence(self, tuned: Stage, images: Stage, on: str, reference: Reference | None) -> Evidence:
         recipe, given = self.recipe, self.materials
         captions = given.captions(on)
-        edge = recipe.resolution.measure
         return Evidence(
             captions=captions,
-            image_set=Files.numbered(images.folder / IMAGES, len(captions), f"{images.digest}-{edge}", edge),
-            real_set=given.reals(on, edge),
+            image_set=self._image_set(images, len(captions)),
+            real_set=given.reals(on, recipe.resolution.measure),
+            reference=reference,
             backbones=self.networks,
             deployed=System(
                 partial(Mixture.load, tuned.folder / MIXTURE, given.device, lazy=True),
@@ -297,9 +330,9 @@ def _source_of_stages(recipe: Recipe, networks: Collection[str]) -> dict[str, st
         "pairs": source_of(Bench.pairs),
         "prune": source_of(Bench.prune, registered=[("methods", recipe.method)]),
         "finetune": source_of(Bench.finetune),
-        **dict.fromkeys(GENERATE.values(), source_of(Bench.generate)),
+        **dict.fromkeys([*GENERATE.values(), *REFERENCE.values()], source_of(Bench.generate)),
     }
-    steps = (Bench.measure, Bench._evidence, Bench._cached, Materials.reals)
+    steps = (Bench.measure, Bench._evidence, Bench._image_set, Bench._cached, Materials.reals)
     for name in recipe.metrics:
         role = registry.get("metrics", name).backbone
         read_by = [("backbones", recipe.backbones[role])] if role in networks else []
