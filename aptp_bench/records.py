@@ -63,6 +63,7 @@ class Provenance(Frozen):
     threads: int
     seconds: dict[str, float]  # wall time a stage took when it was done, even if this run only read it
     digests: dict[str, str]  # of the model's weights, the metric backbones and the data
+    source: dict[str, str] = {}  # stage -> digest of the source that made it; records of earlier releases have none
 
 
 class Samples(Frozen):

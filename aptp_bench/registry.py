@@ -23,6 +23,13 @@ class Registration:
     provider: str
     entry: EntryPoint
 
+    @property
+    def packages(self) -> frozenset[str]:
+        """Top-level names of the modules that the provider installs."""
+        dist = self.entry.dist
+        modules = [file.parts[0] for file in dist.files or () if file.suffix == ".py"] if dist is not None else []
+        return frozenset(name.removesuffix(".py") for name in modules)
+
     def load(self) -> Any:
         """The registered class. Raises ConfigError if its package cannot be imported."""
         try:

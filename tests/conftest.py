@@ -124,7 +124,7 @@ def narrowed(small_sd: Any) -> Callable[[float], Any]:
 def add_plugin(group: str, name: str, kind: Any) -> None:
     from aptp_bench import registry
 
-    entry: Any = SimpleNamespace(name=name, load=lambda: kind)
+    entry: Any = SimpleNamespace(name=name, load=lambda: kind, dist=None)
     registry.plugins(group)[name] = registry.Registration(group, name, "stranger", entry)
 
 
@@ -261,7 +261,7 @@ def build_encoder() -> Callable[[Path], Path]:
 
 @pytest.fixture(scope="session")
 def make_record() -> Callable[..., Any]:
-    """make_record(method, seed=0, budget=0.78, settings=[], samples=None, world=…, what={dotted: value}, fid=3.0, latency=None …)
+    """make_record(method, seed=0, budget=0.78, settings=[], samples=None, world=…, what={dotted: value}, how={…}, fid=3.0, latency=None …)
 
     -> a record as the mini world leaves one, with those results: a value, (value, low, high), or None to leave it out.
     """
@@ -287,6 +287,7 @@ def make_record() -> Callable[..., Any]:
         document |= {"schema_version": 3, "what": what, **facts}
         how = document["how"]
         how["command"] = f"aptp-bench run --method {method} --dataset coco --budget {budget:g} --seed {seed}"
+        how |= {"dirty": False, **given.pop("how", {})}
         how["digests"] |= given.pop("digests", {})
         for name, detail in given.pop("detail", {}).items():
             document["results"][name]["detail"] |= detail

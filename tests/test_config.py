@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
+from aptp_bench import registry
 from aptp_bench.config import SCALES, Recipe, merged, parsed, placed, preset, recipe, reference_of
 from aptp_bench.errors import BudgetError, ConfigError, UnknownNameError
 
@@ -16,7 +17,7 @@ def test_the_paper_scale_samples_as_the_paper_does():
 def test_every_scale_has_a_recipe_that_resolves(scale):
     made = recipe("aptp", "coco", scale)
     assert made.scale == scale and made.reference == "dense"
-    assert set(made.backbones) == {"inception", "clip_score", "cmmd", "preference"}
+    assert set(made.backbones) == {role for name in made.metrics if (role := registry.get("metrics", name).backbone)}
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from pydantic import Field
 from aptp_bench import assets
 from aptp_bench.contracts.backbone import BackbonePlugin
 from aptp_bench.contracts.base import PluginConfig
-from aptp_bench.errors import DataError, WeightsError
+from aptp_bench.errors import DataError, MetricError, WeightsError
 from aptp_bench.models import weights
 
 if TYPE_CHECKING:
@@ -284,3 +284,48 @@ class Inception2015(Backbone):
 
         prepare = fid_inception.MODES[self.config.mode]
         return self._batches(checked(images), lambda part: self.network(prepare(part).to(self.device)))
+
+
+class LPIPSAlex(Backbone):
+    """AlexNet with the weights of LPIPS 0.1 (Zhang et al. 2018, arXiv:1801.03924): distances of pairs, no features."""
+
+    name, role, world = "lpips-alex", ("perceptual",), "paper"
+    resize = "as they are"
+
+    @classmethod
+    def fix(cls) -> str | None:
+        """One line that fetches torchvision's AlexNet and saves it, with the weights that torchmetrics has, as safetensors."""
+        target = weights.home() / cls.name / "model.safetensors"
+        script = (
+            "import safetensors.torch as s; from torchmetrics.image import LearnedPerceptualImagePatchSimilarity as L; "
+            f"s.save_file({{k: v for k, v in L('alex').net.state_dict().items() if k[:5] != 'lins.'}}, '{target}')"
+        )
+        return f'fetch and convert them: mkdir -p {target.parent} && python -c "{script}"'
+
+    @cached_property
+    def network(self) -> nn.Module:
+        """The network in float32. Raises WeightsError."""
+        from aptp_bench.backbones import alexnet
+
+        return alexnet.PerceptualAlexNet.load(self.source).to(self.device)
+
+    def image_features(self, images: Tensor) -> dict[str, Tensor]:
+        """Raises MetricError: an image alone has no distance."""
+        raise MetricError(f"{self.name} compares pairs of images and has no features of one; choose another backbone")
+
+    def distances(self, images: Tensor, others: Tensor) -> Tensor:
+        """uint8 [n, H, W, 3] twice -> [n], 0 for equal images. Raises MetricError for images that are too small."""
+        import torch
+
+        from aptp_bench.backbones import alexnet
+        from aptp_bench.backbones.preprocess import checked
+
+        pairs = torch.stack([checked(images), checked(others)], dim=1)
+        if min(pairs.shape[2:4]) < alexnet.SMALLEST:
+            raise MetricError(f"{self.name} reads {alexnet.SMALLEST} pixels or more; measure at a higher resolution")
+
+        def read(part: Tensor) -> dict[str, Tensor]:
+            planes = (part.permute(1, 0, 4, 2, 3).float() / 127.5 - 1).to(self.device)
+            return {"distance": self.network(*planes)}
+
+        return self._batches(pairs, read)["distance"]

@@ -23,6 +23,10 @@ def evaluate(
     ],
     reals: Annotated[Path | None, typer.Option(help="A folder of real images.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Or a dataset's held-out images.")] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option(help="Other images of the same prompts, to compare image with image: as many, named in order."),
+    ] = None,
     metrics: Annotated[str | None, typer.Option(help="Comma-separated; default: all that read images.")] = None,
     scale: Annotated[str, typer.Option(help="Whose metric networks: mini, or paper for the published ones.")] = "mini",
     device: Device = "auto",
@@ -36,7 +40,8 @@ def evaluate(
     threads.use_threads()
     names = [name.strip() for name in metrics.split(",") if name.strip()] if metrics else None
     with quiet():
-        found = measure_folder(folder, captions, _reals(reals, dataset, scale), names, scale, provenance.device(device))
+        real_set = _reals(reals, dataset, scale)
+        found = measure_folder(folder, captions, real_set, names, scale, provenance.device(device), reference)
     if as_json:
         print_json(found)
     else:

@@ -25,5 +25,7 @@ def submit(
     check_writable(results_dir / "records", "--results-dir")
     for each in found:
         if each.record.how.dirty:
-            typer.echo(f"note: {each.folder} was measured with uncommitted changes; its record says so", err=True)
+            typer.echo(
+                f"note: {each.folder} was measured with uncommitted changes; the leaderboard lists it apart", err=True
+            )
         typer.echo(f"record: {publish(each, results_dir)}")

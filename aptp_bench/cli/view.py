@@ -43,6 +43,7 @@ def show_comparison(records: Sequence[Record]) -> None:
     for record in records:
         if record.remark:
             line(console, f"{record.what.method}: {record.remark}")
+    _against(console, {record.what.method: [record] for record in records})
     for record in records:
         if len(record.experts) > 1:
             shares = "share of the dense MACs by convention, millions of parameters, prompts served"
@@ -63,6 +64,7 @@ def show_suite(title: str, rows: Mapping[str, Sequence[Record]]) -> None:
     most = max(len(records) for records in groups)
     line(console, "value [95 % interval]" if most == 1 else f"mean [least, greatest] over up to {most} seeds")
     line(console, world(groups[0][0]))
+    _against(console, rows)
     for label, records in rows.items():
         for remark in dict.fromkeys(record.remark for record in records if record.remark):
             line(console, f"{label}: {remark}")
@@ -157,6 +159,18 @@ def show_verdicts(method: str, verdicts: Iterable[Verdict]) -> None:
 def number(value: float, interval: Sequence[float] | None = None) -> str:
     """A value with four significant digits, and its 95 % interval where there is one."""
     return brief(value) if interval is None else f"{brief(value)} [{interval[0]:.4g}, {interval[1]:.4g}]"
+
+
+def _against(console: Console, rows: Mapping[str, Sequence[Record]]) -> None:
+    """What images were compared with, a line for each of these: the reference has other noise there, not other images."""
+    found: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
+    for label, records in rows.items():
+        for name, result in ((name, result) for record in records for name, result in record.results.items()):
+            if "against" in result.detail:
+                metrics, labels = found.setdefault(result.detail["against"], ({}, {}))
+                metrics[name.replace("_", " ")] = labels[label] = None
+    for what, (metrics, labels) in found.items():
+        line(console, f"{', '.join(metrics)} of {', '.join(labels)}: to {what}")
 
 
 def _metric_rows(groups: Sequence[Sequence[Record]]) -> Iterable[tuple[str, list[str]]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +16,7 @@ from aptp_bench.contracts.model import ModelPlugin
 from aptp_bench.core.digests import captions_digest
 from aptp_bench.core.progress import Progress, SilentProgress
 from aptp_bench.core.settings import LatencyConfig, SamplingConfig
+from aptp_bench.core.source import source_digest
 from aptp_bench.errors import MetricError
 
 if TYPE_CHECKING:
@@ -97,6 +98,14 @@ class System:
 
 
 @dataclass(frozen=True)
+class Reference:
+    """Other images for the same prompts, in their order, or for the first of them. name: what they are, in words."""
+
+    image_set: ImageSet
+    name: str
+
+
+@dataclass(frozen=True)
 class Evidence:
     """What metrics may look at. Parts that are not there raise MetricError when asked for."""
 
@@ -105,6 +114,7 @@ class Evidence:
     real_set: ImageSet | None = None
     backbones: Mapping[str, BackbonePlugin] = field(default_factory=dict)  # role -> network
     deployed: System | None = None
+    reference: Reference | None = None
     cache: Cache = uncached
     progress: Progress = field(default_factory=SilentProgress)
     read: dict[tuple[str, str], Features] = field(default_factory=dict)  # (network, set) -> features
@@ -116,6 +126,7 @@ class Evidence:
             "reals": self.real_set,
             "captions": self.captions or None,
             "mixture": self.deployed,
+            "reference": self.reference,
         }
         return there.get(need) is not None
 
@@ -126,6 +137,35 @@ class Evidence:
     def reals(self) -> Tensor:
         """The real images: uint8 [m, H, W, 3]. Raises MetricError if there are none."""
         return _whole(self.real_set, "real images")
+
+    @property
+    def compared(self) -> tuple[ImageSet, Reference]:
+        """The generated images, and those of the same prompts that they are compared with. Raises MetricError."""
+        if self.image_set is None or self.reference is None:
+            raise MetricError(
+                "this metric compares images with a reference's; use aptp-bench run, or --reference FOLDER"
+            )
+        if len(self.reference.image_set) > len(self.image_set):
+            raise MetricError(
+                f"{len(self.image_set)} images for {len(self.reference.image_set)} of {self.reference.name}; generate the rest"
+            )
+        return self.image_set, self.reference
+
+    def image_pairs(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Generated images and the reference's of the same prompts, in blocks: uint8 [n, H, W, 3] each. Raises MetricError."""
+        generated, reference = self.compared
+        for part in _blocks(len(reference.image_set)):
+            pair = generated.read(part), reference.image_set.read(part)
+            if pair[0].shape != pair[1].shape:
+                sizes = " and ".join(f"{each.shape[2]}x{each.shape[1]}" for each in pair)
+                raise MetricError(f"images of {sizes} pixels cannot be compared; make both of one size")
+            yield pair
+
+    def feature_pairs(self, role: str, key: str) -> tuple[Tensor, Tensor]:
+        """Features `key` of the generated images and of the reference's of the same prompts: [n, d] each. Raises MetricError."""
+        generated, reference = self.compared
+        other = self._features(role, reference.image_set)[key]
+        return self._features(role, generated)[key][: len(other)], other
 
     def backbone(self, role: str) -> BackbonePlugin:
         """The network that plays `role`. Raises MetricError if none does."""
@@ -155,15 +195,12 @@ class Evidence:
         def compute() -> Features:
             import torch
 
-            starts = list(range(0, len(images), READ_AT_ONCE))
-            label = f"{network.name} reads images"
-            parts = [
-                network.image_features(images.read(range(start, min(start + READ_AT_ONCE, len(images)))))
-                for start in self.progress.track(starts, label)
-            ]
+            blocks = self.progress.track(_blocks(len(images)), f"{network.name} reads images")
+            parts = [network.image_features(images.read(block)) for block in blocks]
             return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
-        return self._kept(network, images.digest, {"images": images.digest}, compute)
+        key = {"images": images.digest, "read by": source_digest(type(images))}
+        return self._kept(network, images.digest, key, compute)
 
     def _kept(
         self, network: BackbonePlugin, what: str, key: dict[str, Any], compute: Callable[[], Features]
@@ -171,7 +208,8 @@ class Evidence:
         place = (network.name, what)
         if place not in self.read:
             settings = network.config.model_dump(mode="json", exclude={"batch", "device"})
-            key = {**key, "backbone": network.name, "weights": network.digest(), "settings": settings}
+            source = source_digest(type(network), Evidence.text_features, Evidence._features)
+            key |= {"backbone": network.name, "weights": network.digest(), "settings": settings, "source": source}
             self.read[place] = self.cache(f"features-{network.name}", key, compute)
         return self.read[place]
 
@@ -181,6 +219,10 @@ class Evidence:
         if self.deployed is None:
             raise MetricError("this metric measures a mixture and only images are at hand; use aptp-bench run")
         return self.deployed
+
+
+def _blocks(size: int) -> list[range]:
+    return [range(start, min(start + READ_AT_ONCE, size)) for start in range(0, size, READ_AT_ONCE)]
 
 
 def _whole(images: ImageSet | None, what: str) -> Tensor:

@@ -12,13 +12,15 @@ from aptp_bench.records import Better, Measurement
 
 
 class Metric(Plugin, ABC):
-    """Measures evidence. `needs`: any of images, reals, captions, mixture; `on`: the prompts it is measured on."""
+    """Measures evidence. `needs`: any of images, reals, captions, mixture, reference; `on`: the prompts it is measured on."""
 
     unit: ClassVar[str]
     better: ClassVar[Better]
     needs: ClassVar[frozenset[str]]
     on: ClassVar[Literal["dataset", "partiprompts"]] = "dataset"
-    backbone: ClassVar[str | None] = None  # a role: inception | clip_score | cmmd | preference; the scale says whose
+    backbone: ClassVar[str | None] = (
+        None  # a role: inception | clip_score | cmmd | preference | perceptual; the scale says whose
+    )
     paper: ClassVar[str] = ""
     title: ClassVar[str] = ""  # what people call it; empty: its name in words
     tie: ClassVar[float] = 0.0  # relative gap below which two values say nothing, whatever their intervals
@@ -26,8 +28,8 @@ class Metric(Plugin, ABC):
 
     @classmethod
     def is_quality(cls) -> bool:
-        """Whether it judges images, by a network that reads them, rather than what they cost."""
-        return cls.backbone is not None
+        """Whether it judges images rather than what they cost."""
+        return cls.backbone is not None or "images" in cls.needs
 
     @abstractmethod
     def __call__(self, evidence: Evidence) -> Measurement:

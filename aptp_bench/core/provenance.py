@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import unquote, urlparse
 
 import torch
@@ -33,7 +34,11 @@ OUTPUTS = ("--out", "--results-dir", "--runs-dir", "--plot", "--page")
 
 
 def provenance(
-    command: str, device: torch.device, seconds: Mapping[str, float], digests: Mapping[str, str]
+    command: str,
+    device: torch.device,
+    seconds: Mapping[str, float],
+    digests: Mapping[str, str],
+    source: Mapping[str, str] = MappingProxyType({}),
 ) -> Provenance:
     """What is known about this process and machine, with the stages' times and the digests given."""
     commit, dirty = checkout()
@@ -46,6 +51,7 @@ def provenance(
         threads=torch.get_num_threads(),
         seconds=dict(seconds),
         digests=dict(digests),
+        source=dict(source),
     )
 
 

@@ -10,7 +10,7 @@ import torch
 
 from aptp_bench import registry
 from aptp_bench.config import preset
-from aptp_bench.contracts.evidence import Evidence, ImageSet
+from aptp_bench.contracts.evidence import Evidence, ImageSet, Reference
 from aptp_bench.data import images, table
 from aptp_bench.data.folder import READERS
 from aptp_bench.errors import DataError
@@ -21,12 +21,19 @@ CAPTION_READERS = {Path(name).suffix: reader for name, reader in READERS.items()
 
 
 def measure_folder(
-    folder: Path, captions: Path, reals: ImageSet | None, names: Sequence[str] | None, scale: str, device: torch.device
+    folder: Path,
+    captions: Path,
+    reals: ImageSet | None,
+    names: Sequence[str] | None,
+    scale: str,
+    device: torch.device,
+    reference: Path | None = None,
 ) -> dict[str, Any]:
     """{"world", "images", "results": metric -> measurement, "skipped": metric -> reason}.
 
-    names: the metrics; None: all of the scale's that read images. Raises DataError unless images and captions belong
-    together, UnknownNameError for a metric that nothing provides.
+    names: the metrics; None: all of the scale's that read images. reference: a folder of other images of the same prompts,
+    in the order of their names. Raises DataError unless images and captions, and images and reference, belong together,
+    UnknownNameError for a metric that nothing provides.
     """
     recipe = preset(scale)
     metrics = [registry.get("metrics", name)() for name in names or recipe["metrics"]]
@@ -34,7 +41,8 @@ def measure_folder(
     paths, texts = captioned(folder, captions)
     networks, lacking = backbones(recipe["backbones"], device)
     generated = Files(paths, f"generated: {folder}", recipe["resolution"]["measure"])
-    evidence = Evidence(captions=texts, image_set=generated, real_set=reals, backbones=networks)
+    other = None if reference is None else _reference(reference, len(paths), generated.edge)
+    evidence = Evidence(captions=texts, image_set=generated, real_set=reals, reference=other, backbones=networks)
     # the prompts are whatever the file says, so a metric that is usually read on PartiPrompts is read on them too
     results, skipped = measure(metrics, {"dataset": evidence, "partiprompts": evidence}, lacking)
     shown = {name: result.model_dump(mode="json") for name, result in results.items()}
@@ -43,26 +51,18 @@ def measure_folder(
 
 def captioned(folder: Path, captions: Path) -> tuple[list[Path], list[str]]:
     """Images in the order of their names, and the caption of each. Raises DataError."""
-    if not folder.is_dir():
-        raise DataError(f"there is no folder {folder}; give one that holds images")
+    files = _images(folder, "give one of images")
     if captions.suffix not in CAPTION_READERS:
         raise DataError(f"{captions} is not a captions file; give one of: {', '.join(sorted(CAPTION_READERS))}")
     if not captions.is_file():
         raise DataError(f"there is no file {captions}; write one line a caption, in the order of the images' names")
-    files = images.listed(folder)
-    if not files:
-        raise DataError(f"{folder} holds no images; give a folder of {', '.join(sorted(images.SUFFIXES))} files")
     rows = CAPTION_READERS[captions.suffix](captions, files)
     return [path for path, _ in rows], [text for _, text in rows]
 
 
 def real_folder(folder: Path, scale: str) -> ImageSet:
     """A folder of real images of any sizes. Raises DataError if it holds none."""
-    if not folder.is_dir():
-        raise DataError(f"there is no folder {folder}; give one of real images with --reals")
-    files = images.listed(folder)
-    if not files:
-        raise DataError(f"{folder} holds no images; give a folder of real images with --reals")
+    files = _images(folder, "give one of real images with --reals")
     return Rows(table.of_files(files, [""] * len(files)), f"real: {folder}", preset(scale)["resolution"]["measure"])
 
 
@@ -73,3 +73,22 @@ def real_dataset(name: str, scale: str) -> ImageSet:
     if source.captions_only:
         raise DataError(f"dataset '{name}' has captions only; choose one with images: aptp-bench datasets")
     return Rows(source.load("val", recipe["sizes"]["val"]), f"dataset: {name}", recipe["resolution"]["measure"])
+
+
+def _reference(folder: Path, count: int, edge: int | None) -> Reference:
+    files = _images(folder, "give one of images of the same prompts with --reference")
+    if len(files) != count:
+        raise DataError(
+            f"{folder} holds {len(files)} images for {count} to compare with; give one for each, named in their order"
+        )
+    return Reference(Files(files, f"reference: {folder}", edge), f"the images of {folder.name}")
+
+
+def _images(folder: Path, fix: str) -> list[Path]:
+    """The images of a folder, in the order of their names. Raises DataError with the fix if there are none."""
+    if not folder.is_dir():
+        raise DataError(f"there is no folder {folder}; {fix}")
+    files = images.listed(folder)
+    if not files:
+        raise DataError(f"{folder} holds no images ({', '.join(sorted(images.SUFFIXES))}); {fix}")
+    return files

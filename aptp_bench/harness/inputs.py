@@ -14,6 +14,7 @@ from aptp_bench.core.digests import data_digest, weights_digest
 from aptp_bench.core.recipe import Recipe
 from aptp_bench.errors import DataError
 from aptp_bench.generation.image_sets import Rows
+from aptp_bench.harness.sources import source_of
 
 if TYPE_CHECKING:
     import datasets
@@ -24,7 +25,11 @@ TRAIN, VAL = "train", "val"
 
 @dataclass(frozen=True)
 class Materials:
-    """Loaded once, written into by nobody. `digests` has an entry for the model and for each data set."""
+    """Loaded once, written into by nobody. `digests` has an entry for the model and for each data set.
+
+    A data set's digest reads some of its images only, so what is made from images depends on `drawn` too: a digest of the
+    source that gives them.
+    """
 
     model: ModelPlugin
     teacher: StableDiffusionPipeline
@@ -33,6 +38,7 @@ class Materials:
     prompts: datasets.Dataset | None
     device: torch.device
     digests: dict[str, str]
+    drawn: str
 
     @classmethod
     def of(cls, recipe: Recipe, device: torch.device) -> Materials:
@@ -46,7 +52,8 @@ class Materials:
         digests = {"model": weights_digest(teacher), TRAIN: data_digest(train), VAL: data_digest(val)}
         if prompts is not None:
             digests["prompts"] = data_digest(prompts)
-        return cls(model, teacher, train, val, prompts, device, digests)
+        drawn = source_of(registered=[("datasets", recipe.dataset)])
+        return cls(model, teacher, train, val, prompts, device, digests, drawn)
 
     @property
     def tokens(self) -> int:
@@ -62,7 +69,7 @@ class Materials:
         """The real images behind the captions, central squares of `edge` pixels; None for prompts that have none."""
         if on != "dataset" or "image" not in self.val.column_names:
             return None
-        return Rows(self.val, f"{self.digests[VAL]}-{edge}", edge)
+        return Rows(self.val, f"{self.digests[VAL]}-{self.drawn}-{edge}", edge)
 
 
 def _prompts(recipe: Recipe) -> datasets.Dataset | None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 
-from aptp_bench import registry
+from aptp_bench import config, registry
 from aptp_bench.budget import TOLERANCE
 from aptp_bench.contracts.backbone import BackbonePlugin
-from aptp_bench.contracts.evidence import Evidence, Features, System
+from aptp_bench.contracts.evidence import Evidence, Features, Reference, System
 from aptp_bench.contracts.method import Job, Method
 from aptp_bench.contracts.metric import Metric
 from aptp_bench.core import tensors
@@ -36,6 +36,7 @@ from aptp_bench.harness import contact_sheet, replicates, run_folder
 from aptp_bench.harness.costs import expert_facts, experts_of, macs_of, parameters_of
 from aptp_bench.harness.inputs import TRAIN, VAL, Materials
 from aptp_bench.harness.run_folder import IMAGES, MIXTURE, REPLICATES, SAMPLES
+from aptp_bench.harness.sources import source_of
 from aptp_bench.models.mixture import Mixture
 from aptp_bench.records import Measurement, Record
 from aptp_bench.training.finetune import finetune
@@ -45,6 +46,8 @@ SCHEMA = 1  # part of every key: raise it when a stage's files or meaning change
 MEASURED = 2  # in its place in the keys of measurements, which keep their replicates since 2
 ASSIGNMENT, EXPERTS, MEASUREMENT = "assignment.json", "experts.json", "measurement.json"
 GENERATE = {"dataset": "generate", "partiprompts": "generate-prompts"}
+REFERENCE = {"dataset": "reference", "partiprompts": "reference-prompts"}  # images that fidelity is measured against
+REDRAWN = 128  # prompts at most that the reference draws again from other noise: the scale of fidelity, not a contest
 
 
 def run(recipe: Recipe, materials: Materials, store: Store) -> Record:
@@ -92,6 +95,7 @@ class Bench:
     metrics: Sequence[Metric]
     networks: dict[str, BackbonePlugin]
     lacking: dict[str, str]  # role -> why its network cannot be had
+    source: dict[str, str]  # stage -> digest of the source that makes it
     stages: dict[str, Stage] = field(default_factory=dict)
 
     @classmethod
@@ -100,21 +104,29 @@ class Bench:
         method = registry.get("methods", recipe.method)(**recipe.method_config)
         method.check(recipe.scale)
         metrics = [registry.get("metrics", name)() for name in recipe.metrics]
-        return cls(recipe, materials, store, method, metrics, *backbones(recipe.backbones, materials.device))
+        networks, lacking = backbones(recipe.backbones, materials.device)
+        # read before any work: what is edited from here on is not what runs
+        source = _source_of_stages(recipe, networks)
+        return cls(recipe, materials, store, method, metrics, networks, lacking, source)
 
     def make(self) -> tuple[Stage, Stage, dict[str, Stage]]:
         """The stages before measuring: pruned, tuned, images by the prompts they come from."""
-        pairs = self.pairs() if self.method.uses_data else None
-        pruned = self.prune(pairs)
-        tuned = self.finetune(pruned, pairs) if self.method.tunes and pairs is not None else pruned
+        pruned, tuned = self.networks_made()
         images = {on: self.generate(tuned, on) for on in GENERATE if self.materials.captions(on)}
         return pruned, tuned, images
+
+    def networks_made(self) -> tuple[Stage, Stage]:
+        """The stages before images: pruned and tuned, which are one where the method is not tuned."""
+        pairs = self.pairs() if self.method.uses_data else None
+        pruned = self.prune(pairs)
+        return pruned, self.finetune(pruned, pairs) if self.method.tunes and pairs is not None else pruned
 
     def pairs(self) -> Stage:
         """Latents and text embeddings of the training pairs."""
         recipe, given, progress = self.recipe, self.materials, self.store.progress
         pixels = recipe.resolution.train
         key = {"model": given.digests["model"], "data": given.digests[TRAIN], "resolution": pixels}
+        key |= {"drawn": given.drawn}
 
         def encode(folder: Path) -> None:
             encode_pairs(given.teacher, given.train, progress, recipe.encode_batch, given.device, pixels, folder)
@@ -156,27 +168,48 @@ class Bench:
 
         return self._stage("finetune", make, {"config": decisive, "seed": recipe.seed}, [pruned, pairs], shared=True)
 
-    def generate(self, tuned: Stage, on: str) -> Stage:
-        """One image a caption, and the expert of each."""
+    def generate(self, tuned: Stage, on: str, redrawn: bool = False) -> Stage:
+        """One image a caption, and the expert of each. redrawn: of the first REDRAWN captions, from the next seed's noise."""
         recipe, given, store = self.recipe, self.materials, self.store
-        captions = given.captions(on)
+        captions = given.captions(on)[: REDRAWN if redrawn else None]
+        seed = recipe.seed + redrawn
         sampling = recipe.sampling.model_dump(mode="json", exclude={"batch"})
-        key = {"captions": captions_digest(captions), "sampling": sampling, "seed": recipe.seed}
+        key = {"captions": captions_digest(captions), "sampling": sampling, "seed": seed}
         key |= {"model": given.digests["model"]}
 
         def make(folder: Path) -> None:
             mixture = Mixture.load(tuned.folder / MIXTURE, given.device, lazy=True)
-            sampler = Sampler.of(given.teacher, recipe.sampling, recipe.seed)
+            sampler = Sampler.of(given.teacher, recipe.sampling, seed)
             label = f"generate for {recipe.dataset if on == 'dataset' else recipe.prompts}"
+            label += " from other noise" if redrawn else ""
             assignment = generate(mixture, sampler, captions, folder / IMAGES, store.progress, store.ranks, label)
             if store.ranks.first:
                 write_json(folder / ASSIGNMENT, assignment.tolist())
 
-        return self._stage(GENERATE[on], make, key, [tuned], shared=True)
+        return self._stage((REFERENCE if redrawn else GENERATE)[on], make, key, [tuned], shared=True)
+
+    def reference(self, tuned: Stage, on: str) -> Reference | None:
+        """The reference row's images of the same prompts and noise; its own from other noise where this is that row.
+
+        Made where they are not yet there: a run need not come after its reference's. None where the recipe has no reference.
+        """
+        recipe, captions = self.recipe, self.materials.captions(on)
+        if recipe.reference == recipe.method:
+            stage = self.generate(tuned, on, redrawn=True)
+            return Reference(self._image_set(stage, len(captions[:REDRAWN])), f"{recipe.reference} from other noise")
+        asked = config.reference_of(recipe)
+        if asked is None:
+            return None
+        other = Bench.of(asked, self.materials, self.store)
+        _, made = other.networks_made()
+        stage = self.stages[REFERENCE[on]] = replace(other.generate(made, on), name=REFERENCE[on])
+        return Reference(self._image_set(stage, len(captions)), asked.method)
 
     def measure(self, tuned: Stage, images: dict[str, Stage]) -> tuple[dict[str, Measurement], dict[str, str]]:
         """Every metric's measurement, a stage each, and why the others could not be made."""
-        evidences = {on: self._evidence(tuned, stage, on) for on, stage in images.items()}
+        asked = {m.on for m in self.metrics if "reference" in m.needs and m.backbone not in self.lacking}
+        references = {on: self.reference(tuned, on) for on in images if on in asked}
+        evidences = {on: self._evidence(tuned, stage, on, references.get(on)) for on, stage in images.items()}
 
         def measured(metric: Metric, evidence: Evidence) -> Measurement:
             def make(folder: Path) -> None:
@@ -185,7 +218,9 @@ class Bench:
                 if found.replicates is not None:
                     write_tensors(folder, {"replicates": torch.tensor(found.replicates)})
 
-            stage = self._stage(f"measure-{metric.name}", make, self._metric_key(metric), [tuned, images[metric.on]])
+            after = [tuned, images[metric.on]]
+            after += [self.stages[REFERENCE[metric.on]]] if "reference" in metric.needs else []
+            stage = self._stage(f"measure-{metric.name}", make, self._metric_key(metric), after)
             if not stage.done:
                 raise MetricError("nothing is measured in a dry run; run without --dry-run")
             found = json.loads((stage.folder / MEASUREMENT).read_text(encoding="utf-8"))
@@ -221,17 +256,23 @@ class Bench:
             remark=facts.get("remark", ""),  # stages of earlier releases have none
             results={name: found.model_copy(update={"replicates": None}) for name, found in results.items()},
             skipped=skipped,
-            how=provenance(recipe.command, given.device, seconds, digests),
+            how=provenance(
+                recipe.command, given.device, seconds, digests, {name: self.source[name] for name in self.stages}
+            ),
         )
 
-    def _evidence(self, tuned: Stage, images: Stage, on: str) -> Evidence:
+    def _image_set(self, images: Stage, size: int) -> Files:
+        edge = self.recipe.resolution.measure
+        return Files.numbered(images.folder / IMAGES, size, f"{images.digest}-{edge}", edge)
+
+    def _evidence(self, tuned: Stage, images: Stage, on: str, reference: Reference | None) -> Evidence:
         recipe, given = self.recipe, self.materials
         captions = given.captions(on)
-        edge = recipe.resolution.measure
         return Evidence(
             captions=captions,
-            image_set=Files.numbered(images.folder / IMAGES, len(captions), f"{images.digest}-{edge}", edge),
-            real_set=given.reals(on, edge),
+            image_set=self._image_set(images, len(captions)),
+            real_set=given.reals(on, recipe.resolution.measure),
+            reference=reference,
             backbones=self.networks,
             deployed=System(
                 partial(Mixture.load, tuned.folder / MIXTURE, given.device, lazy=True),
@@ -260,7 +301,7 @@ class Bench:
         key: dict[str, Any] = {"metric": metric.name, "code": _code("metrics", metric.name), "schema": MEASURED}
         key |= {"config": metric.config.model_dump(mode="json")}
         if "reals" in metric.needs:
-            key["reals"] = given.digests[VAL]
+            key |= {"reals": given.digests[VAL], "drawn": given.drawn}
         if "images" in metric.needs or metric.backbone:
             key["edge"] = recipe.resolution.measure
         if metric.backbone in self.networks:
@@ -278,8 +319,25 @@ class Bench:
         after: Sequence[Stage] = (),
         shared: bool = False,
     ) -> Stage:
-        self.stages[name] = self.store.stage(name, fn, key={"schema": SCHEMA, **key}, after=after, shared=shared)
+        key = {"schema": SCHEMA, "source": self.source[name], **key}
+        self.stages[name] = self.store.stage(name, fn, key=key, after=after, shared=shared)
         return self.stages[name]
+
+
+def _source_of_stages(recipe: Recipe, networks: Collection[str]) -> dict[str, str]:
+    """Of every stage that a recipe may come to. networks: roles that have one."""
+    found = {
+        "pairs": source_of(Bench.pairs),
+        "prune": source_of(Bench.prune, registered=[("methods", recipe.method)]),
+        "finetune": source_of(Bench.finetune),
+        **dict.fromkeys([*GENERATE.values(), *REFERENCE.values()], source_of(Bench.generate)),
+    }
+    steps = (Bench.measure, Bench._evidence, Bench._image_set, Bench._cached, Materials.reals)
+    for name in recipe.metrics:
+        role = registry.get("metrics", name).backbone
+        read_by = [("backbones", recipe.backbones[role])] if role in networks else []
+        found[f"measure-{name}"] = source_of(*steps, registered=[("metrics", name), *read_by])
+    return found
 
 
 NO_PAIRS = Pairs([], torch.empty(0, 0, 0, 0), torch.empty(0, 0, 0))

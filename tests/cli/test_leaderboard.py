@@ -328,3 +328,14 @@ def test_workflows_check_run_and_rebuild_with_no_more_rights_than_they_need():
         uses = [s["uses"] for job in flow["jobs"].values() for s in job["steps"] if "uses" in s]
         assert uses and all(re.fullmatch(r"actions/[a-z-]+@v\d+", each) for each in uses)
     assert not any("secrets." in path.read_text() for path in WORKFLOWS.glob("*.yml"))
+
+
+def test_a_record_that_may_not_be_ranked_is_listed_apart_in_every_form(tmp_path, make_record):
+    for method, dirty in (("clean", False), ("other", False), ("unsure", True)):
+        path = records.save(make_record(method, how={"dirty": dirty}), tmp_path)
+    (board,) = Publication.of(tmp_path).boards
+    Publication.of(tmp_path).write()
+    assert {row.entry.method for row in board.rows} == {"clean", "other"}
+    for page in ("leaderboard.md", "leaderboard.html"):
+        before, _, after = (tmp_path / page).read_text(encoding="utf-8").partition("Listed apart")
+        assert f"records/{path.name}" in after and "unsure" not in before

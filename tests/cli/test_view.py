@@ -80,3 +80,16 @@ def test_checks_mark_what_only_other_scales_need(monkeypatch, capsys):
     show_checks([Check("a", True, "x"), Check("b", False, "y", fix="mend b"), Check("c", False, "z", needed=False)])
     out = capsys.readouterr().out
     assert "ok" in out and "missing" in out and "optional" in out and "b: mend b" in out
+
+
+def test_what_images_were_compared_with_is_said_once_for_each(record, shown):
+    def faithful(method: str, against: str) -> Record:
+        found = record(method)
+        detail = {**found.results["fid"].detail, "against": against}
+        return found.model_copy(
+            update={"results": {**found.results, "ssim": found.results["fid"].model_copy(update={"detail": detail})}}
+        )
+
+    out = shown(faithful("dense", "dense from other noise"), faithful("norm", "dense"), faithful("aptp", "dense"))
+    assert "ssim of dense: to dense from other noise\n" in out and "ssim of norm, aptp: to dense\n" in out
+    assert "fid of" not in out

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,25 @@ def test_a_folder_is_measured_by_what_can_be_had(folder, captions, inception):
     assert found["skipped"]["fid"] == "needs reals"
     assert "has no weights" in found["skipped"]["clip_score"]
     assert "latency" not in found["skipped"]  # it reads no images, so it was not asked for
+
+
+def test_images_are_compared_with_those_of_a_reference_in_the_order_of_their_names(
+    folder, captions, inception, tmp_path
+):
+    names = ["ssim", "psnr"]
+    shutil.copytree(folder, tmp_path / "other")
+    same = measure_folder(folder, captions, None, names, "mini", CPU, tmp_path / "other")["results"]
+    assert same["ssim"]["value"] == pytest.approx(1.0) and same["ssim"]["n"] == 6
+    (tmp_path / "other" / "000000.png").rename(tmp_path / "other" / "zero.png")  # now the last: no image has its own
+    assert (
+        measure_folder(folder, captions, None, names, "mini", CPU, tmp_path / "other")["results"]["ssim"]["value"] < 0.5
+    )
+    assert measure_folder(folder, captions, None, names, "mini", CPU)["skipped"] == {
+        n: "needs reference" for n in names
+    }
+    (tmp_path / "other" / "zero.png").unlink()
+    with pytest.raises(DataError, match="5 images for 6"):
+        measure_folder(folder, captions, None, names, "mini", CPU, tmp_path / "other")
 
 
 def test_fid_of_a_folder_to_itself_is_nothing_and_to_others_more(folder, captions, inception, tmp_path):

@@ -23,11 +23,15 @@ from aptp_bench.reporting.worlds import NAMES, SAID
 
 @dataclass(frozen=True)
 class Contents:
-    """What a page is made from: boards, the records' files, and the digests of all files read."""
+    """What a page is made from: boards, the records' files, and the digests of all files read.
+
+    apart: why records stand on no board -> their paths.
+    """
 
     boards: Sequence[Board]
     sources: Sequence[Source]
     digests: Mapping[str, str]
+    apart: Mapping[str, Sequence[str]]
 
 
 def page(made: Contents, figures: Mapping[str, str]) -> str:
@@ -54,6 +58,7 @@ def page(made: Contents, figures: Mapping[str, str]) -> str:
             "dataset": {b.group.what.dataset: b.group.what.dataset for b in made.boards},
             "budget": {b.name: wording.budget(b.ratio, b.convention) for b in made.boards},
         },
+        apart=made.apart,
         figures=figures,
         digests=made.digests,
         facts=render.data(facts),

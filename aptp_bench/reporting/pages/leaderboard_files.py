@@ -28,6 +28,7 @@ from aptp_bench.reporting.figures.standings import draw as draw_standings
 from aptp_bench.reporting.pages import leaderboard, markdown, wording
 from aptp_bench.reporting.pages.run_facts import Source
 from aptp_bench.reporting.ranking.boards import Board, boards, main_board
+from aptp_bench.reporting.ranking.eligible import parted
 from aptp_bench.reporting.ranking.matrix import Standings
 from aptp_bench.reporting.ranking.names import title
 from aptp_bench.reporting.ranking.selection import PAIRS, PREFIX, standings, tradeoffs
@@ -75,13 +76,22 @@ class Publication:
         return {f"{name}.svg": shown for name, shown in drawn}
 
     @cached_property
+    def apart(self) -> dict[str, list[str]]:
+        """Why records stand on no board -> their paths in the results folder."""
+        files = {id(record): f"{records.FOLDER}/{path.name}" for path, record in self.found.items()}
+        found: dict[str, list[str]] = {}
+        for record, why in parted(self.found.values())[1]:
+            found.setdefault(why, []).append(files[id(record)])
+        return found
+
+    @cached_property
     def pages(self) -> dict[Path, str]:
         """File -> its whole text. The README's other text is as it is."""
         here = {f"{FIGURES}/{name}": _words(shown) for name, shown in self.figures.items()}
         pages = {
-            self.results / MARKDOWN: markdown.page(self.boards, here),
+            self.results / MARKDOWN: markdown.page(self.boards, here, self.apart),
             self.results / PAGE: leaderboard.page(
-                leaderboard.Contents(self.boards, self._sources, self._digests), here
+                leaderboard.Contents(self.boards, self._sources, self._digests, self.apart), here
             ),
         }
         return pages if self.readme is None else {**pages, self.readme: self._in_readme(self.readme)}

@@ -21,11 +21,12 @@ INTRO = (
 VARIANTS = "Variants: settings that differ from the recipe's; measured alike, not ranked."
 RANKING = {"Ranks", "Pairs", "Told apart"}  # what is said of ranks
 LEGEND = f"{SIGNS[1]} ahead, {SIGNS[-1]} behind, {SIGNS[0]} undecided"
+APART = "Records that are on no board:"
 EDGE = re.compile(r"(?<![^\W_])_|_(?![^\W_])")  # an underscore that could begin or end emphasis
 
 
-def page(boards: Sequence[Board], figures: Mapping[str, str]) -> str:
-    """The whole leaderboard. figures: path from the page -> what it shows."""
+def page(boards: Sequence[Board], figures: Mapping[str, str], apart: Mapping[str, Sequence[str]]) -> str:
+    """The whole leaderboard. figures: path -> what it shows; apart: why records are on no board -> their paths."""
     parts = ["# Leaderboard", INTRO]
     for board in boards:
         parts += [f"## {text(wording.heading(board))}", f"**{text(SAID[board.group.world])}**"]
@@ -36,6 +37,9 @@ def page(boards: Sequence[Board], figures: Mapping[str, str]) -> str:
         parts += [part for matrix in Standings.of(board, QUALITIES).matrices for part in duels(matrix)]
     if figures:
         parts += ["## Figures", *pictures(figures)]
+    if apart:
+        rows = [f"- {text(why)}: {', '.join(map(_link, paths))}" for why, paths in apart.items()]
+        parts += ["## Listed apart", APART, "\n".join(rows)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -112,6 +116,10 @@ def label(row: Row) -> str:
 def pictures(figures: Mapping[str, str]) -> list[str]:
     """An image a figure."""
     return [f"![{text(words)}]({path})" for path, words in figures.items()]
+
+
+def _link(path: str) -> str:
+    return f"[{text(path.rpartition('/')[2])}]({path})"
 
 
 def text(words: str, bold: bool = False) -> str:

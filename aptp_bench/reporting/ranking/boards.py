@@ -15,6 +15,7 @@ from statistics import median_low
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from aptp_bench.records import Better, Record
+from aptp_bench.reporting.ranking.eligible import parted
 from aptp_bench.reporting.ranking.entries import Entry, entries, metric_names
 from aptp_bench.reporting.ranking.groups import ComparisonGroup, alike, budget, comparison_groups, signature
 from aptp_bench.reporting.ranking.pairs import Pair, against, contest
@@ -102,9 +103,9 @@ class Board:
 
 
 def boards(records: Iterable[Record], kept: Kept | None = None) -> list[Board]:
-    """Every board that the records give: groups in their order, larger budgets first. kept: their replicates."""
+    """Every board of the records that may stand on one: groups in their order, larger budgets first. kept: their replicates."""
     found: list[Board] = []
-    for group in comparison_groups(entries(records), kept):
+    for group in comparison_groups(entries(parted(records)[0]), kept):
         pruned = {budget(entry) for entry in group.entries if budget(entry)[0] != 1}
         asked = pruned or {budget(group.entries[0])}  # one of the references alone where nothing was pruned
         found += [_board(group, *each) for each in sorted(asked, key=lambda b: (-b[0], b[1]))]

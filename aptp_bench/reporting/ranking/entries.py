@@ -20,9 +20,10 @@ MEASURING = (
 )
 # What two measurements of one metric must share to be compared; None stands for what a metric does not say.
 PROTOCOL = (
-    *("backbone", "weights_sha256", "resize", "n_real", "splits", "counted", "convention"),
+    *("backbone", "weights_sha256", "resize", "n_real", "splits", "against", "window", "counted", "convention"),
     *("device", "dtype", "threads", "batch", "steps", "guidance"),
 )
+READ_OFF_IMAGES = ("backbone", "against")  # a measurement that says either judges images
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,9 @@ def protocol(record: Record, metric: str) -> dict[str, Any]:
     found = record.results[metric]
     shared = {key: found.detail[key] for key in PROTOCOL if key in found.detail}
     shared |= {"metric": metric, "unit": found.unit, "world": record.world}
-    if "backbone" in found.detail:  # read off images, so how they were made and what they are held against counts too
+    if not found.detail.keys().isdisjoint(
+        READ_OFF_IMAGES
+    ):  # so how they were made and what they are held against counts too
         shared |= {"n": found.n, "images": evaluation(record)["sampling"], "pixels": record.what.resolution.measure}
         shared |= {"captions": evaluation(record)["digests"]}
     return shared

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from aptp_bench import registry
-from aptp_bench.reporting.ranking.entries import Entry, protocol
+from aptp_bench.reporting.ranking.entries import READ_OFF_IMAGES, Entry, protocol
 from aptp_bench.reporting.ranking.spread import Summary
 
 
@@ -74,7 +74,7 @@ def _difference(seen: dict[str, tuple[str, Entry]], facts: dict[str, object], en
 class Rule:
     """What a metric's class says of comparing its values.
 
-    tie: relative gap that says nothing; counted: exact; quality: read off images by a network, no cost.
+    tie: relative gap that says nothing; counted: exact; quality: read off images, no cost.
     """
 
     tie: float = 0.0
@@ -86,6 +86,6 @@ def rule(metric: str, detail: Mapping[str, Any] = MappingProxyType({})) -> Rule:
     """How values of a metric are compared. detail: of a measurement, which speaks where the metric is not installed."""
     found = registry.plugins("metrics").get(metric)
     if found is None:
-        return Rule(quality="backbone" in detail)
+        return Rule(quality=not detail.keys().isdisjoint(READ_OFF_IMAGES))
     kind = found.load()
     return Rule(kind.tie, kind.counted, kind.is_quality())

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from aptp_bench.records import Measurement
 from aptp_bench.reporting.ranking.boards import ALONE, Board, boards, main_board
 from aptp_bench.reporting.ranking.entries import entries
 from aptp_bench.reporting.ranking.groups import measured_alike
@@ -180,3 +181,18 @@ def test_the_largest_group_that_was_measured_alike(make_record):
     among = entries([make_record("a", **gpu), make_record("b"), make_record("c"), make_record("d", latency=None)])
     assert [entry.method for entry in measured_alike(among, "latency")] == ["b", "c"]
     assert measured_alike(among, "no_such_metric") == []
+
+
+def test_fidelity_of_the_reference_is_a_scale_beside_the_ranks_and_says_so(make_record):
+    def faithful(method, value, against, n=512, **given):
+        record = make_record(method, **given)
+        found = Measurement(value=value, unit="", better="higher", n=n, detail={"against": against})
+        return record.model_copy(update={"results": {**record.results, "ssim": found}})
+
+    dense = faithful("dense", 0.3, "dense from other noise", n=128, budget=1.0)
+    (board,) = boards([dense, faithful("a", 0.8, "dense"), faithful("b", 0.7, "dense")])
+    (column,) = [column for column in board.columns if column.metric == "ssim"]
+    assert column.rule.quality and not column.unranked
+    (reference,) = board.of("reference")
+    assert "other noise" in reference.notes["ssim"] and reference.places["ssim"].best is None
+    assert not any("ssim" in row.notes for row in board.of("main"))
