@@ -52,6 +52,26 @@ def test_there_is_a_branch_for_every_skip_and_deeper_ones_leave_out_less(deep: A
         sizes.append(sum(p.numel() for path in paths for p in deep.get_submodule(path).parameters()))
     assert sizes == sorted(sizes, reverse=True) and len(set(sizes)) == len(sizes)
     assert left_out(deep, 8) == ["mid_block"]
+    reused = [left_out(deep, branch)[-1] for branch in (0, 1, 2, 3)]
+    inside = ["up_blocks.2.attentions.1", "up_blocks.2.attentions.0"]
+    assert reused == [
+        *inside,
+        "up_blocks.1",
+        "up_blocks.1.resnets.1",
+    ]  # a block's output comes from where it samples up
+
+
+def test_what_is_computed_matters_and_what_is_left_out_does_not(build: Any, inputs: Any) -> None:
+    unet, given = build(**DEEP), inputs(1)
+    for branch in every_branch(unet):
+        unet.zero_grad(set_to_none=True)
+        with reusing(unet, branch) as turn:
+            output(unet, given)
+            turn.full = False
+            unet(**given).sample.square().sum().backward()
+        asleep = tuple(f"{path}." for path in left_out(unet, branch))
+        for name, parameter in unet.named_parameters():
+            assert (parameter.grad is None) == name.startswith(asleep), (branch, name)
 
 
 @pytest.mark.parametrize("size", [8, 12, 10])  # 10: no multiple of what three levels need, so sizes are handed up
@@ -111,8 +131,8 @@ def test_calls_follow_the_turns(deep: Any, inputs: Any) -> None:
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_afterwards_the_network_is_as_it_was(deep: Any, inputs: Any, fails: bool) -> None:
-    given = inputs(1)
+def test_afterwards_the_network_is_as_it_was(build: Any, inputs: Any, fails: bool) -> None:
+    deep, given = build(**DEEP), inputs(1)
     before = {name: set(vars(module)) for name, module in deep.named_modules()}
     plain = output(deep, given)
     with pytest.raises(KeyboardInterrupt) if fails else nullcontext(), following(deep, 4, [True, False]):
