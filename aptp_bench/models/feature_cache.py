@@ -91,7 +91,8 @@ class _Deep(ModelHook):
         if not self.turn.full:
             return self.kept
         self.kept = None  # or two calls' features were in memory at once
-        given = self.fn_ref.original_forward(*args, **kwargs)
+        forward: Any = self.fn_ref.original_forward
+        given = forward(*args, **kwargs)
         self.kept = given if self.whole else tree_map_only(Tensor, _shape_alone, given)
         return given
 

@@ -217,7 +217,7 @@ def _calls(
     dense = partial(ready.dense, **inputs)
     if made.branch is None:
         return alternately({"expert": partial(network, **inputs), "dense": dense}, ready.device, warmup, repeats)
-    own = placed_copy(network, ready.dense)
+    own: Any = placed_copy(network, ready.dense)
     with reusing(own, made.branch) as turn:
 
         def call(full: bool) -> None:
