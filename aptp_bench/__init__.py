@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from aptp_bench.contracts.metric import Metric
     from aptp_bench.contracts.model import ModelPlugin
     from aptp_bench.harness.session import run
+    from aptp_bench.models.call_plan import CallPlan
     from aptp_bench.models.mixture import Mixture
     from aptp_bench.profiling.request import profile
     from aptp_bench.pruning.cost import Cost
@@ -34,14 +35,15 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "BackbonePlugin", "Cost", "DatasetPlugin", "Evidence", "GateSpace", "Job", "Measurement", "Method", "Metric",
-    "Mixture", "ModelPlugin", "PluginConfig", "RoutedPipeline", "__version__", "cut", "example_inputs", "land",
+    "BackbonePlugin", "CallPlan", "Cost", "DatasetPlugin", "Evidence", "GateSpace", "Job", "Measurement", "Method",
+    "Metric", "Mixture", "ModelPlugin", "PluginConfig", "RoutedPipeline", "__version__", "cut", "example_inputs", "land",
     "load_records", "profile", "run",
 ]  # fmt: skip
 
 # where each name is from: imported when it is first asked for, because the command line must answer without torch
 _HOMES = {
-    "BackbonePlugin": "contracts.backbone", "Cost": "pruning.cost", "DatasetPlugin": "contracts.dataset",
+    "BackbonePlugin": "contracts.backbone", "CallPlan": "models.call_plan", "Cost": "pruning.cost",
+    "DatasetPlugin": "contracts.dataset",
     "Evidence": "contracts.evidence", "GateSpace": "pruning.gates", "Job": "contracts.method",
     "Measurement": "records", "Method": "contracts.method", "Metric": "contracts.metric", "Mixture": "models.mixture",
     "ModelPlugin": "contracts.model", "PluginConfig": "contracts.base", "RoutedPipeline": "serving.pipeline",

@@ -95,6 +95,9 @@ class Record(Frozen):
     macs: dict[str, dict[str, FiniteFloat]]
     parameters: dict[str, int]  # {"dense", "stored" (all experts), "per_image" (mean expert)}
     experts: list[Expert]
+    # U-Net calls of an image: the sampler's own ("dense"), those that are "made", and of these the "full" ones; the MACs
+    # are all their MACs over the sampler's own number. Empty in documents from before it was kept: all three are the same
+    calls: dict[str, int] = {}
     remark: str = ""  # what the method says of its result, such as why it lies below its budget
     results: dict[str, Measurement]
     skipped: dict[str, str] = {}  # metric -> why it could not be measured here

@@ -12,9 +12,8 @@ from aptp_bench.plugins import Metric
 from aptp_bench.records import Measurement
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from aptp_bench.contracts.evidence import Evidence
+    from aptp_bench.models.call_plan import CallPlan
 
 MIB = 1 << 20
 
@@ -32,7 +31,8 @@ class PeakMemory(Metric):
 
         system = evidence.system
         dense = call_memory(system.teacher.unet, evidence)
-        experts = [call_memory(system.mixture.experts[i], evidence) for i in range(len(system.mixture))]
+        plan = system.mixture.plan
+        experts = [call_memory(system.mixture.experts[i], evidence, plan) for i in range(len(system.mixture))]
         peaks = [each["parameters"] + each["activations"] for each in experts]
         setup, protocol = timing(evidence)
         facts: dict[str, Any] = {
@@ -47,19 +47,26 @@ class PeakMemory(Metric):
         return self.measured(max(peaks) / MIB, n=len(experts), **facts)
 
 
-def call_memory(unet: nn.Module, evidence: Evidence) -> dict[str, int]:
-    """Bytes of one call under guidance: {"parameters": …, "activations": peak beyond them, inputs included}."""
+def call_memory(unet: Any, evidence: Evidence, plan: CallPlan | None = None) -> dict[str, int]:
+    """Bytes of a call under guidance: {"parameters": …, "activations": peak beyond them, inputs included}.
+
+    plan: of the mixture; where calls reuse features, those that are kept between them are counted too.
+    """
     import torch
 
+    from aptp_bench.models.call_plan import PLAIN
     from aptp_bench.profiling.memory import peak_allocated, peak_live, storages
     from aptp_bench.profiling.timing import placed
 
     device = evidence.system.device
-    network = placed(unet, device, evidence.system.dtype)
+    network: Any = placed(unet, device, evidence.system.dtype)
+    kinds = (plan or PLAIN).kinds
     setup, protocol = timing(evidence)
 
     def call() -> None:
-        network(**protocol.inputs(unet, setup))
+        with kinds.followed(network):
+            for _ in kinds.turns:
+                network(**protocol.inputs(unet, setup))
 
     with torch.no_grad():  # not inference mode, which hides operations from the count
         peak = peak_allocated(call, device) if device.type == "cuda" else peak_live(call, network)

@@ -6,7 +6,7 @@ import json
 import re
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +14,9 @@ import torch
 from PIL import Image
 
 from aptp_bench.contracts.evidence import Evidence, ImageSet
+from aptp_bench.core.settings import SamplingConfig
 from aptp_bench.evaluation import conformance
+from aptp_bench.generation.sampling import Sampler
 from aptp_bench.records import Expert, Measurement, Provenance, Record
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -31,6 +33,13 @@ def snippet(page: str, name: str) -> Any:
 def test_the_method_keeps_what_methods_promise(register: Any, tmp_path: Path) -> None:
     register("methods", "outermost", snippet("method.md", "Outermost"))
     assert [v.promise for v in conformance.check("outermost", tmp_path) if not v.kept] == []
+
+
+def test_the_method_that_plans_calls_halves_any_number_of_them(tiny: Any) -> None:
+    plan = snippet("method.md", "EveryOther")().prune(SimpleNamespace(teacher=tiny)).plan
+    for steps in (9, 25):
+        calls = Sampler.of(tiny, SamplingConfig(steps=steps), plan=plan).calls
+        assert calls.made == calls.full == (steps + 1) // 2
 
 
 def test_the_metric_measures() -> None:

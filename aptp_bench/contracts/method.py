@@ -11,6 +11,7 @@ from aptp_bench.budget import Budget
 from aptp_bench.contracts.base import Plugin
 from aptp_bench.core.progress import Progress
 from aptp_bench.core.recipe import World
+from aptp_bench.core.settings import SamplingConfig
 
 if TYPE_CHECKING:
     import torch
@@ -25,7 +26,8 @@ class Job:
     """All that a method is given. It writes into none of it.
 
     teacher: the dense pipeline (its U-Net frozen, eval mode); train: the training pairs (latents, text, captions);
-    workdir: a folder that outlives a kill, for checkpoints; device: where to compute.
+    workdir: a folder that outlives a kill, for checkpoints; device: where to compute; sampling: how images will be made,
+    for methods that say `uses_sampling`.
     """
 
     teacher: StableDiffusionPipeline
@@ -36,6 +38,7 @@ class Job:
     workdir: Path
     progress: Progress
     scale: World = "mini"
+    sampling: SamplingConfig = SamplingConfig()  # noqa: RUF009 (frozen)
 
 
 class Method(Plugin, ABC):
@@ -48,6 +51,7 @@ class Method(Plugin, ABC):
     paper: ClassVar[str] = ""
     tunes: ClassVar[bool] = True  # False: the result is used as it is (dense)
     uses_data: ClassVar[bool] = True  # False: it needs no training pairs, so none are encoded and `job.train` is empty
+    uses_sampling: ClassVar[bool] = False  # True: its mixtures plan the calls of a sampler, which `job.sampling` names
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
     finetuning: ClassVar[dict[str, Any]] = {}
 

@@ -22,7 +22,9 @@ from aptp_bench.budget import CONVENTIONS, TOLERANCE, Budget
 from aptp_bench.contracts.method import Job, Method
 from aptp_bench.core.noise import generator
 from aptp_bench.core.progress import SilentProgress
+from aptp_bench.core.settings import SamplingConfig
 from aptp_bench.errors import AptpBenchError, BudgetError
+from aptp_bench.generation.sampling import Sampler
 from aptp_bench.models.mixture import Mixture
 from aptp_bench.models.stable_diffusion import Geometry
 from aptp_bench.pruning.macs import count, example_inputs, parameters
@@ -35,6 +37,7 @@ BUDGETS = (Budget(ratio=0.8), Budget(ratio=0.7, convention="aptp"), Budget(ratio
 WHOLE = Budget(ratio=1.0)  # for methods that remove nothing
 SEED, PAIRS, TOKENS = 7, 48, 77
 SCALE: Literal["smoke"] = "smoke"  # a method's settings are its own for this scale
+SAMPLING = SamplingConfig()
 
 SMALL = Geometry(
     unet={
@@ -105,7 +108,8 @@ class Trial:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(again)
             cpu = torch.device("cpu")
-            return self.method.prune(Job(self.teacher, self.train, budget, SEED, cpu, workdir, SilentProgress(), SCALE))
+            about = (budget, SEED, cpu, workdir, SilentProgress(), SCALE, SAMPLING)
+            return self.method.prune(Job(self.teacher, self.train, *about))
 
     @cached_property
     def attempts(self) -> dict[Budget, Mixture | BudgetError]:
@@ -129,10 +133,11 @@ class Trial:
         return met[0]
 
     def cost(self, mixture: Mixture, convention: Any) -> float:
-        """MACs of a mixture over the training prompts, as a share of the teacher's."""
+        """MACs of a mixture over the training prompts and the calls of an image, as a share of the teacher's."""
         routes = mixture.route(list(self.train.captions))
+        calls = Sampler.of(self.teacher, SAMPLING, plan=mixture.plan).calls
         inputs = example_inputs(self.teacher.unet, tokens=TOKENS)
-        costs = [count(unet, inputs, convention).total for unet in mixture.experts]
+        costs = [calls.macs(unet, inputs, convention) for unet in mixture.experts]
         return float(torch.tensor(costs, dtype=torch.float64)[routes].mean()) / _dense(self.teacher, convention)
 
 
@@ -241,6 +246,8 @@ _NUMBERS = ("two", "three", "many")
 
 def _alike(trial: Trial, one: Mixture, other: Mixture, routed: str, computed: str) -> None:
     """Raise BrokenPromise with `routed`, or `computed` and the expert's number, unless both are the same bit for bit."""
+    if one.plan != other.plan:
+        raise BrokenPromise(f"the calls of an image are planned in two ways: {one.plan!r} and {other.plan!r}")
     captions = list(trial.train.captions)
     if not torch.equal(one.route(captions), other.route(captions)):
         raise BrokenPromise(routed)

@@ -8,6 +8,7 @@ a resumed run gives the same bytes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,9 +35,11 @@ def generate(
 ) -> Tensor:
     """Write one PNG a caption into `folder`, numbered by the caption's index; finished batches are left as they are.
 
+    Calls are made as the mixture plans them.
+
     Returns the expert of each caption, int64 [n]. Several processes share the batches.
     """
-    assignment = mixture.route(captions)
+    sampler, assignment = replace(sampler, plan=mixture.plan), mixture.route(captions)
     layout = ranks.share(batches(assignment, sampler.config.batch))
     finished = [all(image_path(folder, i).is_file() for i in batch) for _, batch in layout]
     waiting = [job for job, done in zip(layout, finished, strict=True) if not done]

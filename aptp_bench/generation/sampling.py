@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import diffusers
@@ -15,6 +16,7 @@ from torch import Tensor
 from aptp_bench.core.noise import starting_noise
 from aptp_bench.core.settings import SamplingConfig
 from aptp_bench.generation.batch_invariant import RowByRow
+from aptp_bench.models.call_plan import PLAIN, CallPlan, ImageCalls, calls_of
 from aptp_bench.models.stable_diffusion import pipeline
 
 SCHEDULERS = {"pndm": ("PNDMScheduler", {"skip_prk_steps": True}), "ddim": ("DDIMScheduler", {"clip_sample": False})}
@@ -24,16 +26,33 @@ PARTS = ("vae", "text_encoder", "tokenizer", "scheduler")
 
 @dataclass(frozen=True)
 class Sampler:
-    """Samples with any U-Net of the family. parts: PARTS of a pipeline by name, on the U-Net's device, left as they are."""
+    """Samples with any U-Net of the family. parts: PARTS of a pipeline by name, on the U-Net's device, left as they are.
+
+    plan: how the calls of an image are made, of those that `config` asks for.
+    """
 
     parts: Mapping[str, Any]
     config: SamplingConfig
     seed: int = 0  # of `draw`
+    plan: CallPlan = PLAIN
 
     @classmethod
-    def of(cls, teacher: StableDiffusionPipeline, config: SamplingConfig, seed: int = 0) -> Sampler:
+    def of(
+        cls, teacher: StableDiffusionPipeline, config: SamplingConfig, seed: int = 0, plan: CallPlan = PLAIN
+    ) -> Sampler:
         """With the parts of a pipeline and the scheduler that `config` names."""
-        return cls(parts_of(teacher, config.scheduler), config, seed)
+        return cls(parts_of(teacher, config.scheduler), config, seed, plan)
+
+    @cached_property
+    def steps(self) -> int:
+        """Sampler steps that are made: those of `config`, or as many of them as the plan has calls for."""
+        return self.plan.steps(self._scheduler(), self.config.steps)
+
+    @cached_property
+    def calls(self) -> ImageCalls:
+        """The U-Net calls of an image, and of every batch of them."""
+        asked, made = (calls_of(self._scheduler(), steps) for steps in (self.config.steps, self.steps))
+        return ImageCalls.of(self.plan, asked, made)
 
     def __call__(
         self,
@@ -44,14 +63,13 @@ class Sampler:
         latent: bool = False,
     ) -> Tensor:
         """One image a prompt: float [n, 3, H, W] in [0, 1], or its latents [n, C, h, w]. noise: [n, C, h, w]."""
-        scheduler = type(self.parts["scheduler"]).from_config(self.parts["scheduler"].config)
-        made = pipeline(unet, **{**self.parts, "scheduler": scheduler})
-        with RowByRow() if self.config.exact else nullcontext():
+        made = pipeline(unet, **{**self.parts, "scheduler": self._scheduler()})
+        with RowByRow() if self.config.exact else nullcontext(), self.calls.followed(unet):
             return made(
                 prompt=list(prompts),
                 negative_prompt=[NEGATIVE_PROMPT] * len(prompts) if negatives is None else list(negatives),
                 latents=noise.to(unet.device, unet.dtype),
-                num_inference_steps=self.config.steps,
+                num_inference_steps=self.steps,
                 guidance_scale=self.config.guidance,
                 output_type="latent" if latent else "pt",
             ).images
@@ -66,6 +84,10 @@ class Sampler:
         edge = size or unet.config.sample_size
         noise = starting_noise(self.seed, indices, (unet.config.in_channels, edge, edge))
         return quantised(self(unet, prompts, noise))
+
+    def _scheduler(self) -> Any:
+        """A new one, for schedulers keep what they were called with."""
+        return type(self.parts["scheduler"]).from_config(self.parts["scheduler"].config)
 
 
 def parts_of(teacher: StableDiffusionPipeline, scheduler: str = "pndm") -> dict[str, Any]:

@@ -9,27 +9,36 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from aptp_bench.budget import CONVENTIONS
+from aptp_bench.core.settings import SamplingConfig
+from aptp_bench.generation.sampling import Sampler
 from aptp_bench.harness.inputs import Materials
 from aptp_bench.harness.keywords import frequent_words
-from aptp_bench.pruning.macs import count, example_inputs, parameters
+from aptp_bench.models.call_plan import ONE_CALL, ImageCalls
+from aptp_bench.pruning.macs import example_inputs, parameters
 from aptp_bench.records import Expert
 
 if TYPE_CHECKING:
     from aptp_bench.models.mixture import Mixture
 
 
-def network_facts(unet: UNet2DConditionModel, latent_size: int, tokens: int) -> dict[str, Any]:
-    """{"macs": {convention: MACs of one call on one sample}, "parameters": number}; weights are not read."""
+def network_facts(
+    unet: UNet2DConditionModel, latent_size: int, tokens: int, calls: ImageCalls = ONE_CALL
+) -> dict[str, Any]:
+    """{"macs": {convention: MACs of one call on one sample}, "parameters": number}; weights are not read.
+
+    calls: of an image; the MACs are these calls' over the number that the sampler itself would make.
+    """
     inputs = example_inputs(unet, latent_size, tokens)
-    return {"macs": {name: count(unet, inputs, name).total for name in CONVENTIONS}, "parameters": parameters(unet)}
+    return {"macs": {name: calls.macs(unet, inputs, name) for name in CONVENTIONS}, "parameters": parameters(unet)}
 
 
-def expert_facts(mixture: Mixture, given: Materials) -> dict[str, Any]:
+def expert_facts(mixture: Mixture, given: Materials, sampling: SamplingConfig) -> dict[str, Any]:
     """{"dense": facts, "experts": [facts with "train_prompts"], "remark"}: what pruning decided and nothing changes."""
     size = given.teacher.unet.config.sample_size
+    calls = Sampler.of(given.teacher, sampling, plan=mixture.plan).calls
     served = torch.bincount(mixture.route(list(given.train["caption"])), minlength=len(mixture)).tolist()
     experts = [
-        network_facts(mixture.experts[i], size, given.tokens) | {"train_prompts": served[i]}
+        network_facts(mixture.experts[i], size, given.tokens, calls) | {"train_prompts": served[i]}
         for i in range(len(mixture))
     ]
     dense = network_facts(given.teacher.unet, size, given.tokens)

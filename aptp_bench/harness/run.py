@@ -27,7 +27,7 @@ from aptp_bench.core.recipe import Recipe
 from aptp_bench.core.settings import FinetuneConfig
 from aptp_bench.core.store import SCRATCH, Stage, Store
 from aptp_bench.core.tensors import read_tensors, write_tensors
-from aptp_bench.errors import MetricError
+from aptp_bench.errors import MetricError, PruningError
 from aptp_bench.evaluation.evaluate import backbones, measure
 from aptp_bench.generation.generate import generate
 from aptp_bench.generation.image_sets import Files
@@ -37,7 +37,8 @@ from aptp_bench.harness.costs import expert_facts, experts_of, macs_of, paramete
 from aptp_bench.harness.inputs import TRAIN, VAL, Materials
 from aptp_bench.harness.run_folder import IMAGES, MIXTURE, REPLICATES, SAMPLES
 from aptp_bench.harness.sources import source_of
-from aptp_bench.models.mixture import Mixture
+from aptp_bench.models.call_plan import PLAIN
+from aptp_bench.models.mixture import Mixture, saved_plan
 from aptp_bench.records import Measurement, Record
 from aptp_bench.training.finetune import finetune
 from aptp_bench.training.latents import Pairs, encode_pairs
@@ -139,16 +140,20 @@ class Bench:
         key: dict[str, Any] = {"method": recipe.method, "config": recipe.method_config, "seed": recipe.seed}
         key |= {"code": _code("methods", recipe.method), "budget": recipe.budget.model_dump()}
         key |= {"model": given.digests["model"], "data": given.digests[TRAIN]}
+        if self.method.uses_sampling:
+            key["sampling"] = recipe.sampling.model_dump(include={"steps", "scheduler"})
 
         def make(folder: Path) -> None:
             workdir = folder / SCRATCH
             workdir.mkdir(exist_ok=True)
             train = NO_PAIRS if pairs is None else Pairs.load(pairs.folder)
-            about = (recipe.budget, recipe.seed, given.device, workdir, store.progress, recipe.scale)
+            about = (recipe.budget, recipe.seed, given.device, workdir, store.progress, recipe.scale, recipe.sampling)
             mixture = self.method.prune(Job(given.teacher, train, *about))
+            if mixture.plan != PLAIN and not self.method.uses_sampling:
+                raise PruningError(f"{recipe.method} plans calls for a sampler; say so: uses_sampling = True")
             if store.ranks.first:
                 mixture.save(folder / MIXTURE)
-                write_json(folder / EXPERTS, expert_facts(mixture, given))
+                write_json(folder / EXPERTS, expert_facts(mixture, given, recipe.sampling))
 
         return self._stage("prune", make, key, [pairs] if pairs else [], shared=True)
 
@@ -243,6 +248,7 @@ class Bench:
         if abs(missed) > TOLERANCE:
             why = f" ({facts['remark']})" if facts.get("remark") else ""
             self.store.progress.say(f"{recipe.name}: the budget is missed by {missed:+.2%} of the dense MACs{why}")
+        sampler = Sampler.of(given.teacher, recipe.sampling, plan=saved_plan(pruned.folder / MIXTURE))
         used = {metric.backbone for metric in self.metrics if metric.backbone and metric.name in results}
         networks = [self.networks[role] for role in sorted(used)]
         digests = given.digests | {f"backbone:{network.name}": network.digest() for network in networks}
@@ -253,6 +259,7 @@ class Bench:
             macs=macs,
             parameters=parameters_of(experts, facts["dense"]),
             experts=experts,
+            calls=sampler.calls.facts,
             remark=facts.get("remark", ""),  # stages of earlier releases have none
             results={name: found.model_copy(update={"replicates": None}) for name, found in results.items()},
             skipped=skipped,

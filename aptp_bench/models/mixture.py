@@ -21,6 +21,7 @@ from aptp_bench.core.documents import Frozen
 from aptp_bench.core.files import written_aside
 from aptp_bench.core.lazy import OnDemand
 from aptp_bench.errors import CheckpointError, ConfigError, PruningError
+from aptp_bench.models.call_plan import PLAIN, CallPlan
 from aptp_bench.models.checkpoint import AGAIN, document, load_unet, save_unet
 
 INDEX, ROUTER, HISTORY = "mixture.json", "router", "history.jsonl"
@@ -116,35 +117,40 @@ class _Index(Frozen):
     experts: PositiveInt
     router: str
     remark: str = ""
+    plan: CallPlan = PLAIN  # left out where it is plain, as by releases that knew no other
 
 
 class Mixture:
     """Experts, one or more pruned U-Nets of one teacher, and the router over them.
 
     remark: one line that its reader should know, such as why it lies below its budget; empty where there is nothing.
+    plan: how the U-Net calls of an image are made; as the sampler has it unless given.
     """
 
-    def __init__(self, experts: Sequence[UNet2DConditionModel], router: Router, remark: str = "") -> None:
+    def __init__(
+        self, experts: Sequence[UNet2DConditionModel], router: Router, remark: str = "", plan: CallPlan = PLAIN
+    ) -> None:
         if len(experts) == 0:
             raise PruningError("a mixture needs an expert; for one network use Mixture.of_one(unet)")
         self.experts = experts
         self.router = router
         self.remark = remark
+        self.plan = plan
 
     @classmethod
-    def of_one(cls, unet: UNet2DConditionModel, remark: str = "") -> Mixture:
+    def of_one(cls, unet: UNet2DConditionModel, remark: str = "", plan: CallPlan = PLAIN) -> Mixture:
         """One network that serves every prompt."""
-        return cls([unet], ConstantRouter(), remark)
+        return cls([unet], ConstantRouter(), remark, plan)
 
     def __len__(self) -> int:
         """Number of experts."""
         return len(self.experts)
 
     def with_experts(self, experts: Sequence[UNet2DConditionModel]) -> Mixture:
-        """The same router over other networks, as many (e.g. after fine-tuning). Raises PruningError if not as many."""
+        """The same router and plan over other networks, as many (e.g. after fine-tuning). Raises PruningError if not as many."""
         if len(experts) != len(self):
             raise PruningError(f"{len(experts)} networks for a router over {len(self)}; give one for each expert")
-        return Mixture(experts, self.router, self.remark)
+        return Mixture(experts, self.router, self.remark, self.plan)
 
     def route(self, prompts: Sequence[str]) -> torch.Tensor:
         """prompts: n texts -> expert ids, int64 [n], each in [0, len(self)). Raises PruningError if one is not."""
@@ -160,8 +166,9 @@ class Mixture:
                 save_unet(self.experts[i], aside / _expert(i))
             (aside / ROUTER).mkdir()
             self.router.save(aside / ROUTER)
-            index = _Index(experts=len(self), router=self.router.name, remark=self.remark)
-            (aside / INDEX).write_text(index.model_dump_json() + "\n", encoding="utf-8")
+            index = _Index(experts=len(self), router=self.router.name, remark=self.remark, plan=self.plan)
+            written = index.model_dump_json(exclude={"plan"} if self.plan == PLAIN else None)
+            (aside / INDEX).write_text(written + "\n", encoding="utf-8")
 
     @classmethod
     def load(
@@ -182,7 +189,7 @@ class Mixture:
         index = document(folder / INDEX, _Index)
         router = saved_router(folder)
         experts = saved_experts(folder, index.experts, device, dtype, held)
-        return cls(experts if lazy else list(experts), router, index.remark)
+        return cls(experts if lazy else list(experts), router, index.remark, index.plan)
 
 
 def saved_router(folder: Path, encoder: str | None = None) -> Router:
@@ -192,6 +199,11 @@ def saved_router(folder: Path, encoder: str | None = None) -> Router:
     """
     kind: type[Router] = registry.get("routers", document(folder / INDEX, _Index).router)
     return kind.load(folder / ROUTER) if encoder is None else kind.load_moved(folder / ROUTER, encoder)
+
+
+def saved_plan(folder: Path) -> CallPlan:
+    """How the mixture saved in `folder` makes its calls. Raises CheckpointError."""
+    return document(folder / INDEX, _Index).plan
 
 
 def saved_experts(

@@ -23,6 +23,7 @@ from aptp_bench.core.provenance import device_name
 from aptp_bench.core.slot import Piece, Slot, work_through
 from aptp_bench.core.store import digest_of
 from aptp_bench.harness import rows as table
+from aptp_bench.models.call_plan import PLAIN
 from aptp_bench.models.stable_diffusion import RANDOM
 from aptp_bench.profiling import devices, records, targets
 from aptp_bench.profiling.manifest import Manifest, filename
@@ -140,7 +141,8 @@ class Bench:
         """A digest of the row's networks."""
         drawn = self.campaign.architectures is not None and row.method != targets.DENSE
         manifest = self._manifest(row) if drawn else Manifest.of(self._profiler(row).subject)
-        return digest_of([each.model_dump(mode="json") for each in manifest.experts])
+        planned = [] if manifest.plan == PLAIN else [manifest.plan]
+        return digest_of([each.model_dump(mode="json") for each in (*manifest.experts, *planned)])
 
     def _name(self, row: Row) -> str:
         edge = self.latent * self.kind.resolution // self.kind.latent_size

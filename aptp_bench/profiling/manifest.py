@@ -13,6 +13,7 @@ from aptp_bench.core.documents import Frozen
 from aptp_bench.core.files import write_text
 from aptp_bench.core.lazy import OnDemand
 from aptp_bench.models.architecture import Architecture
+from aptp_bench.models.call_plan import PLAIN, CallPlan
 from aptp_bench.models.checkpoint import document
 from aptp_bench.models.mixture import ConstantRouter, Mixture
 from aptp_bench.profiling.records import slug
@@ -30,6 +31,7 @@ class Manifest(Frozen):
     share: list[FiniteFloat]
     geometry: str
     remark: str = ""
+    plan: CallPlan = PLAIN
     experts: list[Architecture]
 
     @classmethod
@@ -43,6 +45,7 @@ class Manifest(Frozen):
             share=subject.share.tolist(),
             geometry=subject.geometry,
             remark=subject.mixture.remark,
+            plan=subject.mixture.plan,
             experts=[Architecture.of(subject.mixture.experts[i]) for i in range(len(subject.mixture))],
         )
 
@@ -55,7 +58,7 @@ class Manifest(Frozen):
         """Write it to `folder`, whole or not at all, under a name made of its label; where it lies."""
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / filename(self.label)
-        write_text(path, self.model_dump_json() + "\n")
+        write_text(path, self.model_dump_json(exclude={"plan"} if self.plan == PLAIN else None) + "\n")
         return path
 
     def subject(self, device: torch.device | str, held: int = 1) -> Subject:
@@ -63,7 +66,7 @@ class Manifest(Frozen):
         experts = OnDemand(lambda i: self.experts[i].drawn(device, seed=i), len(self.experts), held)
         return Subject(
             label=self.label,
-            mixture=Mixture(experts, ConstantRouter(), self.remark),
+            mixture=Mixture(experts, ConstantRouter(), self.remark, self.plan),
             share=torch.tensor(self.share, dtype=torch.float64),
             geometry=self.geometry,
             method=self.method,

@@ -66,11 +66,21 @@ def trace(network: nn.Module, call: Callable[[Any], object]) -> Trace:
     return Trace(tuple(recorder.operations), sum(known.values()), recorder.living.peak)
 
 
-def trace_unet(unet: Any, inputs: Mapping[str, Tensor]) -> Trace:
-    """A U-Net's pass over one sample. inputs: see macs.example_inputs; the network may be anywhere, its weights are not read."""
+def trace_unet(unet: Any, inputs: Mapping[str, Tensor], branch: int | None = None) -> Trace:
+    """A U-Net's pass over one sample. inputs: see macs.example_inputs; the network may be anywhere, its weights are not read.
+
+    branch: of a pass that reuses the features of an earlier one there, see models.feature_cache.
+    """
+    from aptp_bench.models.feature_cache import reusing
     from aptp_bench.pruning.surgery import meta_clone
 
-    return trace(meta_clone(unet), lambda twin: twin(**{k: v.to("meta") for k, v in inputs.items()}))
+    twin, given = meta_clone(unet), {name: tensor.to("meta") for name, tensor in inputs.items()}
+    if branch is None:
+        return trace(twin, lambda network: network(**given))
+    with reusing(twin, branch) as turn, torch.no_grad():
+        twin(**given)
+        turn.full = False
+        return trace(twin, lambda network: network(**given))
 
 
 class _Recorder(TorchDispatchMode):

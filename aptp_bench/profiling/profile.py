@@ -13,6 +13,7 @@ from aptp_bench.budget import CONVENTIONS, Convention
 from aptp_bench.contracts.model import ModelPlugin
 from aptp_bench.core.provenance import device_name, provenance
 from aptp_bench.errors import CountError
+from aptp_bench.models.call_plan import ONE_CALL, ImageCalls
 from aptp_bench.profiling import devices, speed
 from aptp_bench.profiling.alignment import all_widths, changed_widths, histogram
 from aptp_bench.profiling.breakdown import Block, breakdown
@@ -25,7 +26,7 @@ from aptp_bench.profiling.targets import DENSE, Subject
 from aptp_bench.profiling.timing import conditions
 from aptp_bench.pruning.cost import Cost
 from aptp_bench.pruning.gates import GateSpace
-from aptp_bench.pruning.macs import count, example_inputs, parameters
+from aptp_bench.pruning.macs import example_inputs, parameters
 from aptp_bench.pruning.surgery import meta_clone
 
 if TYPE_CHECKING:
@@ -67,6 +68,20 @@ class Profiler:
         return [trace_unet(expert, self.inputs(expert)) for expert in self.experts]
 
     @cached_property
+    def reusing_traces(self) -> list[Trace]:
+        """Operations of every expert in a call that reuses features; none where the mixture has no such calls."""
+        branch = self.subject.mixture.plan.branch
+        if branch is None:
+            return []
+        return [trace_unet(expert, self.inputs(expert), branch) for expert in self.experts]
+
+    @cached_property
+    def calls(self) -> ImageCalls:
+        """The U-Net calls of an image."""
+        plan = self.subject.mixture.plan
+        return ImageCalls.of(plan, CALLS, max(1, CALLS * plan.made // plan.of))
+
+    @cached_property
     def decoder_trace(self) -> Trace | None:
         """Operations of the image decoder; None for a model that does not say its geometry."""
         geometry = getattr(self.kind, "geometry", None)
@@ -102,9 +117,9 @@ class Profiler:
 
     def networks(self) -> tuple[Network, list[Network]]:
         """The dense U-Net and every expert on paper."""
-        whole = self._network(self.skeleton, self.dense_trace, 1.0)
-        shares = self.subject.share.tolist()
-        return whole, [self._network(*each) for each in zip(self.experts, self.traces, shares, strict=True)]
+        whole = self._network(self.skeleton, self.dense_trace, 1.0, ONE_CALL)
+        each = zip(self.experts, self.traces, self.subject.share.tolist(), strict=True)
+        return whole, [self._network(*expert, self.calls) for expert in each]
 
     def predicted(self, names: Sequence[str], dtypes: Sequence[devices.Dtype] = DTYPES) -> list[Predicted]:
         """Roofline bounds on devices of the table (or "here"), an entry a type. Raises ConfigError for an unknown one."""
@@ -169,18 +184,23 @@ class Profiler:
         )
 
     def call_seconds(self, device: devices.Device, dtype: devices.Dtype, batch: int) -> float:
-        """A roofline bound of a guided call for a batch of images, experts weighted by their shares."""
-        return _seconds(self.traces, self.subject.share.tolist(), device, dtype, GUIDED * batch)
+        """A roofline bound of a guided call for a batch of images, experts weighted by their shares; mean over an image's."""
+        how = (self.subject.share.tolist(), device, dtype, GUIDED * batch)
+        full = _seconds(self.traces, *how)
+        if not self.reusing_traces:
+            return full
+        reusing = self.calls.made - self.calls.full
+        return (self.calls.full * full + reusing * _seconds(self.reusing_traces, *how)) / self.calls.made
 
     def dense_seconds(self, device: devices.Device, dtype: devices.Dtype, batch: int) -> float:
         """The same of the dense network."""
         return predicted_seconds(self.dense_trace, device, dtype, GUIDED * batch)
 
-    def _network(self, unet: Any, traced: Trace, share: float) -> Network:
+    def _network(self, unet: Any, traced: Trace, share: float, calls: ImageCalls) -> Network:
         sizes = {dtype: BYTES[dtype] for dtype in DTYPES}
         return Network(
             share=share,
-            macs={name: self._count(unet, name) for name in CONVENTIONS},
+            macs={name: self._count(unet, name, calls) for name in CONVENTIONS},
             macs_by_kind={**traced.macs()},
             parameters=parameters(unet),
             weights_bytes={dtype: traced.weights * size for dtype, size in sizes.items()},
@@ -195,9 +215,9 @@ class Profiler:
         except CountError:
             return None
 
-    def _count(self, unet: Any, convention: Any) -> int | None:
+    def _count(self, unet: Any, convention: Any, calls: ImageCalls) -> int | None:
         try:
-            return count(unet, self.inputs(unet), convention).total
+            return calls.macs(unet, self.inputs(unet), convention)
         except CountError:
             return None
 
@@ -214,7 +234,7 @@ class Profiler:
         )
 
     def _image(self, device: devices.Device, dtype: devices.Dtype, batch: int) -> float:
-        return CALLS * self.call_seconds(device, dtype, batch) + self._decoding(device, dtype, batch)
+        return self.calls.made * self.call_seconds(device, dtype, batch) + self._decoding(device, dtype, batch)
 
     def _decoding(self, device: devices.Device, dtype: devices.Dtype, batch: int) -> float:
         return predicted_seconds(self.decoder_trace, device, dtype, batch) if self.decoder_trace else 0.0

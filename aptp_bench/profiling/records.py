@@ -55,7 +55,10 @@ class Timing(Frozen):
 
 
 class Network(Frozen):
-    """One U-Net on paper. histogram: widths by the largest power of two that divides them, all and those pruning changed."""
+    """One U-Net on paper. histogram: widths by the largest power of two that divides them, all and those pruning changed.
+
+    macs: of a call, the mean over those that a sampler would make for an image; macs_by_kind: of a call of the whole.
+    """
 
     share: FiniteFloat  # of the prompts
     macs: dict[str, int | None]

@@ -2,7 +2,8 @@
 
 Runs alternate, so that a machine that slows down slows both. The call is the one that guidance makes (twice the
 batch); the image is the papers' protocol: text encoder, 25 PNDM steps (26 calls), guidance 7.5, decoder. Of a mixture
-every expert's call is timed and the busiest one's image: others' images differ by their calls only.
+every expert's call is timed and the busiest one's image: others' images differ by their calls only. Where a mixture
+plans its calls, the image is made so; a call is the mean over those of an image.
 """
 
 from __future__ import annotations
@@ -21,10 +22,13 @@ from torch import Tensor, nn
 
 from aptp_bench.core.intervals import RESAMPLES, percentile
 from aptp_bench.core.settings import SamplingConfig
+from aptp_bench.errors import ConfigError
 from aptp_bench.generation.sampling import Sampler, parts_of
+from aptp_bench.models.call_plan import PLAIN, CallPlan, ImageCalls
+from aptp_bench.models.feature_cache import reusing
 from aptp_bench.profiling.memory import peak_allocated
 from aptp_bench.profiling.records import Ratio, Spread
-from aptp_bench.profiling.setups import Setup, attention_kernels
+from aptp_bench.profiling.setups import Setup, attention_kernels, placed_copy
 from aptp_bench.profiling.timing import alternately, placed, resampled_medians, seconds, summary
 from aptp_bench.pruning.macs import example_inputs
 
@@ -169,8 +173,12 @@ class Ready:
 def measure(mixture: Mixture, share: Tensor, ready: Ready, protocol: Protocol) -> Measured:
     """Time a mixture beside the teacher's U-Net. share: [experts], parts of the prompts; networks stay as they are.
 
-    One expert and the dense network are on the device at a time. Compiled ones are warmed up in full.
+    One expert and the dense network are on the device at a time. Compiled ones are warmed up in full. Raises ConfigError
+    for compiled ones that reuse features.
     """
+    plan = mixture.plan
+    if ready.setup.compiled and plan.branch is not None:
+        raise ConfigError("calls that reuse features are not timed compiled; omit --compile")
     setup, device, busiest = ready.setup, protocol.device, int(share.argmax())
     inputs = protocol.inputs(ready.teacher.unet, setup)
     repeats = protocol.each(protocol.repeats, len(mixture))
@@ -179,13 +187,13 @@ def measure(mixture: Mixture, share: Tensor, ready: Ready, protocol: Protocol) -
     for i in range(len(mixture)):
         expert = mixture.experts[i]
         network = ready(expert)
-        pair = {"expert": partial(network, **inputs), "dense": partial(ready.dense, **inputs)}
+        call = partial(network, **inputs)
         with torch.inference_mode():
-            first += seconds(pair["expert"], device)
-            calls.append(alternately(pair, device, warmup, repeats))
+            first += seconds(call, device)
+            calls.append(_calls(network, ready, inputs, _made(plan, ready, protocol), warmup, repeats))
         if i == busiest:
-            peak, host = _peak(network, inputs, device), host_seconds(pair["expert"], device)
-            image = _images(network, ready, protocol)
+            peak, host = _peak(network, inputs, device, plan), host_seconds(call, device)
+            image = _images(network, ready, protocol, plan)
             kernels = attention_kernels(placed(expert, device, setup.torch_dtype), inputs)
     times = Times(
         calls=[each["expert"] for each in calls],
@@ -195,6 +203,31 @@ def measure(mixture: Mixture, share: Tensor, ready: Ready, protocol: Protocol) -
         **image,
     )
     return Measured(times, kernels, peak, _peak(ready.dense, inputs, device), first, host)
+
+
+def _made(plan: CallPlan, ready: Ready, protocol: Protocol) -> ImageCalls:
+    """The calls of an image under the plan."""
+    return plan.kinds if plan.branch is None else Sampler.of(ready.teacher, protocol.sampling, plan=plan).calls
+
+
+def _calls(
+    network: Any, ready: Ready, inputs: dict[str, Tensor], made: ImageCalls, warmup: int, repeats: int
+) -> dict[str, Tensor]:
+    """Seconds of the network's call, the mean over those of an image, and of the dense one's: "expert", "dense", [repeats]."""
+    dense = partial(ready.dense, **inputs)
+    if made.branch is None:
+        return alternately({"expert": partial(network, **inputs), "dense": dense}, ready.device, warmup, repeats)
+    own: Any = placed_copy(network, ready.dense)
+    with reusing(own, made.branch) as turn:
+
+        def call(full: bool) -> None:
+            turn.full = full
+            own(**inputs)
+
+        kinds = {"full": partial(call, True), "reusing": partial(call, False), "dense": dense}
+        timed = alternately(kinds, ready.device, warmup, repeats)
+    mean = (made.full * timed["full"] + (made.made - made.full) * timed["reusing"]) / made.made
+    return {"expert": mean, "dense": timed["dense"]}
 
 
 def spread(replicates: Tensor, times: Tensor) -> Spread:
@@ -228,16 +261,17 @@ def host_seconds(call: Callable[[], object], device: torch.device) -> float | No
     return statistics.median(took)
 
 
-def _images(network: nn.Module, ready: Ready, protocol: Protocol) -> dict[str, Any]:
+def _images(network: nn.Module, ready: Ready, protocol: Protocol, plan: CallPlan) -> dict[str, Any]:
     """Seconds of a batch of whole images, text to 8-bit pixels, and its U-Net calls, as Times has them; zeros unasked."""
     if not protocol.images:
         return {"image": NOTHING, "dense_image": NOTHING, "calls_per_image": 0}
-    draw = Sampler(ready.parts(protocol.sampling.scheduler), protocol.sampling).draw
+    parts = ready.parts(protocol.sampling.scheduler)
+    draw, draw_dense = (Sampler(parts, protocol.sampling, plan=each).draw for each in (plan, PLAIN))
     size = ready.setup.batch
     what = (protocol.batch(0, size), range(size), protocol.latent)
     with torch.inference_mode():
         calls = count_calls(network, lambda: draw(network, *what))
-        pair = {"image": lambda: draw(network, *what), "dense_image": lambda: draw(ready.dense, *what)}
+        pair = {"image": lambda: draw(network, *what), "dense_image": lambda: draw_dense(ready.dense, *what)}
         return {**alternately(pair, protocol.device, 1, protocol.images), "calls_per_image": calls}
 
 
@@ -254,9 +288,16 @@ def _routing(mixture: Mixture, size: int, protocol: Protocol) -> Tensor:
     return alternately({"route": route}, protocol.device, max(1, protocol.warmup), repeats)["route"]
 
 
-def _peak(network: nn.Module, inputs: dict[str, Tensor], device: torch.device) -> int | None:
+def _peak(network: Any, inputs: dict[str, Tensor], device: torch.device, plan: CallPlan = PLAIN) -> int | None:
     if device.type != "cuda":
         return None
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
+    kinds = plan.kinds
+
+    def call() -> None:
+        with kinds.followed(network):
+            for _ in kinds.turns:
+                network(**inputs)
+
     with torch.inference_mode():
-        return weights + peak_allocated(lambda: network(**inputs), device)
+        return weights + peak_allocated(call, device)

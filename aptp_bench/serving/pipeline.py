@@ -158,6 +158,7 @@ class RoutedPipeline(DiffusionPipeline):
     ) -> RoutedOutput | tuple[Any, Tensor]:
         """One image a prompt, in the order of the prompts.
 
+        num_inference_steps: of the dense network; a mixture that plans fewer calls makes its share of them.
         seed, indices: choose each image's noise (indices: 0, 1, 2, … unless given); latents: or the noise itself,
         [n, C, h, w]. batch_size: most prompts sampled together. height, width: pixels; the U-Net's own if None.
         output_type: "pil"; "pt", float [n, 3, H, W] in [0, 1]; "np", float [n, H, W, 3]; "latent", [n, C, h, w].
@@ -185,7 +186,8 @@ class RoutedPipeline(DiffusionPipeline):
 
         Images are floats [*, 3, H, W] in [0, 1], or latents. Call within torch.inference_mode(). Raises ConfigError.
         """
-        sampler = Sampler({name: getattr(self, name) for name in PARTS}, request.sampling)
+        parts = {name: getattr(self, name) for name in PARTS}
+        sampler = Sampler(parts, request.sampling, plan=self.mixture.plan)
         with self.progress_bar(total=len(request.prompts)) as bar:
             for expert, at in self.layout(routes, request.sampling.batch):
                 prompts, negatives = [request.prompts[i] for i in at], [request.negatives[i] for i in at]

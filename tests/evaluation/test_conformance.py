@@ -28,6 +28,7 @@ from aptp_bench.evaluation.conformance import (
     saved_and_loaded,
     teacher_unchanged,
 )
+from aptp_bench.models.call_plan import CallPlan
 from aptp_bench.models.mixture import ConstantRouter, Mixture
 from aptp_bench.plugins import Job, Method
 from aptp_bench.pruning.surgery import clone, substitute_
@@ -158,6 +159,23 @@ def forgets_on_saving(job: Job) -> Mixture:
     return Mixture.of_one(unet)
 
 
+def plans_by_chance(job: Job) -> Mixture:
+    made = int(torch.randint(1, 10**6, ()))
+    return Mixture.of_one(copied(job), plan=CallPlan(of=10**6, made=made, full=made))
+
+
+def forgets_its_plan_on_saving(job: Job) -> Mixture:
+    class Forgets(Mixture):
+        def save(self, folder: Path) -> None:
+            Mixture(self.experts, self.router, self.remark).save(folder)
+
+    return Forgets([copied(job)], ConstantRouter(), plan=CallPlan(of=2, made=1))
+
+
+def calls_less_often(job: Job) -> Mixture:
+    return Mixture.of_one(job.teacher.unet, plan=CallPlan(of=26, made=13, full=13))
+
+
 def fits_one_size(job: Job) -> Mixture:
     unet = copied(job)
 
@@ -203,6 +221,9 @@ def test_what_is_allowed_breaks_nothing(little: None, register: Any, tmp_path: P
         (refused_without_a_word, deterministic, "every budget was refused"),
         (too_large, budget_met, r"missed by \+20.00% .*more than the budget"),
         (too_small, budget_met, "without a remark"),
+        (calls_less_often, budget_met, r"missed by -30.00% .* without a remark"),
+        (plans_by_chance, deterministic, "planned in two ways"),
+        (forgets_its_plan_on_saving, saved_and_loaded, "planned in two ways"),
         (changes_the_teacher, teacher_unchanged, "teacher"),
         (leaves_a_hook, teacher_unchanged, "teacher"),
         (leaves_a_gradient, teacher_unchanged, "teacher"),

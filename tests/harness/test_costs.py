@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from aptp_bench.harness.costs import experts_of, macs_of, network_facts, parameters_of
+from aptp_bench.models.call_plan import ImageCalls
 
 DENSE = {"macs": {"exact": 100, "aptp": 200, "modules": 50}, "parameters": 1000}
 FACTS = {
@@ -34,3 +35,10 @@ def test_facts_of_a_network_are_whole_numbers(tiny):
     facts = network_facts(tiny.unet, 4, 77)
     assert all(isinstance(value, int) and value > 0 for value in [*facts["macs"].values(), facts["parameters"]])
     assert facts["parameters"] == sum(p.numel() for p in tiny.unet.parameters())
+
+
+def test_calls_that_are_not_made_cost_nothing_and_parameters_stay(tiny):
+    whole, half = (network_facts(tiny.unet, 4, 77, ImageCalls((True,) * 4, asked)) for asked in (4, 8))
+    assert whole == network_facts(tiny.unet, 4, 77)
+    assert half["parameters"] == whole["parameters"]
+    assert {name: round(n / 2) for name, n in whole["macs"].items()} == half["macs"]

@@ -8,9 +8,10 @@ import torch
 from aptp_bench.config import with_reference
 from aptp_bench.core.progress import PlainProgress, SilentProgress
 from aptp_bench.core.store import Store
-from aptp_bench.errors import WeightsError
+from aptp_bench.errors import PruningError, WeightsError
 from aptp_bench.harness.inputs import Materials
 from aptp_bench.harness.run import plan, run, run_each
+from aptp_bench.models.call_plan import CallPlan
 from aptp_bench.models.mixture import Mixture
 from aptp_bench.plugins import Job, Method
 from aptp_bench.pruning.gates import GateSpace
@@ -104,6 +105,48 @@ def test_a_missed_budget_is_said(tiny_run, halves, store, capsys):
     recipe = tiny_run("halves", "budget.ratio=0.1")
     run(recipe, Materials.of(recipe, CPU), Store(store.root, PlainProgress()))
     assert "the budget is missed by +" in capsys.readouterr().err
+
+
+class Planner(Method):
+    """Half of the calls."""
+
+    name = "planner"
+    tunes, uses_data, uses_sampling = False, False, True
+    seen: list[int] = []
+
+    def prune(self, job: Job) -> Mixture:
+        self.seen.append(job.sampling.steps)
+        asked = job.sampling.steps + 1
+        return Mixture.of_one(job.teacher.unet, plan=CallPlan(of=asked, made=asked // 2, full=asked // 2))
+
+
+def test_a_plan_of_calls_is_recorded_and_depends_on_the_sampler(tiny_run, register, store):
+    register("methods", "planner", Planner)
+    Planner.seen.clear()
+    recipes = [
+        tiny_run("planner", f"sampling.steps={steps}", *more)
+        for steps, *more in ((7,), (7, "sampling.guidance=3"), (9,))
+    ]
+    found = [run(recipe, Materials.of(recipe, CPU), store) for recipe in recipes]
+    assert [record.calls for record in found] == [{"dense": n, "made": n // 2, "full": n // 2} for n in (8, 8, 10)]
+    assert {record.macs[name]["ratio"] for record in found for name in record.macs} == {0.5}
+    assert found[0].parameters["per_image"] == found[0].parameters["dense"]
+    assert Planner.seen == [7, 9]  # guidance changes no plan
+
+
+def test_the_sampler_changes_no_other_methods_mixture(tiny_run, halves, store):
+    for steps in (2, 3):
+        recipe = tiny_run("halves", f"sampling.steps={steps}")
+        record = run(recipe, Materials.of(recipe, CPU), store)
+        assert record.calls == {"dense": steps + 1, "made": steps + 1, "full": steps + 1}
+    assert halves.calls == ["prune"]
+
+
+def test_a_method_that_plans_calls_must_say_so(tiny_run, register, store):
+    """Else its stage would not be made again for another sampler."""
+    register("methods", "planner", type("Silent", (Planner,), {"uses_sampling": False}))
+    with pytest.raises(PruningError, match=r"planner plans calls .* uses_sampling = True"):
+        run(tiny_run("planner", "sampling.steps=7"), Materials.of(tiny_run("planner"), CPU), store)
 
 
 def test_what_a_method_lacks_is_said_before_any_work(tiny_run, halves, store, monkeypatch):

@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from aptp_bench.metrics.latency import Latency
+from aptp_bench.models.call_plan import CallPlan
+from aptp_bench.models.mixture import Mixture
 from aptp_bench.profiling import alignment
 from aptp_bench.profiling.speed import Times, count_calls
 
@@ -86,6 +88,16 @@ def test_the_measurement_has_all_that_is_needed_to_read_it(evidence) -> None:
     assert detail["router"]["median_s"] < found.value
     after = evidence.system.teacher.unet.state_dict()
     assert all(torch.equal(after[name], value) for name, value in before.items())
+
+
+def test_an_image_is_timed_with_the_calls_that_are_planned(evidence, monkeypatch) -> None:
+    monkeypatch.setattr(alignment, "alignment", lambda *_: {})
+    system, whole = evidence.system, Latency()(evidence)
+    system.mixture = Mixture(system.mixture.experts, system.mixture.router, plan=CallPlan(of=9, made=3, full=3))
+    system.sampling = system.sampling.model_copy(update={"steps": 8})
+    third = Latency()(evidence).detail
+    assert whole.detail["unet_calls"] == third["unet_calls"] == 3  # of two steps, and of two of eight
+    assert third["steps"] == 8 and third["ratio"] < 0.75 * whole.detail["ratio"]
 
 
 def test_a_slow_expert_shows_in_the_value(evidence, monkeypatch) -> None:

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from aptp_bench.metrics.memory import PeakMemory, call_memory
+from aptp_bench.models.call_plan import CallPlan
 
 
 def test_the_measurement_is_the_worst_expert_and_repeats_exactly(evidence) -> None:
@@ -27,6 +28,16 @@ def test_parameters_are_counted_in_bytes_of_their_type(evidence) -> None:
     half = call_memory(unet, evidence)
     assert half["parameters"] == 2 * numbers
     assert half["activations"] < 0.7 * whole["activations"]
+
+
+def test_features_that_are_kept_between_calls_are_counted(evidence) -> None:
+    unet, latent = evidence.system.teacher.unet, evidence.system.teacher.unet.config.sample_size
+    once, kept = (
+        call_memory(unet, evidence, plan)["activations"] for plan in (None, CallPlan(of=4, made=4, full=2, branch=0))
+    )
+    width = unet.config.block_out_channels[0]
+    feature = 4 * 2 * width * latent**2  # of both halves of the guided call, in float32
+    assert once < kept <= once + 1.01 * feature  # of what is only handed on, the shapes are kept
 
 
 def test_a_narrower_network_needs_less(evidence) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pytest
@@ -11,7 +12,8 @@ from aptp_bench import registry
 from aptp_bench.errors import CheckpointError, ConfigError, PruningError, UnknownNameError
 from aptp_bench.models import checkpoint
 from aptp_bench.models import mixture as module
-from aptp_bench.models.mixture import INDEX, ConstantRouter, Mixture, Router, saved_router
+from aptp_bench.models.call_plan import PLAIN, CallPlan
+from aptp_bench.models.mixture import INDEX, ConstantRouter, Mixture, Router, saved_plan, saved_router
 from aptp_bench.pruning.gates import GateSpace, guarded
 from aptp_bench.pruning.surgery import cut
 
@@ -64,6 +66,23 @@ def test_saving_over_itself_while_lazy(mixture, tmp_path):
     Mixture.load(tmp_path / "mix", lazy=True).save(tmp_path / "mix")
     again = Mixture.load(tmp_path / "mix")
     assert torch.equal(again.experts[1].conv_in.weight, mixture.experts[1].conv_in.weight)
+
+
+def test_the_plan_of_calls_is_saved_and_outlives_fine_tuning(unet, tmp_path):
+    plan = CallPlan(of=26, made=26, full=10, branch=1)
+    Mixture.of_one(unet, plan=plan).with_experts([unet]).save(tmp_path / "mix")
+    assert Mixture.load(tmp_path / "mix", lazy=True).plan == saved_plan(tmp_path / "mix") == plan
+
+
+def test_a_mixture_without_a_plan_is_written_and_read_as_ever(unet, tmp_path):
+    Mixture.of_one(unet).save(tmp_path / "mix")
+    assert json.loads((tmp_path / "mix" / INDEX).read_text()) == {
+        "version": 1,
+        "experts": 1,
+        "router": "constant",
+        "remark": "",
+    }
+    assert Mixture.load(tmp_path / "mix", lazy=True).plan == PLAIN
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 
 from aptp_bench.budget import Budget
 from aptp_bench.errors import CheckpointError
+from aptp_bench.models.call_plan import PLAIN, CallPlan
 from aptp_bench.models.mixture import ConstantRouter, Mixture
 from aptp_bench.profiling.manifest import Manifest, filename
 from aptp_bench.profiling.speed_suite import Campaign
@@ -28,6 +30,16 @@ def test_a_subject_comes_back_with_its_widths_and_other_weights(tmp_path, narrow
     for made, given in zip(again.mixture.experts, experts, strict=True):
         assert {k: v.shape for k, v in made.state_dict().items()} == {k: v.shape for k, v in given.state_dict().items()}
         assert not made.training and not any(p.requires_grad for p in made.parameters())
+
+
+def test_a_plan_of_calls_is_written_down_where_there_is_one(tmp_path, narrowed) -> None:
+    share = torch.ones(1, dtype=torch.float64)
+    plan = CallPlan(of=26, made=26, full=9, branch=0)
+    for label, given in (("plain", PLAIN), ("planned", plan)):
+        subject = Subject(label, Mixture.of_one(narrowed(0.5), plan=given), share, "by hand")
+        path = Manifest.of(subject).save(tmp_path)
+        assert Manifest.load(path).subject("cpu").mixture.plan == given
+        assert ("plan" in json.loads(path.read_text())) == (given != PLAIN)
 
 
 def test_a_broken_manifest_is_named(tmp_path) -> None:

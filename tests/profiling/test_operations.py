@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from aptp_bench.models.feature_cache import branches, left_out
 from aptp_bench.models.stable_diffusion import SD21
 from aptp_bench.profiling.memory import peak_live
 from aptp_bench.profiling.operations import KINDS, trace, trace_unet
@@ -29,6 +30,15 @@ def test_a_cut_network_is_traced_as_it_is(small_sd, narrowed) -> None:
         found = trace_unet(unet, inputs)
         assert sum(found.macs().values()) == count(unet, inputs, "exact").total
         assert found.weights == parameters(unet) and {op.kind for op in found.operations} == set(KINDS)
+
+
+def test_a_call_that_reuses_is_traced_without_what_it_leaves_out(small_sd) -> None:
+    unet = small_sd.unet
+    inputs = example_inputs(unet, tokens=32)
+    counted = count(unet, inputs, "exact")
+    for branch in range(branches(unet)):
+        saved = sum(counted.under(path) for path in left_out(unet, branch))
+        assert sum(trace_unet(unet, inputs, branch).macs().values()) == counted.total - saved
 
 
 def test_the_peak_is_that_of_a_real_call(small_sd) -> None:

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from aptp_bench.core.settings import SamplingConfig
+from aptp_bench.models.call_plan import CallPlan
 from aptp_bench.models.mixture import ConstantRouter, Mixture
 from aptp_bench.models.stable_diffusion import SD21, MiniSD
 from aptp_bench.profiling.profile import Profiler
@@ -66,6 +67,26 @@ def test_means_are_weighed_by_the_prompts(profiler) -> None:
     assert bound.call_s == pytest.approx(0.25 * calls[0] + 0.75 * calls[1])
     assert bound.dense_call_s > bound.call_s
     assert bound.image_s > 26 * bound.call_s  # and the decoder
+
+
+@pytest.mark.parametrize(
+    "plan", [CallPlan(of=26, made=13, full=13), CallPlan(of=26, made=26, full=6, branch=0)], ids=str
+)
+def test_an_image_costs_its_planned_calls(small_sd, plan) -> None:
+    kind = SmallSD()
+    kind.unet = small_sd.unet
+    share = torch.ones(1).double()
+    planned = Profiler(kind, Subject("planned", Mixture.of_one(small_sd.unet, plan=plan), share, "by hand", "x"), 8)
+    bound = planned.predicted(["A100"], ["float32"])[0]
+    record = planned.record([], [], "how", CPU)
+    assert record.experts[0].parameters == record.dense.parameters
+    if plan.branch is None:
+        assert bound.call_s == pytest.approx(bound.dense_call_s)
+        assert record.macs_ratio == {name: pytest.approx(0.5) for name in record.macs_ratio}
+    else:
+        assert bound.call_s < bound.dense_call_s and 6 / 26 < record.macs_ratio["exact"] < 1
+    decoder = bound.dense_image_s - 26 * bound.dense_call_s
+    assert bound.image_s == pytest.approx(plan.made * bound.call_s + decoder)
 
 
 def test_memory_and_alignment_are_those_of_the_network(profiler, narrowed) -> None:

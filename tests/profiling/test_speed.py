@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from aptp_bench.core.settings import SamplingConfig
+from aptp_bench.errors import ConfigError
+from aptp_bench.models.call_plan import CallPlan
 from aptp_bench.models.mixture import ConstantRouter, Mixture
 from aptp_bench.profiling import speed
 from aptp_bench.profiling.setups import Setup
@@ -70,6 +72,29 @@ def test_a_slow_expert_counts_by_its_share(small_sd, narrowed) -> None:
     assert float(dense[0]) == pytest.approx(float(found.dense_calls.quantile(0.5)))
     image, _ = found.per_image(BOTH, batch=1)
     assert float(image[0]) > float(found.image.quantile(0.5)) + 0.25 * 3 * 0.03
+
+
+def test_a_call_is_the_mean_over_those_of_an_image(small_sd) -> None:
+    """Deep layers that sleep 20 ms: a call in which they are left out does not wait for them."""
+    deep = small_sd.unet.mid_block.resnets[0].register_forward_pre_hook(lambda *_: time.sleep(0.02))
+    plan = CallPlan(of=3, made=3, full=1, branch=1)
+    try:
+        planned = Mixture.of_one(small_sd.unet, plan=plan)
+        found = measure(planned, torch.ones(1).double(), Ready(Setup(), small_sd, CPU), FEW).times
+    finally:
+        deep.remove()
+    assert found.calls_per_image == 3
+    call, dense = float(found.calls[0].min()), float(found.dense_calls.min())
+    assert dense > 0.02 and 0.02 / 3 < call < dense - 0.01
+    assert float(found.image.min()) < float(found.dense_image.min()) - 0.03
+    assert not [name for name, module in small_sd.unet.named_modules() if "forward" in vars(module)]
+
+
+def test_calls_that_reuse_are_not_timed_compiled(small_sd, monkeypatch) -> None:
+    monkeypatch.setattr(torch, "compile", lambda network, dynamic: network)
+    planned = Mixture.of_one(small_sd.unet, plan=CallPlan(of=3, made=3, full=1, branch=1))
+    with pytest.raises(ConfigError, match="omit --compile"):
+        measure(planned, torch.ones(1).double(), Ready(Setup(compiled=True), small_sd, CPU), FEW)
 
 
 def test_measuring_leaves_networks_as_they_were(small_sd, narrowed) -> None:

@@ -14,6 +14,7 @@ from aptp_bench.core.progress import SilentProgress
 from aptp_bench.core.settings import SamplingConfig
 from aptp_bench.generation.generate import generate
 from aptp_bench.generation.sampling import Sampler
+from aptp_bench.models.call_plan import CallPlan
 from aptp_bench.models.mixture import Mixture
 from aptp_bench.serving.pipeline import RoutedPipeline
 from aptp_bench.serving.serve import Source, draw
@@ -49,6 +50,20 @@ def test_a_served_image_is_the_runs_own(
             for size in (batch, served)
         ]
         assert torch.equal(*latents)
+
+
+@pytest.mark.parametrize("plan", [CallPlan(of=6, made=4, full=4), CallPlan(of=6, made=6, full=2, branch=1)], ids=str)
+def test_a_mixture_that_plans_its_calls_is_served_so(
+    small_sd: Any, narrowed: Callable[[float], Any], router_by: Any, tmp_path: Path, plan: CallPlan
+) -> None:
+    by_length = router_by(lambda prompt: len(prompt) % 2)()
+    teacher, config = copy.deepcopy(small_sd), SamplingConfig(steps=5, batch=2)
+    mixture = Mixture([narrowed(0.3), narrowed(0.9)], by_length, plan=plan)
+    generate(mixture, Sampler.of(teacher, config, 5), PROMPTS, tmp_path / "run", SilentProgress())
+    pipe = RoutedPipeline.of(teacher, mixture).to("cpu")
+    pipe.set_progress_bar_config(disable=True)
+    for row in draw(Source(pipe, config, 5), PROMPTS, tmp_path / "served"):
+        assert (tmp_path / "served" / row["image"]).read_bytes() == (tmp_path / "run" / row["image"]).read_bytes()
 
 
 def test_exact_is_in_keys_and_records_only_where_it_is_asked_for() -> None:

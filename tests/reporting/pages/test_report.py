@@ -59,6 +59,11 @@ def copied(finished: Any, tmp_path: Path) -> Callable[..., RunFacts]:
     return make
 
 
+def test_where_calls_are_planned_the_page_says_what_macs_are_a_mean_of(copied: Any, made: Any) -> None:
+    planned = page_of(copied("norm", calls={"dense": 26, "made": 13, "full": 9}))
+    assert "13 calls, 9 of them full, over the 26" in planned and " of them full" not in made("norm")
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (400, "dark")])
 def test_a_page_fits_its_window_and_says_nothing(made: Any, visit: Any, put: Any, width: int, scheme: str) -> None:
     page = visit(put(made("aptp")), width, scheme)
