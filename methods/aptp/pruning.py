@@ -20,7 +20,7 @@ from aptp_bench.methods.aptp.encoder import PromptEncoder, default
 from aptp_bench.methods.aptp.gumbel import Relaxation, outside_in
 from aptp_bench.methods.aptp.predictor import Architect
 from aptp_bench.methods.aptp.report import Spread, report, spread
-from aptp_bench.methods.aptp.router import Balance, CosineRouter
+from aptp_bench.methods.aptp.router import CosineRouter
 from aptp_bench.methods.aptp.routing import Routing
 from aptp_bench.methods.aptp.search import Search
 from aptp_bench.methods.aptp.transport import Similarity
@@ -55,7 +55,7 @@ def prune(job: Job, config: APTPConfig) -> Mixture:
     if encoder is None:
         return Mixture(experts, ConstantRouter(history=history))
     about = report(landed, routes, job.train.captions, search.cost, job.budget, before)
-    balance = Balance(eps=config.transport_eps, iterations=config.transport_iterations) if config.transport else None
+    balance = search.transport if config.transport else None
     state = {name: tensor.detach().cpu() for name, tensor in search.architect.state_dict().items()}
     served = replace(search.routing, architect=Architect.of({**state, "codes": state["codes"][order]}))
     return Mixture(experts, CosineRouter(PromptEncoder(encoder.name), served, about, history, balance))

@@ -5,7 +5,7 @@ Paper: APTP, arXiv:2406.12042, eqs. 8, 12-15, 20-22, 26 and the schedule of its 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from aptp_bench.methods.aptp.config import APTPConfig
 from aptp_bench.methods.aptp.gumbel import Relaxation, straight_through
 from aptp_bench.methods.aptp.predictor import Architect
 from aptp_bench.methods.aptp.routing import Routing
-from aptp_bench.methods.aptp.transport import assign, nearest
+from aptp_bench.methods.aptp.transport import Transport, nearest
 from aptp_bench.pruning.cost import Cost
 from aptp_bench.pruning.gates import Gated
 from aptp_bench.training import diffusion
@@ -75,8 +75,8 @@ class Search:
         ratios = self._ratio(acting)
         loads = torch.bincount(assignment, minlength=len(codes)) / len(assignment)
         mean = (loads * ratios).sum()
-        weights = losses.expert_weights(assignment, len(codes)).to(codes)
-        terms |= self._network(at, acting[assignment], weights) | self._budget(mean, ratios[assignment])
+        terms |= self._network(at, acting[assignment], self._weights(assignment).to(codes))
+        terms |= self._budget(mean, ratios[assignment] if self.config.std_over == "samples" else ratios[loads > 0])
         return {"loss": self._objective(terms), **terms, "ratio": mean, "loads": loads, "ratios": ratios}
 
     def align(self, plan: Tensor, step: int, generator: torch.Generator, part: Part) -> dict[str, Tensor]:
@@ -89,8 +89,14 @@ class Search:
 
         Similarities are first divided by their deviation: of codes that are alike, eps would see no difference.
         """
-        similarity = self.routing.similarities(self.prompts)
-        return assign(similarity / similarity.std(), self.config.transport_eps, PLAN_ITERATIONS)
+        transport = replace(self.transport, iterations=PLAN_ITERATIONS, relative=True)
+        return transport(self.routing.similarities(self.prompts))
+
+    @property
+    def transport(self) -> Transport:
+        """How similarities become codes in training."""
+        c = self.config
+        return Transport(c.transport_eps, c.transport_iterations, c.transport_rounding, c.transport_relative)
 
     @property
     def architect(self) -> Architect:
@@ -137,7 +143,10 @@ class Search:
             return {}, torch.zeros(len(at.pairs), dtype=torch.long, device=at.prompts.device)
         embeddings = self.architect(at.prompts)
         gates = self.relaxation.gates(embeddings, at.generator)
-        similarity = self.routing.similarity.training(codes, (embeddings, gates)).detach()
+        if self.config.transport_noise:
+            similarity = self.routing.similarity.training(codes, (embeddings, gates)).detach()
+        else:
+            similarity = self.routing.compared(at.prompts)
         assignment = self._assigned(similarity, at.part)
         terms = {"contrastive": self._contrastive(at, gates)}
         if self.config.link == "assignment":
@@ -146,12 +155,16 @@ class Search:
 
     def _assigned(self, similarity: Tensor, part: Part) -> Tensor:
         """The code of every prompt; all are transported together, or those of each part."""
-        config, n = self.config, similarity.shape[1]
-        if not config.transport:
+        if not self.config.transport:
             return nearest(similarity)
-        parts = [Part()] if config.batch_scope == "global" else [Part(i, part.of) for i in range(part.of)]
-        plans = [similarity[:, each.rows(n)] for each in parts]
-        return torch.cat([assign(plan, config.transport_eps, config.transport_iterations) for plan in plans])
+        parts = [Part()] if self.config.batch_scope == "global" else [Part(i, part.of) for i in range(part.of)]
+        return torch.cat([self.transport(similarity[:, each.rows(similarity.shape[1])]) for each in parts])
+
+    def _weights(self, assignment: Tensor) -> Tensor:
+        """What each sample's network losses count, [B]; the sum is 1."""
+        if self.config.network_mean == "samples":
+            return torch.full((len(assignment),), 1.0 / len(assignment))
+        return losses.expert_weights(assignment, len(self.architect.codes))
 
     def _contrastive(self, at: Sampled, gates: Tensor) -> Tensor:
         rows = slice(None) if self.config.batch_scope == "global" else at.part.rows(len(gates))
@@ -160,7 +173,7 @@ class Search:
         )
 
     def _budget(self, mean: Tensor, ratios: Tensor) -> dict[str, Tensor]:
-        """The budget term, and the authors' two that push ratios apart; ratios: [B], of every sample's network."""
+        """The budget term, and the authors' two that push ratios apart; ratios: of every sample's network, or every expert's."""
         terms = {"resource": losses.resource(mean, self._target())}
         if len(self.architect.codes) > 1:
             terms |= {"max": 1.0 - ratios.max(), "std": -(ratios.var() + 1e-12).sqrt()}  # the root has no slope at 0
