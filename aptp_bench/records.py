@@ -77,6 +77,7 @@ class Record(Frozen):
     parameters: dict[str, int]  # {"dense", "stored" (all experts), "per_image" (mean expert)}
     experts: list[Expert]
     remark: str = ""  # what the method says of its result, such as why it lies below its budget
+    diagnostics: dict[str, FiniteFloat] = {}  # what the method says of its own routes in numbers; see docs/records.md
     results: dict[str, Measurement]
     skipped: dict[str, str] = {}  # metric -> why it could not be measured here
     samples: Samples | None = None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -25,7 +26,8 @@ class Job:
     """All that a method is given. It writes into none of it.
 
     teacher: the dense pipeline (its U-Net frozen, eval mode); train: the training pairs (latents, text, captions);
-    workdir: a folder that outlives a kill, for checkpoints; device: where to compute.
+    workdir: a folder that outlives a kill, for checkpoints; device: where to compute; labels: what else the dataset says
+    of the training pairs, by column, one entry a pair.
     """
 
     teacher: StableDiffusionPipeline
@@ -36,6 +38,7 @@ class Job:
     workdir: Path
     progress: Progress
     scale: World = "mini"
+    labels: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
 
 class Method(Plugin, ABC):

@@ -25,7 +25,7 @@ def network_facts(unet: UNet2DConditionModel, latent_size: int, tokens: int) -> 
 
 
 def expert_facts(mixture: Mixture, given: Materials) -> dict[str, Any]:
-    """{"dense": facts, "experts": [facts with "train_prompts"], "remark"}: what pruning decided and nothing changes."""
+    """{"dense": facts, "experts": [facts with "train_prompts"], "remark", "diagnostics"}: what pruning decided."""
     size = given.teacher.unet.config.sample_size
     served = torch.bincount(mixture.route(list(given.train["caption"])), minlength=len(mixture)).tolist()
     experts = [
@@ -33,7 +33,8 @@ def expert_facts(mixture: Mixture, given: Materials) -> dict[str, Any]:
         for i in range(len(mixture))
     ]
     dense = network_facts(given.teacher.unet, size, given.tokens)
-    return {"dense": dense, "experts": experts, "remark": mixture.remark}
+    about = {"remark": mixture.remark, "diagnostics": dict(mixture.router.diagnostics)}
+    return {"dense": dense, "experts": experts, **about}
 
 
 def experts_of(facts: dict[str, Any], assignment: Iterable[int], captions: Sequence[str]) -> list[Expert]:

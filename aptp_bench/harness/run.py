@@ -129,7 +129,7 @@ class Bench:
             workdir.mkdir(exist_ok=True)
             train = NO_PAIRS if pairs is None else Pairs.load(pairs.folder)
             about = (recipe.budget, recipe.seed, given.device, workdir, store.progress, recipe.scale)
-            mixture = self.method.prune(Job(given.teacher, train, *about))
+            mixture = self.method.prune(Job(given.teacher, train, *about, {} if pairs is None else given.labels))
             if store.ranks.first:
                 mixture.save(folder / MIXTURE)
                 write_json(folder / EXPERTS, expert_facts(mixture, given))
@@ -209,6 +209,7 @@ class Bench:
             parameters=parameters_of(experts, facts["dense"]),
             experts=experts,
             remark=facts.get("remark", ""),  # stages of earlier releases have none
+            diagnostics=facts.get("diagnostics", {}),
             results=results,
             skipped=skipped,
             how=provenance(recipe.command, given.device, seconds, digests),

@@ -31,6 +31,24 @@ class APTPConfig(PluginConfig):
         "sentence-transformers/all-mpnet-base-v2 (authors; the paper names none)",
     )
 
+    # controls: what routing and searching are held against
+    architectures: Literal["searched", "random", "equal"] = Field(
+        "searched",
+        description="searched (paper); random: the sizes that were searched, units drawn by lot; equal: searched under "
+        "the budget for every expert by itself, so that all have one size. Controls, ours",
+    )
+    routes: Literal["learned", "shuffled", "kinds"] = Field(
+        "learned",
+        description="learned (paper); shuffled: the searched experts, each prompt sent to one by lot, with the loads that "
+        "were learned; kinds: an expert for each kind of prompt that the dataset names, of the sizes given. Controls, ours",
+    )
+    kinds: str = Field("kind", description="routes=kinds: the dataset's column that names the kinds")
+    sizes: dict[str, float] = Field(
+        {},
+        description="routes=kinds: the share of the MACs that each kind's expert keeps, as oracle_gain prints them; all "
+        "are moved by one amount to meet the budget. Empty: all at the budget",
+    )
+
     # relaxed gates
     temperature: float = Field(0.4, gt=0, description="gamma of eq. 9; paper 0.4")
     noise: Literal["gumbel", "logistic"] = Field(
@@ -209,6 +227,12 @@ class APTPConfig(PluginConfig):
         if not self.uni_arch and self.batch < self.experts:
             raise ValueError(
                 f"a batch of {self.batch} cannot be shared among {self.experts} experts; raise batch or lower experts"
+            )
+        if self.routes != "learned" and self.uni_arch:
+            raise ValueError("uni_arch has one network and no routes; leave routes=learned")
+        if self.sizes and (self.routes != "kinds" or self.architectures == "equal"):
+            raise ValueError(
+                "sizes are those of the kinds' experts; use routes=kinds, and architectures that may differ"
             )
         return self
 

@@ -176,7 +176,7 @@ def test_the_adjusted_target_of_prunable_macs_is_met_where_the_total_is(start: S
     total, prunable = search.cost.ratio(gates), search.cost.prunable_ratio(gates)
     slope = (prunable[1:] - prunable[0]) / (total[1:] - total[0])
     expected = prunable[0] + slope * (0.7 - total[0])
-    torch.testing.assert_close(expected, torch.full_like(expected, search._target()), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(expected, torch.full_like(expected, search.target(0.7)), rtol=1e-6, atol=1e-6)
 
 
 def test_balanced_rounding_loads_every_code_alike(start: Start) -> None:
