@@ -37,7 +37,7 @@ def oracle_gain(
     setting: Annotated[list[str] | None, typer.Option("--set", help="As for aptp-bench run; sizes.val=1024.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of cuts drawn by lot, and of the noise.")] = 0,
     runs_dir: Annotated[Path, typer.Option(help="Where stages are kept.")] = Path("runs"),
-    results_dir: Annotated[Path | None, typer.Option(help="Keep what was found under this folder.")] = None,
+    results_dir: Annotated[Path | None, typer.Option(help="Keep what was found here too, under oracle/.")] = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -62,8 +62,8 @@ def oracle_gain(
         found = oracle.measure(recipe, given, open_store(runs_dir), asked)
     command = provenance.command_line(["python", "-m", "aptp_bench.benchmarks.oracle_gain"], sys.argv[1:])
     found = found.model_copy(update={"how": found.how.model_copy(update={"command": command})})
-    if results_dir is not None:
-        oracle.save(found, results_dir)
+    for folder in {runs_dir, results_dir or runs_dir}:
+        oracle.save(found, folder)
     print_json(found.model_dump(mode="json")) if as_json else show(found)
 
 

@@ -1,6 +1,6 @@
 """Whether the mechanism worked: do sizes follow difficulty or load, and are routes more than chance?
 
-Numbers that no score shows, for the record; what each means is said in `MEANINGS` of aptp_bench.reporting.pages.wording.
+Numbers that no score shows, for the record; what each means is said in `MEANINGS` of aptp_bench.reporting.pages.routing.
 """
 
 from __future__ import annotations
