@@ -6,6 +6,8 @@ more would save at the same mean MACs. Two minutes on one core in the mini world
 
 from __future__ import annotations
 
+import json
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -78,6 +80,7 @@ def numbers(text: str, option: str) -> tuple[float, ...]:
 def show(found: OracleGain) -> None:
     """Both tables on stdout."""
     from aptp_bench.cli.view import line, plain_table, titled, wide_console
+    from aptp_bench.harness.oracle import RARE
 
     console = wide_console()
     damages = plain_table(
@@ -101,8 +104,20 @@ def show(found: OracleGain) -> None:
         low, high = gain.interval
         gains.add_row(f"{gain.mean:g}", f"{gain.gain:.1%}", f"{low:.1%} to {high:.1%}", f"{gain.cross_fitted:.1%}")
     titled(console, "what routing could win here: the share of the damage that the best allocation saves", gains)
+    for gain in found.gains:
+        sizes = {kind.name: round(ratio, 3) for kind, ratio in zip(found.kinds, gain.ratios, strict=True)}
+        if RARE not in sizes:
+            line(console, f"experts of these sizes: {_command(found, gain.mean, sizes)}")
     pairs_in_all = sum(kind.pairs for kind in found.kinds)
     line(console, f"{pairs_in_all:,} held-out pairs at {found.steps} diffusion steps, paired with the dense network")
+
+
+def _command(found: OracleGain, budget: float, sizes: dict[str, float]) -> str:
+    """The line that gives every kind an expert of its size."""
+    settings = ["routes=kinds", f"kinds={found.by}", f"sizes={json.dumps(sizes)}"]
+    words = ["aptp-bench", "run", "--method", "aptp", "--dataset", found.dataset, "--scale", found.world]
+    words += ["--budget", f"{budget:g}", "--macs", found.convention]
+    return shlex.join([*words, *(word for setting in settings for word in ("--set", setting))])
 
 
 def _teacher(given: Any, unet: Path | None, world: Path | None) -> Any:

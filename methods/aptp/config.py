@@ -39,14 +39,15 @@ class APTPConfig(PluginConfig):
     )
     routes: Literal["learned", "shuffled", "kinds"] = Field(
         "learned",
-        description="learned (paper); shuffled: the searched experts, each prompt sent to one by lot, with the loads that "
-        "were learned; kinds: an expert for each kind of prompt that the dataset names, of the sizes given. Controls, ours",
+        description="learned (paper); shuffled: the searched experts, each prompt sent to one by lot, with the loads "
+        "that were learned; kinds: an expert for each kind of prompt that the dataset names, of the sizes given. "
+        "Controls, ours",
     )
     kinds: str = Field("kind", description="routes=kinds: the dataset's column that names the kinds")
     sizes: dict[str, float] = Field(
         {},
-        description="routes=kinds: the share of the MACs that each kind's expert keeps, as oracle_gain prints them; all "
-        "are moved by one amount to meet the budget. Empty: all at the budget",
+        description="routes=kinds: the share of the MACs that each kind's expert keeps, as oracle_gain prints them; "
+        "all are moved by one amount to meet the budget. Empty: all at the budget",
     )
 
     # relaxed gates
@@ -121,9 +122,9 @@ class APTPConfig(PluginConfig):
     )
     init: Literal["orthogonal", "predicted", "clustered", "random"] = Field(
         "orthogonal",
-        description="codes after the warm-up: orthogonal rows (authors), which are all open again; predicted: embeddings "
-        "of prompts far apart; clustered: mean embeddings of clusters of prompts, equally many in each, which keeps what "
-        "the warm-up learnt; random: normal; the paper does not say",
+        description="codes after the warm-up: orthogonal rows (authors), which are all open again; predicted: "
+        "embeddings of prompts far apart; clustered: mean embeddings of clusters of prompts, equally many in each, "
+        "which keeps what the warm-up learnt; random: normal; the paper does not say",
     )
     link: Literal["none", "assignment"] = Field(
         "none",

@@ -66,7 +66,7 @@ class ShuffledRouter(Router):
         return int.from_bytes(drawn, "big") / 2**48
 
     def reordered(self, order: Tensor) -> ShuffledRouter:
-        """The same over experts in another order: order[i] is the old place of expert i. Every prompt keeps its expert."""
+        """The same over experts in another order: order[i] is the old place of expert i. No prompt changes its expert."""
         return ShuffledRouter(self.shares, order.argsort()[self.experts].tolist(), self.seed)
 
     def save(self, folder: Path) -> None:
@@ -143,7 +143,7 @@ class KindRouter(Router):
 
     @classmethod
     def load_moved(cls, folder: Path, encoder: str) -> KindRouter:
-        """The router saved in `folder` with its prompt encoder from another place. Raises CheckpointError if it is another."""
+        """The router saved in `folder`, its prompt encoder from another place. Raises CheckpointError if it is another."""
         return cls.load(folder, encoder)
 
 
@@ -157,7 +157,7 @@ def by_kind(job: Job, encoder: PromptEncoder, config: APTPConfig) -> KindRouter:
     """A router that has learned the kinds of the job's training pairs. Raises ConfigError if the dataset names none."""
     if config.kinds not in job.labels:
         have = ", ".join(job.labels) or "none"
-        raise ConfigError(f"routes=kinds needs a column '{config.kinds}' of the dataset; it has {have}: --set kinds=…")
+        raise ConfigError(f"routes=kinds needs the dataset's column '{config.kinds}'; it has {have}: --set kinds=…")
     labels = [str(label) for label in job.labels[config.kinds]]
     z = encoder(job.train.captions)
     weight, names = fitted(z, labels)
@@ -182,9 +182,9 @@ def fitted(z: Tensor, labels: Sequence[str]) -> tuple[Tensor, list[str]]:
 
 
 def targets(names: Sequence[str], sizes: Mapping[str, float], loads: Tensor, budget: Budget) -> Tensor:
-    """Ratios of the kinds' experts, float64 [K]: `sizes` moved by one amount so that their mean under `loads` [K] is the budget.
+    """Ratios of the kinds' experts, float64 [K]: `sizes` moved by one amount, so that their mean is the budget.
 
-    No sizes: all are the budget. Raises ConfigError unless every kind has a size and every size a kind.
+    loads: [K], of the mean. No sizes: all are the budget. Raises ConfigError unless kinds and sizes match one to one.
     """
     if not sizes:
         return torch.full((len(names),), budget.ratio, dtype=torch.float64)

@@ -1,6 +1,6 @@
 """Whether the mechanism worked: do sizes follow difficulty or load, and are routes more than chance?
 
-Numbers that no score shows, for the record; what each means is said in `MEANINGS` of aptp_bench.reporting.pages.routing.
+Numbers that no score shows, for the record; aptp_bench.reporting.pages.routing says what each means.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ TAIL = 0.1  # share of the steps at the end whose mean ratio is what the search 
 
 
 def diagnostics(search: Search, found: Landed, routes: Tensor, history: Rows, job: Job) -> dict[str, float]:
-    """Of a search that was landed as `found`, its codes serving the training pairs by `routes` [n]; what has no meaning is left out."""
+    """Of a search that was landed as `found`, its codes serving the training pairs by `routes` [n], by name.
+
+    What has no meaning there is left out, such as a correlation with experts that are all of one size.
+    """
     numbers: dict[str, float | None] = {}
     if history:
         numbers["soft_ratio"] = soft_ratio(history)
@@ -55,7 +58,7 @@ def soft_ratio(history: Rows) -> float:
 
 
 def missed(search: Search, history: Rows) -> str:
-    """A line that says by how much the relaxed gates miss the budget at the end of the search; empty if they meet it."""
+    """A line that says how far from the budget the relaxed gates end; empty if they meet it."""
     joint = [row for row in history if row["stage"] == "joint"]
     if not joint:
         return ""
@@ -63,8 +66,8 @@ def missed(search: Search, history: Rows) -> str:
     if abs(reached - wanted) <= TOLERANCE:
         return ""
     return (
-        f"the search ended at {reached:.3f} of the MACs, not at {wanted:.3f}, and the threshold of the gates made up for "
-        f"it: more joint_steps than {len(joint)}, or more resource_weight"
+        f"the search ended at {reached:.3f} of the MACs, not at {wanted:.3f}, and the threshold of the gates made up "
+        f"for it: more joint_steps than {len(joint)}, or more resource_weight"
     )
 
 
@@ -99,7 +102,10 @@ def difficulty(search: Search, some: Tensor, job: Job) -> Tensor:
 
 
 def stability(search: Search, prompts: Tensor, served: Tensor) -> dict[str, float | None]:
-    """Shares of prompts z [n, d] whose code in training stays under other noise, with other neighbours, and when served."""
+    """Shares of prompts z [n, d] whose code stays under other noise, with other neighbours, and when they are served.
+
+    served: the codes by eq. 22, [n].
+    """
     n = len(prompts)
     order, mixed = torch.arange(n), torch.randperm(n, generator=generator("neighbours"))
 

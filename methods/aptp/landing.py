@@ -33,14 +33,14 @@ def landed(search: Search, routes: Tensor, seed: int) -> Landed:
 
 
 def _each(search: Search, scores: Tensor, ratios: Sequence[float], loads: Tensor, together: Sequence[int]) -> Landed:
-    """Every network cut at its own ratio, as near as its units allow; then single units go or stay, to meet the mean."""
+    """Every network cut at its own ratio, as near as its units allow; then single units flip, to meet the mean."""
     dealt_out, _ = dealt(scores.cpu(), search.cost.space, together)
     own = [_level(row, ratio, search.cost) for row, ratio in zip(dealt_out, ratios, strict=True)]
     return land(scores.cpu() - torch.tensor(own)[:, None], loads, search.cost, search.budget, chunks=together)
 
 
 def _level(row: Tensor, ratio: float, cost: Cost) -> float:
-    """The lowest score of row [D] from which on a network keeps at most `ratio` of the MACs; the highest if none does."""
+    """The lowest score of row [D] from which on at most `ratio` of the MACs are kept; the highest if there is none."""
     levels = torch.unique(row).tolist()
 
     def fits(level: float) -> bool:

@@ -183,7 +183,7 @@ class Search:
         )
 
     def _budget(self, mean: Tensor, ratios: Tensor) -> dict[str, Tensor]:
-        """The budget term, and the authors' two that push ratios apart; ratios: of every sample's network, or every expert's."""
+        """The budget term, and the authors' two that push ratios apart; ratios: of every sample, or of every expert."""
         terms = {"resource": losses.resource(mean, self.target(self.budget.ratio))}
         if len(self.architect.codes) > 1:
             terms |= {"max": 1.0 - ratios.max(), "std": -(ratios.var() + 1e-12).sqrt()}  # the root has no slope at 0

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,9 @@ import pytest
 from diffusers import UNet2DConditionModel
 
 from aptp_bench.benchmarks import oracle_gain
+from aptp_bench.config import recipe
 from aptp_bench.errors import ConfigError, WeightsError
+from aptp_bench.harness import oracle
 
 
 def run(tmp_path: Path, model: str, **given: Any) -> None:
@@ -39,3 +42,15 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path, tiny_model: str) -> None
         run(tmp_path, tiny_model, cuts="half")
     with pytest.raises(WeightsError, match="nowhere"):
         run(tmp_path, tiny_model, unet=tmp_path / "nowhere")
+
+
+def test_the_line_for_the_oracles_experts_is_one_that_a_run_takes(
+    tmp_path: Path, tiny_model: str, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(oracle, "FEW", 1)
+    run(tmp_path, tiny_model)
+    lines = [line for line in capsys.readouterr().out.splitlines() if "aptp-bench run" in line]
+    words = shlex.split(lines[0].partition(": ")[2])
+    settings = [words[i + 1] for i, word in enumerate(words) if word == "--set"]
+    found = recipe("aptp", "coco", "smoke", {"budget.ratio": 0.85}, settings)
+    assert found.method_config["routes"] == "kinds" and sum(found.method_config["sizes"].values()) > 0

@@ -39,13 +39,12 @@ def oracle(found: Realised) -> list[str]:
     """Sentences on what routing could win here, and on the share that this run's sizes realise."""
     of = found.found
     tuned = f"fine-tuned for {of.finetune_steps} steps" if of.finetune_steps else "not fine-tuned"
-    said = [
-        f"At this run's mean of {found.mean:.3f} of the MACs, the best size for each {of.by} would save {found.oracle:.1%} of "
-        f"the damage that a uniform cut does ({of.method}, {tuned}; rise of the denoising error).",
-        f"The sizes of this run's experts save {found.gain:.1%} of it"
-        + (f", {found.share:.0%} of what could be won." if found.share is not None else "."),
+    share = "" if found.share is None else f", {found.share:.0%} of what could be won"
+    return [
+        f"At this run's mean of {found.mean:.3f} of the MACs, the best size for each {of.by} would save "
+        f"{found.oracle:.1%} of the damage that a uniform cut does ({of.method}, {tuned}; rise of the denoising error).",
+        f"The sizes of this run's experts save {found.gain:.1%} of it{share}.",
     ]
-    return said
 
 
 def _span(numbers: Sequence[int]) -> str:
