@@ -99,6 +99,7 @@ class Record(Frozen):
     # are all their MACs over the sampler's own number. Empty in documents from before it was kept: all three are the same
     calls: dict[str, int] = {}
     remark: str = ""  # what the method says of its result, such as why it lies below its budget
+    diagnostics: dict[str, FiniteFloat] = {}  # what the method says of its own routes in numbers; see docs/records.md
     results: dict[str, Measurement]
     skipped: dict[str, str] = {}  # metric -> why it could not be measured here
     samples: Samples | None = None

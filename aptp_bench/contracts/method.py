@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -27,7 +28,8 @@ class Job:
 
     teacher: the dense pipeline (its U-Net frozen, eval mode); train: the training pairs (latents, text, captions);
     workdir: a folder that outlives a kill, for checkpoints; device: where to compute; sampling: how images will be made,
-    for methods that say `uses_sampling`.
+    for methods that say `uses_sampling`; labels: what else the dataset says of the training pairs, by column, one entry a
+    pair.
     """
 
     teacher: StableDiffusionPipeline
@@ -39,6 +41,7 @@ class Job:
     progress: Progress
     scale: World = "mini"
     sampling: SamplingConfig = SamplingConfig()  # noqa: RUF009 (frozen)
+    labels: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
 
 class Method(Plugin, ABC):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
@@ -76,6 +77,12 @@ class FinetuneConfig(Frozen):
     )
     precision: Precision = Field("float32", description="autocast type; the authors use float32")
     checkpoint_every: int = Field(500, ge=1, description="steps between two checkpoints")
+
+    def steps_each(self, pairs: Sequence[int]) -> list[int]:
+        """Steps of every expert, by how many training pairs it serves; of one that serves none, 0."""
+        if self.share == "each":
+            return [self.steps * (own > 0) for own in pairs]
+        return [round(self.steps * own / max(sum(pairs), 1)) for own in pairs]
 
     def training(self, steps: int) -> TrainConfig:
         """The settings of the loop that trains one expert."""

@@ -33,7 +33,7 @@ def network_facts(
 
 
 def expert_facts(mixture: Mixture, given: Materials, sampling: SamplingConfig) -> dict[str, Any]:
-    """{"dense": facts, "experts": [facts with "train_prompts"], "remark"}: what pruning decided and nothing changes."""
+    """{"dense": facts, "experts": [facts with "train_prompts"], "remark", "diagnostics"}: what pruning decided."""
     size = given.teacher.unet.config.sample_size
     calls = Sampler.of(given.teacher, sampling, plan=mixture.plan).calls
     served = torch.bincount(mixture.route(list(given.train["caption"])), minlength=len(mixture)).tolist()
@@ -42,7 +42,8 @@ def expert_facts(mixture: Mixture, given: Materials, sampling: SamplingConfig) -
         for i in range(len(mixture))
     ]
     dense = network_facts(given.teacher.unet, size, given.tokens)
-    return {"dense": dense, "experts": experts, "remark": mixture.remark}
+    about = {"remark": mixture.remark, "diagnostics": dict(mixture.router.diagnostics)}
+    return {"dense": dense, "experts": experts, **about}
 
 
 def experts_of(facts: dict[str, Any], assignment: Iterable[int], captions: Sequence[str]) -> list[Expert]:

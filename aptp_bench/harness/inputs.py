@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -59,6 +59,11 @@ class Materials:
     def tokens(self) -> int:
         """Length of the text the U-Net reads."""
         return int(self.teacher.tokenizer.model_max_length)
+
+    @property
+    def labels(self) -> dict[str, list[Any]]:
+        """What the dataset says of its training pairs beside image and caption, by column."""
+        return {name: list(self.train[name]) for name in self.train.column_names if name not in ("image", "caption")}
 
     def captions(self, on: str) -> list[str]:
         """The evaluation captions `on` "dataset" or "partiprompts"; none where that set is left out."""

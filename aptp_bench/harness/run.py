@@ -148,7 +148,7 @@ class Bench:
             workdir.mkdir(exist_ok=True)
             train = NO_PAIRS if pairs is None else Pairs.load(pairs.folder)
             about = (recipe.budget, recipe.seed, given.device, workdir, store.progress, recipe.scale, recipe.sampling)
-            mixture = self.method.prune(Job(given.teacher, train, *about))
+            mixture = self.method.prune(Job(given.teacher, train, *about, {} if pairs is None else given.labels))
             if mixture.plan != PLAIN and not self.method.uses_sampling:
                 raise PruningError(f"{recipe.method} plans calls for a sampler; say so: uses_sampling = True")
             if store.ranks.first:
@@ -262,6 +262,7 @@ class Bench:
             calls=sampler.calls.facts,
             remark=facts.get("remark", ""),  # stages of earlier releases have none
             results={name: found.model_copy(update={"replicates": None}) for name, found in results.items()},
+            diagnostics=facts.get("diagnostics", {}),
             skipped=skipped,
             how=provenance(
                 recipe.command, given.device, seconds, digests, {name: self.source[name] for name in self.stages}

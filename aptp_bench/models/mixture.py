@@ -34,10 +34,12 @@ class Router(ABC):
 
     history: what each step of the pruning stage reported, in order. A row has "stage" and "step", any number of losses
     by name, and where they are known "ratio" (mean share of the MACs kept), "loads" and "ratios" (lists, one an expert).
+    diagnostics: what the method can say of its own routes in numbers, by name; they go into the record.
     """
 
     name: ClassVar[str]
     history: Sequence[Mapping[str, Any]] = ()
+    diagnostics: Mapping[str, float] = {}
 
     @abstractmethod
     def __call__(self, prompts: Sequence[str]) -> torch.Tensor:

@@ -73,9 +73,7 @@ def finetune(  # noqa: PLR0913 - what, by whom, on what, how, and where
         progress=progress or SilentProgress(),
     )
     members = shares(mixture, pairs)
-    steps = [config.steps * (len(own) > 0) for own in members]
-    if config.share == "total":
-        steps = [round(config.steps * len(own) / max(len(pairs), 1)) for own in members]
+    steps = config.steps_each([len(own) for own in members])
     for i, own in enumerate(members):
         if not len(own):
             lesson.progress.say(f"expert {i + 1} of {len(mixture)} serves no training prompt: left as it was pruned")

@@ -31,6 +31,25 @@ class APTPConfig(PluginConfig):
         "sentence-transformers/all-mpnet-base-v2 (authors; the paper names none)",
     )
 
+    # controls: what routing and searching are held against
+    architectures: Literal["searched", "random", "equal"] = Field(
+        "searched",
+        description="searched (paper); random: the sizes that were searched, units drawn by lot; equal: searched under "
+        "the budget for every expert by itself, so that all have one size. Controls, ours",
+    )
+    routes: Literal["learned", "shuffled", "kinds"] = Field(
+        "learned",
+        description="learned (paper); shuffled: the searched experts, each prompt sent to one by lot, with the loads "
+        "that were learned; kinds: an expert for each kind of prompt that the dataset names, of the sizes given. "
+        "Controls, ours",
+    )
+    kinds: str = Field("kind", description="routes=kinds: the dataset's column that names the kinds")
+    sizes: dict[str, float] = Field(
+        {},
+        description="routes=kinds: the share of the MACs that each kind's expert keeps, as oracle_gain prints them; "
+        "all are moved by one amount to meet the budget. Empty: all at the budget",
+    )
+
     # relaxed gates
     temperature: float = Field(0.4, gt=0, description="gamma of eq. 9; paper 0.4")
     noise: Literal["gumbel", "logistic"] = Field(
@@ -75,6 +94,21 @@ class APTPConfig(PluginConfig):
     )
     transport_eps: float = Field(0.05, gt=0, description="entropy weight of eq. 5; paper 0.05")
     transport_iterations: int = Field(3, ge=1, description="Sinkhorn iterations; paper 3")
+    transport_rounding: Literal["argmax", "balanced"] = Field(
+        "argmax",
+        description="from the plan to one code a prompt; argmax: of each column (eq. 20), which keeps no balance; "
+        "balanced: largest entries first, to B / N prompts a code as eq. 6 demands of the plan. Ours",
+    )
+    transport_relative: bool = Field(
+        False,
+        description="divide a batch's similarities by their deviation before transport; off: as printed, and while all "
+        "gates are open transport_eps sees no difference. Ours; the alignment does it always",
+    )
+    transport_noise: bool = Field(
+        True,
+        description="whether the gates that transport compares carry eq. 9's noise (authors); off: without it, as eq. "
+        "22 compares at test, so that a prompt's code does not change with the draw",
+    )
     similarity: Literal["cosine_gates", "cosine_logits", "inner"] = Field(
         "cosine_gates",
         description="cosine_gates: cosine of relaxed gates, layers scaled by 1/sqrt(width), widths times their depth "
@@ -86,10 +120,11 @@ class APTPConfig(PluginConfig):
         description="whether transport and the contrastive matrix span the whole batch (authors) or each part of it "
         "(process, accumulation); the paper does not say",
     )
-    init: Literal["orthogonal", "predicted", "random"] = Field(
+    init: Literal["orthogonal", "predicted", "clustered", "random"] = Field(
         "orthogonal",
-        description="codes after the warm-up: orthogonal rows (authors); predicted: embeddings of prompts far apart; "
-        "random: normal; the paper does not say",
+        description="codes after the warm-up: orthogonal rows (authors), which are all open again; predicted: "
+        "embeddings of prompts far apart; clustered: mean embeddings of clusters of prompts, equally many in each, "
+        "which keeps what the warm-up learnt; random: normal; the paper does not say",
     )
     link: Literal["none", "assignment"] = Field(
         "none",
@@ -131,11 +166,22 @@ class APTPConfig(PluginConfig):
         description="eq. 28: mean over blocks of mean squared errors (authors), their sum, or the sum of squared norms "
         "as printed",
     )
+    network_mean: Literal["experts", "samples"] = Field(
+        "experts",
+        description="how denoising and distillation are averaged; experts: over the samples of an expert, then over "
+        "experts (eq. 15), so that a sample of a seldom used expert counts more; samples: over the batch, so that an "
+        "expert counts by its load, as it does in the budget term. Ours",
+    )
     max_weight: float = Field(
         0.1, ge=0, description="weight of 1 - largest ratio in the batch; authors 0.1, not in the paper (0)"
     )
     std_weight: float = Field(
         0.1, ge=0, description="weight of minus the ratios' standard deviation; authors 0.1, not in the paper (0)"
+    )
+    std_over: Literal["samples", "experts"] = Field(
+        "samples",
+        description="over what the ratios deviate; samples: of the batch, so that an expert counts by its load; "
+        "experts: those that have samples, once each (authors)",
     )
     snr_gamma: float | None = Field(
         5.0, gt=0, description="Min-SNR gamma of the denoising loss; authors 5; None: unweighted (paper)"
@@ -182,6 +228,12 @@ class APTPConfig(PluginConfig):
         if not self.uni_arch and self.batch < self.experts:
             raise ValueError(
                 f"a batch of {self.batch} cannot be shared among {self.experts} experts; raise batch or lower experts"
+            )
+        if self.routes != "learned" and self.uni_arch:
+            raise ValueError("uni_arch has one network and no routes; leave routes=learned")
+        if self.sizes and (self.routes != "kinds" or self.architectures == "equal"):
+            raise ValueError(
+                "sizes are those of the kinds' experts; use routes=kinds, and architectures that may differ"
             )
         return self
 

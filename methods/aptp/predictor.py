@@ -7,8 +7,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-Init = Literal["orthogonal", "predicted", "random"]
+from aptp_bench.methods.aptp.transport import balanced, sinkhorn
+
+Init = Literal["orthogonal", "predicted", "clustered", "random"]
 POOL = 4096  # prompts among which predicted codes are looked for
+CLUSTERING = 50  # iterations of Sinkhorn between points and centres
+ROUNDS = 20  # of Lloyd's iteration at most
 
 
 class Architect(nn.Module):
@@ -39,16 +43,17 @@ class Architect(nn.Module):
     def begin_codes(self, how: Init, prompts: Tensor, generator: torch.Generator) -> None:
         """Set the codes at the end of the warm-up; prompts: z of the training set, [n, width].
 
-        Without a predictor nothing can be predicted, so that "predicted" is "orthogonal".
+        Without a predictor nothing can be predicted, so that "predicted" and "clustered" are "orthogonal".
         """
         n, gates = self.codes.shape
         with torch.no_grad():
             if how == "random":
                 self.codes.copy_(torch.randn(n, gates, generator=generator))
-            elif how == "predicted" and self.predictor is not None:
+            elif how in ("predicted", "clustered") and self.predictor is not None:
                 some = torch.randperm(len(prompts), generator=generator)[:POOL]
                 embeddings = self(prompts[some].to(self.codes.device))
-                self.codes.copy_(embeddings[spread(embeddings, n, generator)])
+                far = embeddings[spread(embeddings, n, generator)]
+                self.codes.copy_(far if how == "predicted" else clustered(embeddings, far))
             else:
                 self.codes.copy_(orthogonal(n, gates, generator))
 
@@ -59,6 +64,23 @@ def orthogonal(rows: int, columns: int, generator: torch.Generator) -> Tensor:
     q, r = torch.linalg.qr(tall)
     q = q * torch.sign(torch.diagonal(r))  # uniform over such matrices, and the same whatever QR's sign convention
     return q if rows >= columns else q.T
+
+
+def clustered(points: Tensor, centres: Tensor) -> Tensor:
+    """Means [N, D] of N clusters of points [n, D] with n / N points each: Lloyd's iteration from `centres`.
+
+    Points go to centres by balanced transport of their distances.
+    """
+    members = None
+    for _ in range(ROUNDS):
+        distance = torch.cdist(points.double(), centres.double()).T
+        again = balanced(sinkhorn(-distance / distance.std().clamp(min=1e-12), iterations=CLUSTERING))
+        if members is not None and torch.equal(again, members):
+            break
+        members = again
+        means = [points[members == i].mean(0) if (members == i).any() else centre for i, centre in enumerate(centres)]
+        centres = torch.stack(means)
+    return centres
 
 
 def spread(points: Tensor, n: int, generator: torch.Generator) -> Tensor:

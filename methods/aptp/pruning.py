@@ -15,23 +15,25 @@ from torch import Tensor, nn
 from aptp_bench.core.lazy import OnDemand
 from aptp_bench.core.noise import generator, stage_seed
 from aptp_bench.core.settings import TrainConfig
+from aptp_bench.methods.aptp import controls
 from aptp_bench.methods.aptp.config import APTPConfig
+from aptp_bench.methods.aptp.controls import KindRouter, by_kind, by_lot
+from aptp_bench.methods.aptp.diagnostics import diagnostics, missed
 from aptp_bench.methods.aptp.encoder import PromptEncoder, default
 from aptp_bench.methods.aptp.gumbel import Relaxation, outside_in
+from aptp_bench.methods.aptp.landing import landed
 from aptp_bench.methods.aptp.predictor import Architect
-from aptp_bench.methods.aptp.report import Spread, report, spread
-from aptp_bench.methods.aptp.router import Balance, CosineRouter
+from aptp_bench.methods.aptp.report import Report, Spread, report, spread
+from aptp_bench.methods.aptp.router import CosineRouter
 from aptp_bench.methods.aptp.routing import Routing
 from aptp_bench.methods.aptp.search import Search
 from aptp_bench.methods.aptp.transport import Similarity
-from aptp_bench.models.mixture import ConstantRouter, Mixture
+from aptp_bench.models.mixture import ConstantRouter, Mixture, Router
 from aptp_bench.plugins import Job
-from aptp_bench.pruning.alignment import chunks
 from aptp_bench.pruning.cost import Cost
 from aptp_bench.pruning.gates import Gated, GateSpace
 from aptp_bench.pruning.macs import example_inputs
 from aptp_bench.pruning.surgery import cut
-from aptp_bench.pruning.threshold import Landed, land, logit_of
 from aptp_bench.training.diffusion import Noising
 from aptp_bench.training.loop import Loss, frozen, train
 
@@ -42,23 +44,30 @@ ATTEMPTS = 5  # alignments in a row, each from where the last one stopped
 def prune(job: Job, config: APTPConfig) -> Mixture:
     """The experts in order of their cost, cut from the teacher when asked for, and the router over them."""
     encoder = None if config.uni_arch else PromptEncoder(config.encoder or default(job.scale), job.device)
-    with searching(job, config, encoder) as search:
+    kinds = by_kind(job, encoder, config) if encoder is not None and config.routes == "kinds" else None
+    with searching(job, config, encoder, kinds) as search:
         history = _run(search, job)
         before = _aligned(search, job)
-    routes = search.routes()
-    landed = _landed(search, routes)
-    order = landed.ratios.argsort()
-    routes = order.argsort()[routes]
-    landed = replace(landed, keep=landed.keep[order], ratios=landed.ratios[order])
+        control = kinds or (by_lot(search.routes(), config.codes, job.seed) if config.routes == "shuffled" else None)
+        routes = search.routes() if control is None else control(job.train.captions)
+        found = landed(search, routes, job.seed)
+        numbers = diagnostics(search, found, routes, history, job)
+    if remark := missed(search, history):
+        job.progress.say(f"APTP: {remark}")
+    order = found.ratios.argsort()
+    found = replace(found, keep=found.keep[order], ratios=found.ratios[order])
     unet, space = job.teacher.unet, search.gated.space
-    experts = OnDemand(lambda i: cut(unet, space, landed.keep[i]), len(order))
+    experts = OnDemand(lambda i: cut(unet, space, found.keep[i]), len(order))
     if encoder is None:
-        return Mixture(experts, ConstantRouter(history=history))
-    about = report(landed, routes, job.train.captions, search.cost, job.budget, before)
-    balance = Balance(eps=config.transport_eps, iterations=config.transport_iterations) if config.transport else None
-    state = {name: tensor.detach().cpu() for name, tensor in search.architect.state_dict().items()}
-    served = replace(search.routing, architect=Architect.of({**state, "codes": state["codes"][order]}))
-    return Mixture(experts, CosineRouter(PromptEncoder(encoder.name), served, about, history, balance))
+        router: Router = ConstantRouter(history=history)
+    elif control is not None:
+        router = control.reordered(order)
+    else:
+        served = order.argsort()[routes]
+        about = report(found, served, job.train.captions, search.cost, job.budget, before)
+        router = _learned(search, encoder, order, about)
+    router.history, router.diagnostics = history, {**numbers, **(control.diagnostics if control else {})}
+    return Mixture(experts, router, remark)
 
 
 def schedule(config: APTPConfig, steps: int) -> TrainConfig:
@@ -69,16 +78,31 @@ def schedule(config: APTPConfig, steps: int) -> TrainConfig:
 
 
 @contextmanager
-def searching(job: Job, config: APTPConfig, encoder: PromptEncoder | None) -> Iterator[Search]:
-    """A search over the job's frozen teacher, gates installed; the teacher is put back as it was."""
+def searching(
+    job: Job, config: APTPConfig, encoder: PromptEncoder | None, kinds: KindRouter | None = None
+) -> Iterator[Search]:
+    """A search over the job's frozen teacher, gates installed; the teacher is put back as it was.
+
+    kinds: who routes instead of a predictor, to a code a kind.
+    """
     unet = job.teacher.unet
     space = GateSpace.of(unet)
     nested = config.depth_gates == "nested"
     order = (config.depth_order or outside_in(len(space.depths))) if nested else ()
     relaxation = Relaxation(space, config.temperature, config.offset, config.noise, order, config.guard)
-    prompts = torch.zeros(len(job.train), 1) if encoder is None else encoder(job.train.captions)
-    width = None if encoder is None else prompts.shape[1]
-    architect = Architect(width, space.size, config.codes, generator("aptp", job.seed)).to(job.device)
+    codes, fixed, targets = config.codes, None, None
+    if encoder is None:
+        fixed = torch.zeros(len(job.train), dtype=torch.long)
+    elif kinds is not None:
+        codes, fixed = len(kinds.names), kinds(job.train.captions)
+        loads = torch.bincount(fixed, minlength=codes)
+        targets = controls.targets(kinds.names, config.sizes, loads, job.budget)
+    elif config.architectures == "equal":
+        targets = torch.full((codes,), job.budget.ratio, dtype=torch.float64)
+    learned = encoder if fixed is None else None
+    prompts = torch.zeros(len(job.train), 1) if learned is None else learned(job.train.captions)
+    width = None if learned is None else prompts.shape[1]
+    architect = Architect(width, space.size, codes, generator("aptp", job.seed)).to(job.device)
     inputs = example_inputs(unet, tokens=job.teacher.tokenizer.model_max_length)
     with frozen(unet), Gated(unet, space, config.placement) as gated:
         yield Search(
@@ -90,6 +114,8 @@ def searching(job: Job, config: APTPConfig, encoder: PromptEncoder | None) -> It
             budget=job.budget,
             routing=Routing(architect, relaxation, Similarity.of(space, config.similarity)),
             config=config,
+            fixed=fixed,
+            targets=targets,
         )
 
 
@@ -131,10 +157,9 @@ def _train(module: nn.Module, loss: Loss, config: TrainConfig, job: Job, stage: 
     return [{"stage": stage, **row} for row in rows]
 
 
-def _landed(search: Search, routes: Tensor) -> Landed:
-    config = search.config
-    loads = torch.bincount(routes, minlength=config.codes) / len(routes)
-    logits = search.relaxation.effective(search.architect.codes.detach())
-    threshold = logit_of(config.threshold, config.temperature)
-    together = chunks(search.gated.unet, search.cost.space, config.align)
-    return land(logits, loads, search.cost, search.budget, threshold, config.landing == "shift", together)
+def _learned(search: Search, encoder: PromptEncoder, order: Tensor, about: Report) -> CosineRouter:
+    """The router of eq. 22 over the codes in the order of their experts."""
+    state = {name: tensor.detach().cpu() for name, tensor in search.architect.state_dict().items()}
+    served = replace(search.routing, architect=Architect.of({**state, "codes": state["codes"][order]}))
+    balance = search.transport if search.config.transport else None
+    return CosineRouter(PromptEncoder(encoder.name), served, about, balance=balance)

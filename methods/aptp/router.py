@@ -21,7 +21,7 @@ from aptp_bench.methods.aptp.gumbel import Noise, Relaxation
 from aptp_bench.methods.aptp.predictor import Architect
 from aptp_bench.methods.aptp.report import Report
 from aptp_bench.methods.aptp.routing import Routing
-from aptp_bench.methods.aptp.transport import Kind, Similarity
+from aptp_bench.methods.aptp.transport import Kind, Similarity, Transport
 from aptp_bench.models.mixture import Router, read_history, write_history
 from aptp_bench.pruning.gates import GateSpace
 
@@ -29,14 +29,7 @@ STATE, TENSORS, REPORT = "router.json", "router.safetensors", "experts.json"
 SPACE = TypeAdapter(GateSpace)
 
 
-class Balance(Frozen):
-    """How transport spreads a batch over the codes: entropy weight of eq. 5 and Sinkhorn iterations, the paper's."""
-
-    eps: float = 0.05
-    iterations: int = 3
-
-
-PAPER = Balance()
+PAPER = Transport()
 
 
 class _State(Frozen):
@@ -50,7 +43,7 @@ class _State(Frozen):
     order: tuple[int, ...]
     guard: bool
     space: dict[str, Any]
-    balance: Balance | None = PAPER  # None: trained without transport; earlier releases did not say
+    balance: Transport | None = PAPER  # None: trained without transport; earlier releases did not say
 
 
 class CosineRouter(Router):
@@ -64,7 +57,7 @@ class CosineRouter(Router):
         routing: Routing,
         report: Report | None = None,
         history: Sequence[dict[str, Any]] = (),
-        balance: Balance | None = PAPER,
+        balance: Transport | None = PAPER,
     ) -> None:
         self.encoder, self.routing, self.report, self.history = encoder, routing, report, list(history)
         self.balance = balance
@@ -81,7 +74,7 @@ class CosineRouter(Router):
             return None
         if not prompts:
             return torch.zeros(0, dtype=torch.long)
-        return self.routing.transported(self.encoder(prompts), self.balance.eps, self.balance.iterations)
+        return self.routing.transported(self.encoder(prompts), self.balance)
 
     def save(self, folder: Path) -> None:
         """Write router.json, router.safetensors and, where known, experts.json and the search's history.jsonl."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from aptp_bench.methods.aptp.gumbel import Relaxation
 from aptp_bench.methods.aptp.predictor import Architect
-from aptp_bench.methods.aptp.transport import Similarity, assign, nearest
+from aptp_bench.methods.aptp.transport import Similarity, Transport, nearest
 
 ROWS = 4096  # prompts compared at once
 
@@ -50,9 +50,15 @@ class Routing:
         return nearest(self.similarities(prompts))
 
     @torch.no_grad()
-    def transported(self, prompts: Tensor, eps: float, iterations: int) -> Tensor:
-        """z [n, d] of one batch -> the code of each by transport (eqs. 5-8, 20), without gate noise; int64 [n], on the CPU."""
+    def compared(self, prompts: Tensor, noise: torch.Generator | None = None) -> Tensor:
+        """z [B, d] of one batch -> what transport sees of it in training, S [N, B], float64.
+
+        noise: of eq. 9, in the gates of codes and prompts; None: without.
+        """
         codes, gates = self.architect.codes.double(), self.relaxation.gates
         embeddings = self.architect(prompts.to(codes.device)).double()
-        similarity = self.similarity.training((codes, gates(codes)), (embeddings, gates(embeddings)))
-        return assign(similarity, eps, iterations).cpu()
+        return self.similarity.training((codes, gates(codes, noise)), (embeddings, gates(embeddings, noise)))
+
+    def transported(self, prompts: Tensor, transport: Transport) -> Tensor:
+        """z [n, d] of one batch -> the code of each by transport (eqs. 5-8, 20), without gate noise; int64 [n], on the CPU."""
+        return transport(self.compared(prompts)).cpu()

@@ -5,7 +5,7 @@ Paper: APTP, arXiv:2406.12042, eqs. 8, 12-15, 20-22, 26 and the schedule of its 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from aptp_bench.methods.aptp.config import APTPConfig
 from aptp_bench.methods.aptp.gumbel import Relaxation, straight_through
 from aptp_bench.methods.aptp.predictor import Architect
 from aptp_bench.methods.aptp.routing import Routing
-from aptp_bench.methods.aptp.transport import assign, nearest
+from aptp_bench.methods.aptp.transport import Transport, nearest
 from aptp_bench.pruning.cost import Cost
 from aptp_bench.pruning.gates import Gated
 from aptp_bench.training import diffusion
@@ -44,7 +44,11 @@ class Sampled:
 
 @dataclass(frozen=True)
 class Search:
-    """The losses of both stages over one gated teacher. prompts: z of all training pairs, [n, d], on the CPU."""
+    """The losses of both stages over one gated teacher.
+
+    prompts: z of all training pairs, [n, d], on the CPU; fixed: the code of every training pair, int64 [n], where there
+    is no predictor to route them; targets: of every code its own ratio, [N], None where their mean is the budget's.
+    """
 
     gated: Gated
     pairs: Pairs
@@ -54,6 +58,8 @@ class Search:
     budget: Budget
     routing: Routing
     config: APTPConfig
+    fixed: Tensor | None = None
+    targets: Tensor | None = None
 
     def warm(self, step: int, generator: torch.Generator, part: Part) -> dict[str, Tensor]:
         """Stage 1a: every sample runs under its own e' (eq. 12); no codes, no transport. Trains eta."""
@@ -62,7 +68,8 @@ class Search:
         gates = self._acting(relaxed)
         weights = gates.new_full((self.config.batch,), 1.0 / self.config.batch)
         ratios = self._ratio(gates)
-        terms = self._network(at, gates, weights) | self._budget(ratios.mean(), ratios)
+        terms = self._network(at, gates, weights)
+        terms |= self._budget(ratios.mean(), ratios) if self.targets is None else self._sizes(ratios, self.targets[:1])
         terms["contrastive"] = self._contrastive(at, relaxed)
         return {"loss": self._objective(terms), **terms, "ratio": ratios.mean()}
 
@@ -75,8 +82,11 @@ class Search:
         ratios = self._ratio(acting)
         loads = torch.bincount(assignment, minlength=len(codes)) / len(assignment)
         mean = (loads * ratios).sum()
-        weights = losses.expert_weights(assignment, len(codes)).to(codes)
-        terms |= self._network(at, acting[assignment], weights) | self._budget(mean, ratios[assignment])
+        terms |= self._network(at, acting[assignment], self._weights(assignment).to(codes))
+        if self.targets is not None:
+            terms |= self._sizes(ratios, self.targets)
+        else:
+            terms |= self._budget(mean, ratios[assignment] if self.config.std_over == "samples" else ratios[loads > 0])
         return {"loss": self._objective(terms), **terms, "ratio": mean, "loads": loads, "ratios": ratios}
 
     def align(self, plan: Tensor, step: int, generator: torch.Generator, part: Part) -> dict[str, Tensor]:
@@ -89,8 +99,14 @@ class Search:
 
         Similarities are first divided by their deviation: of codes that are alike, eps would see no difference.
         """
-        similarity = self.routing.similarities(self.prompts)
-        return assign(similarity / similarity.std(), self.config.transport_eps, PLAN_ITERATIONS)
+        transport = replace(self.transport, iterations=PLAN_ITERATIONS, relative=True)
+        return transport(self.routing.similarities(self.prompts))
+
+    @property
+    def transport(self) -> Transport:
+        """How similarities become codes in training."""
+        c = self.config
+        return Transport(c.transport_eps, c.transport_iterations, c.transport_rounding, c.transport_relative)
 
     @property
     def architect(self) -> Architect:
@@ -104,7 +120,7 @@ class Search:
 
     def routes(self) -> Tensor:
         """The code of every training pair by eq. 22, int64 [n]."""
-        return self.routing.routes(self.prompts)
+        return self.routing.routes(self.prompts) if self.fixed is None else self.fixed
 
     def _sample(self, generator: torch.Generator, part: Part) -> Sampled:
         drawn = torch.randint(len(self.pairs), (self.config.batch,), generator=generator)
@@ -133,11 +149,14 @@ class Search:
 
     def _routed(self, at: Sampled, codes: tuple[Tensor, Tensor]) -> tuple[dict[str, Tensor], Tensor]:
         """Terms that train eta, and the code of every prompt of the batch, [B]. codes: logits and gates."""
-        if self.architect.predictor is None:
-            return {}, torch.zeros(len(at.pairs), dtype=torch.long, device=at.prompts.device)
+        if self.fixed is not None:
+            return {}, self.fixed[at.pairs].to(at.prompts.device)
         embeddings = self.architect(at.prompts)
         gates = self.relaxation.gates(embeddings, at.generator)
-        similarity = self.routing.similarity.training(codes, (embeddings, gates)).detach()
+        if self.config.transport_noise:
+            similarity = self.routing.similarity.training(codes, (embeddings, gates)).detach()
+        else:
+            similarity = self.routing.compared(at.prompts)
         assignment = self._assigned(similarity, at.part)
         terms = {"contrastive": self._contrastive(at, gates)}
         if self.config.link == "assignment":
@@ -146,12 +165,16 @@ class Search:
 
     def _assigned(self, similarity: Tensor, part: Part) -> Tensor:
         """The code of every prompt; all are transported together, or those of each part."""
-        config, n = self.config, similarity.shape[1]
-        if not config.transport:
+        if not self.config.transport:
             return nearest(similarity)
-        parts = [Part()] if config.batch_scope == "global" else [Part(i, part.of) for i in range(part.of)]
-        plans = [similarity[:, each.rows(n)] for each in parts]
-        return torch.cat([assign(plan, config.transport_eps, config.transport_iterations) for plan in plans])
+        parts = [Part()] if self.config.batch_scope == "global" else [Part(i, part.of) for i in range(part.of)]
+        return torch.cat([self.transport(similarity[:, each.rows(similarity.shape[1])]) for each in parts])
+
+    def _weights(self, assignment: Tensor) -> Tensor:
+        """What each sample's network losses count, [B]; the sum is 1."""
+        if self.config.network_mean == "samples":
+            return torch.full((len(assignment),), 1.0 / len(assignment))
+        return losses.expert_weights(assignment, len(self.architect.codes))
 
     def _contrastive(self, at: Sampled, gates: Tensor) -> Tensor:
         rows = slice(None) if self.config.batch_scope == "global" else at.part.rows(len(gates))
@@ -160,11 +183,16 @@ class Search:
         )
 
     def _budget(self, mean: Tensor, ratios: Tensor) -> dict[str, Tensor]:
-        """The budget term, and the authors' two that push ratios apart; ratios: [B], of every sample's network."""
-        terms = {"resource": losses.resource(mean, self._target())}
+        """The budget term, and the authors' two that push ratios apart; ratios: of every sample, or of every expert."""
+        terms = {"resource": losses.resource(mean, self.target(self.budget.ratio))}
         if len(self.architect.codes) > 1:
             terms |= {"max": 1.0 - ratios.max(), "std": -(ratios.var() + 1e-12).sqrt()}  # the root has no slope at 0
         return terms
+
+    def _sizes(self, ratios: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """The budget term of networks that have a size each: the mean of eq. 26 over them."""
+        wanted = torch.tensor([self.target(ratio) for ratio in targets.tolist()])
+        return {"resource": losses.resource(ratios, wanted.to(ratios)).mean()}
 
     def _objective(self, terms: dict[str, Tensor]) -> Tensor:
         c = self.config
@@ -188,10 +216,11 @@ class Search:
         cost = self.cost.ratio if self.config.resource_on == "total" else self.cost.prunable_ratio
         return cost(gates).float()
 
-    def _target(self) -> float:
+    def target(self, ratio: float) -> float:
+        """What the budget term aims at so that a share `ratio` of all MACs is kept."""
         if self.config.resource_on == "total":
-            return self.budget.ratio
-        return 1.0 - (1.0 - self.budget.ratio) * self.cost.dense / self.cost.prunable_with_depth
+            return ratio
+        return 1.0 - (1.0 - ratio) * self.cost.dense / self.cost.prunable_with_depth
 
     def _towards(self, assignment: Tensor, scores: Tensor) -> Tensor:
         """Cross-entropy of softmax(S / eps) over the codes, S: [N, B], towards an assignment [B]."""

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from aptp_bench.pruning.gates import GateSpace
 
 Kind = Literal["cosine_gates", "cosine_logits", "inner"]
+Rounding = Literal["argmax", "balanced"]
 
 
 def sinkhorn(similarity: Tensor, eps: float = 0.05, iterations: int = 3) -> Tensor:
@@ -32,9 +33,45 @@ def sinkhorn(similarity: Tensor, eps: float = 0.05, iterations: int = 3) -> Tens
     return plan.exp()
 
 
-def assign(similarity: Tensor, eps: float = 0.05, iterations: int = 3) -> Tensor:
-    """The code of each prompt by transport, eq. 20: S [N, B] -> int64 [B], without gradient."""
-    return sinkhorn(similarity.detach(), eps, iterations).argmax(0)
+@dataclass(frozen=True)
+class Transport:
+    """From similarities to the code of each prompt: eqs. 5-8, 20.
+
+    rounding: argmax of every column (eq. 20), or "balanced", to equal loads (see `balanced`);
+    relative: similarities are first divided by their deviation, since of codes that are alike eps sees no difference.
+    """
+
+    eps: float = 0.05
+    iterations: int = 3
+    rounding: Rounding = "argmax"
+    relative: bool = False
+
+    def __call__(self, similarity: Tensor) -> Tensor:
+        """S [N, B] -> int64 [B], without gradient."""
+        similarity = similarity.detach()
+        if self.relative:
+            similarity = similarity / similarity.std().clamp(min=torch.finfo(similarity.dtype).tiny)
+        plan = sinkhorn(similarity, self.eps, self.iterations)
+        return plan.argmax(0) if self.rounding == "argmax" else balanced(plan)
+
+
+def balanced(plan: Tensor) -> Tensor:
+    """A plan Q [N, B] -> the code of each prompt, int64 [B]: B / N prompts a code, as eq. 6 demands of the plan.
+
+    Where that is no whole number, the codes with most mass get one more. The largest entries of Q come first, and a
+    code that has its number takes no more. An argmax keeps no such count: of a plan that is nearly uniform, the code
+    whose similarities vary most takes half.
+    """
+    codes, prompts = plan.shape
+    room = torch.full((codes,), prompts // codes)
+    room[plan.sum(1).argsort(descending=True, stable=True)[: prompts % codes].cpu()] += 1
+    free, chosen = room.tolist(), [-1] * prompts
+    for entry in plan.flatten().argsort(descending=True, stable=True).tolist():
+        code, prompt = divmod(entry, prompts)
+        if free[code] and chosen[prompt] < 0:
+            chosen[prompt] = code
+            free[code] -= 1
+    return torch.tensor(chosen, device=plan.device)
 
 
 def nearest(similarity: Tensor) -> Tensor:

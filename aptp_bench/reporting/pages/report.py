@@ -6,9 +6,11 @@ from markupsafe import Markup
 
 from aptp_bench.core.progress import Progress
 from aptp_bench.errors import AptpBenchError
+from aptp_bench.reporting import oracle
 from aptp_bench.reporting.figures.facts import RunFacts
 from aptp_bench.reporting.figures.of_run import MAKERS, SAMPLES, figures, sample_panels
 from aptp_bench.reporting.figures.style import inline
+from aptp_bench.reporting.pages import routing
 from aptp_bench.reporting.pages.render import render
 from aptp_bench.reporting.worlds import SAID
 
@@ -43,6 +45,9 @@ def report(facts: RunFacts, progress: Progress) -> tuple[str, dict[str, str]]:
         beside=beside and beside.record,
         missing=missing,
         words=words,
+        diagnostics=routing.lines(facts.record),
+        tuning=routing.tuning(facts.record),
+        won=_won(facts),
         # matplotlib escapes the texts in a figure
         figures={name: Markup(inline(figure, MAKERS[name][1])) for name, figure in drawn.items()},
         abouts={name: about for name, (_, about) in MAKERS.items()},
@@ -52,3 +57,13 @@ def report(facts: RunFacts, progress: Progress) -> tuple[str, dict[str, str]]:
         left_out=left_out,
     )
     return page, left_out
+
+
+def _won(facts: RunFacts) -> list[str]:
+    """What routing could win here and what the run won, or why that is not known; nothing for a run of one expert."""
+    if len(facts.record.experts) < 2:
+        return []
+    try:
+        return routing.oracle(oracle.of_run(facts))
+    except AptpBenchError as err:
+        return [str(err)]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from aptp_bench.methods.aptp.predictor import Architect, orthogonal, spread
+from aptp_bench.methods.aptp.predictor import Architect, clustered, orthogonal, spread
 
 
 def rng(seed: int = 0) -> torch.Generator:
@@ -55,3 +55,21 @@ def test_spread_takes_one_point_of_each_far_cluster() -> None:
 
 def test_spread_over_equal_points_still_gives_as_many() -> None:
     assert len(spread(torch.ones(9, 3), 4, rng())) == 4
+
+
+def test_clustered_codes_are_the_means_of_equally_many_prompts() -> None:
+    z = torch.randn(60, 8, generator=rng(1))
+    architect = Architect(8, 30, 4, rng())
+    architect.begin_codes("clustered", z, rng())
+    codes, embeddings = architect.codes.detach(), architect(z).detach()
+    torch.testing.assert_close(codes.mean(0), embeddings.mean(0))  # so what the warm-up learnt of the budget is kept
+    served = torch.bincount(torch.cdist(codes, embeddings).argmin(0), minlength=4)
+    assert int(served.min()) >= 8
+
+
+def test_clusters_are_found() -> None:
+    truth = 100 * torch.eye(5)
+    points = truth.repeat_interleave(20, 0) + 0.1 * torch.randn(100, 5, generator=rng())
+    found = clustered(points, points[spread(points, 5, rng())])
+    assert torch.cdist(truth, found).min(1).values.max() < 1.0
+    assert clustered(torch.ones(9, 3), torch.ones(4, 3)).isfinite().all()

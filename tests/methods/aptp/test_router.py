@@ -14,9 +14,9 @@ from aptp_bench.errors import CheckpointError
 from aptp_bench.methods.aptp.encoder import PromptEncoder
 from aptp_bench.methods.aptp.gumbel import Relaxation, outside_in
 from aptp_bench.methods.aptp.predictor import Architect
-from aptp_bench.methods.aptp.router import Balance, CosineRouter
+from aptp_bench.methods.aptp.router import CosineRouter
 from aptp_bench.methods.aptp.routing import Routing
-from aptp_bench.methods.aptp.transport import Similarity, cosine, sinkhorn
+from aptp_bench.methods.aptp.transport import Similarity, Transport, cosine, sinkhorn
 from aptp_bench.pruning.gates import GateSpace
 from aptp_bench.training.latents import Pairs
 
@@ -91,7 +91,7 @@ def test_how_loads_are_balanced_is_saved_and_a_router_without_transport_balances
     make: Make, pairs: Pairs, tmp_path: Path
 ) -> None:
     router = make("inner")
-    for place, balance in enumerate((Balance(eps=0.5, iterations=100), None)):
+    for place, balance in enumerate((Transport(eps=0.5, iterations=100), None)):
         again = CosineRouter(router.encoder, router.routing, balance=balance)
         (tmp_path / str(place)).mkdir()
         again.save(tmp_path / str(place))
@@ -108,7 +108,7 @@ def test_a_router_of_an_earlier_release_loads_and_balances_as_the_paper_does(
     assert state.pop("balance")
     (tmp_path / "router.json").write_text(json.dumps(state))
     again = CosineRouter.load(tmp_path)
-    assert again.balance == Balance(eps=0.05, iterations=3)
+    assert again.balance == Transport(eps=0.05, iterations=3)
     assert torch.equal(again.balanced(pairs.captions), make().balanced(pairs.captions))
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -175,4 +176,46 @@ def test_the_adjusted_target_of_prunable_macs_is_met_where_the_total_is(start: S
     total, prunable = search.cost.ratio(gates), search.cost.prunable_ratio(gates)
     slope = (prunable[1:] - prunable[0]) / (total[1:] - total[0])
     expected = prunable[0] + slope * (0.7 - total[0])
-    torch.testing.assert_close(expected, torch.full_like(expected, search._target()), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(expected, torch.full_like(expected, search.target(0.7)), rtol=1e-6, atol=1e-6)
+
+
+def test_balanced_rounding_loads_every_code_alike(start: Start) -> None:
+    search = start(transport_rounding="balanced")
+    with torch.no_grad():
+        search.architect.codes[0] = search.architect(search.prompts).mean(0)
+        search.architect.codes[1:] *= 0.1
+    for seed in range(3):
+        assert step(search, "joint", seed=seed)["loads"].tolist() == pytest.approx([1 / 3] * 3)
+
+
+def test_without_noise_a_prompt_keeps_its_code(start: Start) -> None:
+    def drawn(search: Search) -> list[torch.Tensor]:
+        """What two draws of gate noise make of one batch."""
+        found = []
+        for seed in range(2):
+            at = search._sample(generator("step", 0), Part())
+            codes = search.architect.codes
+            gates = search.relaxation.gates(codes, generator("noise", seed))
+            found.append(search._routed(replace(at, generator=generator("noise", seed)), (codes, gates))[1])
+        return found
+
+    first, second = drawn(start(transport_noise=False))
+    assert torch.equal(first, second)
+    first, second = drawn(start())
+    assert not torch.equal(first, second)
+
+
+def test_a_mean_over_samples_counts_an_expert_by_its_load(start: Start) -> None:
+    search = start(network_mean="samples")
+    assignment = torch.tensor([0, 0, 0, 2])
+    torch.testing.assert_close(search._weights(assignment), torch.full((4,), 0.25))
+    terms = step(search, "joint")
+    assert int((terms["loads"] * 12).round().max()) > 4  # where loads are even, both means are one
+    assert value(terms["denoising"]) != value(step(start(), "joint")["denoising"])
+
+
+def test_the_deviation_may_count_experts_once_each(start: Start) -> None:
+    terms = step(start(std_over="experts"), "joint")
+    used = terms["ratios"][terms["loads"] > 0]
+    torch.testing.assert_close(terms["std"], -used.std(), rtol=1e-4, atol=1e-6)
+    assert value(terms["std"]) != pytest.approx(value(step(start(), "joint")["std"]), rel=1e-6)

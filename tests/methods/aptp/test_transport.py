@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from aptp_bench.methods.aptp.report import spread
-from aptp_bench.methods.aptp.transport import Similarity, assign, cosine, nearest, sinkhorn
+from aptp_bench.methods.aptp.transport import Similarity, Transport, balanced, cosine, nearest, sinkhorn
 from aptp_bench.pruning.gates import GateSpace
 
 
@@ -50,7 +50,7 @@ def test_duplicate_prompts_have_the_same_column() -> None:
     s[:, 7] = s[:, 3]
     plan = sinkhorn(s)
     assert torch.equal(plan[:, 7], plan[:, 3])
-    assert assign(s)[7] == assign(s)[3]
+    assert Transport()(s)[7] == Transport()(s)[3]
 
 
 def test_equal_similarities_give_the_uniform_plan() -> None:
@@ -71,14 +71,14 @@ def test_transport_spreads_prompts_where_the_nearest_code_collapses() -> None:
     prompts = centres.repeat_interleave(25, 0) + 0.05 * torch.randn(100, 32, generator=generator)
     codes = torch.cat([centres.mean(0)[None] * 2, centres[1:] * 0.2 + torch.randn(3, 32, generator=generator)])
     s = cosine(codes, prompts)
-    loads = [torch.bincount(rule(s), minlength=4) for rule in (nearest, assign)]
+    loads = [torch.bincount(rule(s), minlength=4) for rule in (nearest, Transport())]
     assert spread(loads[0]).largest > 0.9
     assert spread(loads[1]).largest < 0.4 and int(loads[1].min()) > 0
 
 
 def test_assignment_is_one_code_a_prompt_without_gradient() -> None:
     s = similarity().requires_grad_()
-    for codes in (assign(s), nearest(s)):
+    for codes in (Transport()(s), nearest(s)):
         assert codes.shape == (40,) and codes.dtype == torch.long and not codes.requires_grad
         assert set(codes.tolist()) == set(range(5))
 
@@ -109,3 +109,37 @@ def test_the_three_similarities(space: GateSpace) -> None:
     expected = cosine(gates.signature(codes.sigmoid()), gates.signature(prompts.sigmoid()))
     torch.testing.assert_close(gates.training(*pair), expected)
     torch.testing.assert_close(gates.test(*pair), expected)
+
+
+@pytest.mark.parametrize(("codes", "prompts"), [(5, 40), (7, 40), (8, 64), (3, 2)])
+@pytest.mark.parametrize("flatness", [1e-9, 1.0, 1e3])
+def test_balanced_rounding_gives_every_code_its_share(codes: int, prompts: int, flatness: float) -> None:
+    s = flatness * similarity(codes, prompts)
+    loads = torch.bincount(Transport(rounding="balanced")(s), minlength=codes)
+    assert int(loads.sum()) == prompts
+    assert prompts // codes <= int(loads.min()) and int(loads.max()) <= -(-prompts // codes)
+
+
+def test_an_argmax_of_a_flat_plan_does_not() -> None:
+    s = 1e-9 * similarity(8, 64)
+    s[0] *= 50  # its similarities vary most: it is the greatest of every column where it is above its mean
+    assert float(torch.bincount(Transport()(s), minlength=8).max()) > 20
+    assert float(torch.bincount(Transport(rounding="balanced")(s), minlength=8).max()) <= 9
+
+
+def test_balanced_rounding_leaves_a_balanced_argmax_alone() -> None:
+    s = torch.eye(4).repeat_interleave(5, 1) + 0.01 * similarity(4, 20)
+    assert torch.equal(Transport(rounding="balanced")(s), Transport()(s))
+
+
+def test_balanced_rounding_takes_the_surest_first_and_gives_the_heaviest_row_what_is_left_over() -> None:
+    plan = torch.tensor([[0.9, 0.8, 0.7, 0.1, 0.6], [0.1, 0.2, 0.3, 0.9, 0.4]]) / 5
+    assert balanced(plan).tolist() == [0, 0, 0, 1, 1]
+
+
+def test_relative_similarities_have_no_unit() -> None:
+    s = similarity()
+    relative = Transport(relative=True)
+    assert torch.equal(relative(s), relative(1e-6 * s)) and torch.equal(relative(s), relative(3 + s))
+    assert not torch.equal(Transport()(s), Transport()(1e-6 * s))
+    assert Transport(relative=True)(torch.ones(3, 5)).shape == (5,)

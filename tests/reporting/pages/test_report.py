@@ -19,7 +19,7 @@ from aptp_bench.reporting.pages.report import report
 from tests.reporting.pages.conftest import is_dark, overflow, until
 
 EVIL = '<script>window.stolen = 1</script><img src=x onerror=window.stolen=1> & "quotes"'
-SECTIONS = ["results", "cost", "experts", "search", "assignment", "loads", "blocks", "samples", "again"]
+SECTIONS = ["results", "cost", "experts", "routing", "search", "assignment", "loads", "blocks", "samples", "again"]
 
 
 def page_of(facts: RunFacts) -> str:
