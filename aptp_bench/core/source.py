@@ -185,7 +185,7 @@ class Reading:
     def _walk_fields(self, node: ast.AST) -> None:
         self._text.append(type(node).__name__)
         for name in node._fields:
-            value = getattr(node, name, None)
+            value: Any = getattr(node, name, None)
             if name == "body" and isinstance(node, DOCUMENTED) and _is_text(value[0]):
                 value = value[1:]
             silent = name in SILENT or (isinstance(node, ast.arg) and name == "annotation")
