@@ -11,6 +11,7 @@ import typer
 from aptp_bench import __version__
 from aptp_bench.cli import (
     check,
+    compare,
     doctor,
     evaluate,
     generate,
@@ -43,7 +44,7 @@ def _add(*modules: ModuleType) -> None:
         app.command(epilog=module.EPILOG)(getattr(module, module.__name__.rpartition(".")[2]))
 
 
-_add(run, suite, submit, report, plot, tables, leaderboard, generate, route, profile, evaluate)
+_add(run, suite, submit, report, compare, plot, tables, leaderboard, generate, route, profile, evaluate)
 listings.register(app)
 _add(check, doctor)
 

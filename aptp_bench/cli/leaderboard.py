@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from aptp_bench.cli.options import print_json
+
+if TYPE_CHECKING:
+    from aptp_bench.reporting.ranking.boards import Board
 
 EPILOG = (
     "Writes leaderboard.md, leaderboard.html and figures/pareto-*.svg in the results folder, and the block between "
@@ -21,6 +26,9 @@ def leaderboard(
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; fail if a file is not as records give it.")
     ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Write nothing; print how many pairs are told apart on each board.")
+    ] = False,
     readme: Annotated[
         Path | None, typer.Option(help="Whose block to fill; default: README.md beside the results, if it has one.")
     ] = None,
@@ -30,12 +38,15 @@ def leaderboard(
     from aptp_bench.reporting.pages.leaderboard_files import Publication
 
     made = Publication.of(results_dir, readme)
-    if not check:
+    if as_json:
+        print_json({"boards": [_counts(board) for board in made.boards if board.pairs]})
+    elif not check:
         for reason in made.malformed.values():
             typer.echo(f"left out: {reason}", err=True)
         for path in made.write():
             typer.echo(f"{'written' if path.exists() else 'removed'}: {path}")
         typer.echo(f"{len(made.boards)} boards from {len(made.found)} records: {results_dir / 'leaderboard.html'}")
+    if not check:
         return
     if made.malformed:
         raise ConfigError("; ".join(made.malformed.values()))
@@ -45,3 +56,12 @@ def leaderboard(
         words += ["--readme", str(readme)] if readme is not None else []
         raise ConfigError(f"{'; '.join(wrong)}; fix it: {shlex.join(words)}")
     typer.echo(f"{results_dir} is what {len(made.found)} records give: {len(made.boards)} boards")
+
+
+def _counts(board: Board) -> dict[str, Any]:
+    """How many pairs of a board's ranked entries are told apart, and how many were compared prompt by prompt."""
+    what = board.group.what
+    about = {"world": board.group.world, "dataset": what.dataset, "model": what.model}
+    about |= {"budget": board.ratio, "convention": board.convention, "entries": len(board.of("main"))}
+    paired = {c.metric: sum(pair.difference.n > 0 for pair in c.pairs) for c in board.contested}
+    return {**about, "pairs": board.pairs, "separated": board.separated, "paired": paired}

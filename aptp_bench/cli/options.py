@@ -21,14 +21,14 @@ ResultsDir = Annotated[
 ]
 
 
-def records_in(results_dir: Path) -> list[Record]:
-    """The records that can be read; what cannot is named on stderr, a line each."""
+def records_in(results_dir: Path) -> dict[Path, Record]:
+    """The records that can be read, by file; what cannot is named on stderr, a line each."""
     from aptp_bench.records import load_all
 
     found, malformed = load_all(results_dir)
     for reason in malformed.values():
         typer.echo(f"left out: {reason}", err=True)
-    return list(found.values())
+    return found
 
 
 def print_json(document: Any) -> None:

@@ -89,15 +89,21 @@ def _of_run(run: Path, only: Sequence[str]) -> Iterator[tuple[str, Figure]]:
 def _of_records(results_dir: Path, only: Sequence[str]) -> Iterator[tuple[str, Figure]]:
     """Quality against cost over records: a figure for each group, metric and cost."""
     from aptp_bench.errors import ConfigError
+    from aptp_bench.harness.replicates import of_all
     from aptp_bench.records import FOLDER as RECORDS
     from aptp_bench.reporting.figures.pareto import draw
+    from aptp_bench.reporting.figures.standings import draw as draw_standings
     from aptp_bench.reporting.ranking.boards import boards
-    from aptp_bench.reporting.ranking.selection import tradeoffs
+    from aptp_bench.reporting.ranking.selection import standings, tradeoffs
 
     found = records_in(results_dir)
     if not found:
         place = results_dir / RECORDS
         raise ConfigError(f"{place} holds no record; run one: aptp-bench run --method … --dataset …")
-    for name, shown in tradeoffs(boards(found)):
+    made = boards(found.values(), of_all(found))
+    for name, shown in tradeoffs(made):
         if not only or set(only) & {name, *name.split("-")}:
             yield name, draw(shown)
+    for name, pairs in standings(made):
+        if not only or set(only) & {name, *name.split("-")}:
+            yield name, draw_standings(pairs)

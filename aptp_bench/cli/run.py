@@ -78,6 +78,8 @@ def _show(made: list[Record], paths: list[Path], runs_dir: Path, as_json: bool) 
         typer.echo(f"record: {path}")
     for folder in folders:
         typer.echo(f"run: {folder}")
+    if len(folders) == 2:
+        typer.echo(f"prompt by prompt: aptp-bench compare {shlex.join(map(str, reversed(folders)))}")
     if not paths:
         typer.echo(f"for the leaderboard: aptp-bench submit {shlex.join(map(str, folders))}")
 

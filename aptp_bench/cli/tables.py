@@ -31,13 +31,15 @@ def tables(
             typer.echo(f"{table.id}: {table.name}: {table.title}")
         return
     from aptp_bench.errors import ConfigError
+    from aptp_bench.harness.replicates import of_all
     from aptp_bench.reporting.paper_tables.filled import fill
     from aptp_bench.reporting.paper_tables.formats import FORMATS
 
     if format not in FORMATS:
         raise ConfigError(f"there is no format '{format}'; use --format with one of {', '.join(FORMATS)}")
-    records = records_in(results_dir)
-    _show(FORMATS[format]([fill(table, records) for table in asked]), out)
+    found = records_in(results_dir)
+    kept = of_all(found)
+    _show(FORMATS[format]([fill(table, found.values(), kept) for table in asked]), out)
 
 
 def _show(text: str, out: Path | None) -> None:

@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
 from aptp_bench import records
 from aptp_bench.errors import ConfigError
-from aptp_bench.harness import contact_sheet
+from aptp_bench.harness import contact_sheet, replicates
 from aptp_bench.reporting.pages.leaderboard_files import CLOSE, OPEN, Publication
 
 WORKFLOWS = Path(__file__).parents[2] / ".github" / "workflows"
@@ -105,7 +106,7 @@ def test_a_changed_number_of_a_record_is_found(small):
 def test_a_changed_number_of_a_page_is_found(small):
     made = Publication.of(small)
     pages = [*made.pages, *sorted((small / "figures").glob("*.svg"))]
-    assert {path.suffix for path in pages} == {".md", ".html", ".svg"} and len(pages) == 5
+    assert {path.suffix for path in pages} == {".md", ".html", ".svg"} and len(pages) == 6
     block = slice(README.index(OPEN), README.index(CLOSE) - len(README))
     for path in pages:
         within = block if path.name == "README.md" else slice(None)
@@ -220,7 +221,7 @@ def test_the_readmes_block_links_from_where_the_readme_is(call, check, small, tm
     assert check("--readme", "docs/page.md")[0] == 0 and check("--check", "--readme", "docs/page.md")[0] == 0
     text = (tmp_path / "docs" / "page.md").read_text(encoding="utf-8")
     links = re.findall(r"\]\(([^)]+)\)", text)
-    assert len(links) == 4 and all((tmp_path / "docs" / link).is_file() for link in links)
+    assert len(links) == 5 and all((tmp_path / "docs" / link).is_file() for link in links)
     assert "mini world: not comparable with papers" in text
 
 
@@ -242,9 +243,68 @@ def test_names_from_records_stay_in_the_folder_and_are_escaped(tmp_path, make_re
     assert {p.parent.name for p in tmp_path.rglob("*") if p.is_file()} == {"records", "results", "figures"}
     assert not fails(results)
     text = (results / "leaderboard.md").read_text(encoding="utf-8")
-    table = [line for line in text.splitlines() if line.startswith("|")]
-    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table}) == 1
+    tables = re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)
+    assert len(tables) == 3  # the board, and who is ahead of whom in two metrics
+    for table in tables:
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1
     assert "<i>" not in text.replace("\\<i\\>", "")
+
+
+@pytest.fixture
+def paired(tmp_path: Path, make_record: Any) -> Path:
+    """Two methods whose images differ little prompt by prompt, and one that kept no replicates."""
+    scores = np.random.default_rng(0).normal(3.0, 5.0, 512)
+    for method, worse in (("a", 0.0), ("b", 0.3)):
+        own = (scores + worse + np.random.default_rng(len(method)).normal(0, 0.1, 512)).tolist()
+        record = make_record(method, fid=(float(np.mean(own)), 2.5, 3.5))
+        found = record.results["fid"].model_copy(update={"replicates": tuple(own)})
+        content, facts = replicates.packed({"fid": found})
+        path = records.save(record.model_copy(update={"replicates": facts}), tmp_path / "results")
+        replicates.path_of(path).parent.mkdir(exist_ok=True)
+        replicates.path_of(path).write_bytes(content)
+    records.save(make_record("old", fid=(4.0, 2.9, 5.1)), tmp_path / "results")
+    (tmp_path / "README.md").write_text(README, encoding="utf-8")
+    return tmp_path / "results"
+
+
+def test_pairs_are_on_page_in_markdown_in_the_readme_and_a_figure(check, paired):
+    assert check()[0] == 0 and check("--check")[0] == 0
+    page, markdown = ((paired / f"leaderboard.{kind}").read_text(encoding="utf-8") for kind in ("html", "md"))
+    assert re.search(r'<td class="won" title="a − b: -0\.[^"]* p = [^"]* after Holm; 512 prompts, one seed">▲', page)
+    assert re.search(r'<td class="open" title="a − old: [^"]*unpaired: old kept no replicates">', page)
+    assert re.search(r"^\| a \|  \|.* ▲ -0\.\d+ \|", markdown, re.MULTILINE)
+    for text in (markdown, (paired.parent / "README.md").read_text(encoding="utf-8")):
+        assert "1 of 3 pairs in at least one metric: FID 1" in text and "after Holm over the 3 pairs" in text
+        assert "which says nothing of another training" in text and "old kept no replicates" in text
+    (figure,) = (paired / "figures").glob("pairs-*.svg")
+    assert figure.name in (paired.parent / "README.md").read_text(encoding="utf-8")
+
+
+def test_changed_or_missing_replicates_are_found(check, paired):
+    assert check()[0] == 0
+    file = sorted((paired / "replicates").glob("a-*"))[0]
+    content = file.read_bytes()
+    for harmed in (content[:-1] + bytes([content[-1] ^ 1]), content + b"x"):
+        file.write_bytes(harmed)
+        assert check("--check")[0] == 2
+    file.write_bytes(content)
+    assert check("--check")[0] == 0
+    file.unlink()
+    assert check("--check")[0] == 2
+    assert check()[0] == 0 and "a has lost its replicates" in (paired / "leaderboard.md").read_text(encoding="utf-8")
+
+
+def test_what_is_told_apart_can_be_read_by_scripts(check, paired):
+    code, out = check("--json")
+    (board,) = json.loads(out)["boards"]
+    assert code == 0 and (board["dataset"], board["model"], board["budget"]) == ("coco", "mini-sd", 0.78)
+    assert (board["pairs"], board["separated"]["fid"], board["separated"]["any"], board["paired"]["fid"]) == (
+        3,
+        1,
+        1,
+        1,
+    )
+    assert not (paired / "leaderboard.md").exists()
 
 
 def test_smoke_runs_have_a_page_without_ranks_or_figures(tmp_path, make_record):

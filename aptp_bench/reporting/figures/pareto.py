@@ -27,7 +27,7 @@ def pareto(entries: Sequence[Entry], metric: str, cost: str = "exact", title: st
 
 
 def draw(shown: Tradeoff, title: str | None = None) -> Figure:
-    """Points with 95 % intervals, a colour and a marker a method, and the frontier of their values."""
+    """Points with 95 % intervals, a colour and a marker a method, and the frontier of their values; hollow: beaten."""
     looks = styles([point.entry for point in shown.points])
     with mpl.rc_context(PLAIN):
         figure = Figure(figsize=(7.2, 4.4), layout="constrained")
@@ -45,6 +45,9 @@ def draw(shown: Tradeoff, title: str | None = None) -> Figure:
         axes.set_axisbelow(True)
         axes.margins(x=0.08, y=0.1)
         _frontier(axes, shown)
+        if any(point.beaten for point in shown.points):
+            look = {"markerfacecolor": "white", "markeredgecolor": "black", "markeredgewidth": 0.8}
+            axes.plot([], [], "o", **look, label="hollow: another is better\nbeyond doubt for no more")
         axes.legend(fontsize=7.5, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
         return figure
 
@@ -74,7 +77,9 @@ def _frontier(axes: Any, shown: Tradeoff) -> None:
 def _point(axes: Any, point: Point, colour: str, marker: str, named: bool) -> None:
     """A point with its intervals. named: say its budget, where its method has several points."""
     bars = {"xerr": _error(point.x, point.x_interval), "yerr": _error(point.y, point.y_interval)}
-    edge = {"markeredgecolor": "black", "markeredgewidth": 0.4}
+    edge: dict[str, Any] = {"markeredgecolor": "black", "markeredgewidth": 0.4}
+    if point.beaten:
+        edge = {"markerfacecolor": "white", "markeredgecolor": colour, "markeredgewidth": 1.1}
     axes.errorbar(point.x, point.y, **bars, fmt=marker, color=colour, markersize=7, capsize=2, linewidth=0.9, **edge)
     if named:
         text = " ".join([f"{point.entry.first.what.budget.ratio:g}", *point.entry.changed])

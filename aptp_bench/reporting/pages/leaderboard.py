@@ -13,6 +13,7 @@ from aptp_bench.reporting.pages.run_facts import Source, source_of
 from aptp_bench.reporting.ranking.boards import KINDS, Board, Column, Row, groups_of
 from aptp_bench.reporting.ranking.entries import Entry
 from aptp_bench.reporting.ranking.groups import ComparisonGroup, budget, measured_alike
+from aptp_bench.reporting.ranking.matrix import SIGNS, Cell, Standings
 from aptp_bench.reporting.ranking.names import headed, title
 from aptp_bench.reporting.ranking.ranking import Place
 from aptp_bench.reporting.ranking.selection import quality_columns, timed_columns
@@ -46,7 +47,10 @@ def page(made: Contents, figures: Mapping[str, str]) -> str:
         worlds=dict.fromkeys(group.world for group in found),
         said=SAID,
         wording=wording,
-        boards=[(b, {kind: [_row(row, b, made) for row in b.of(kind)] for kind in KINDS}) for b in made.boards],
+        signs=SIGNS,
+        boards=[
+            (b, {kind: [_row(row, b, made) for row in b.of(kind)] for kind in KINDS}, _matrices(b)) for b in made.boards
+        ],
         contests=[next(i for i, group in enumerate(found) if group is board.group) for board in made.boards],
         runs=[_run(entry, group, made) for group in found for entry in group.entries],
         choices={  # filter -> its values and their words
@@ -116,6 +120,30 @@ def _whisker(row: Row, column: Column, board: Board) -> dict[str, str]:
     first, last = own.interval or (own.value, own.value)
     spots = {"from": first, "to": last, "at": own.value}
     return {name: f"{100 * (spot - low) / width:.1f}%" for name, spot in spots.items()}
+
+
+def _matrices(board: Board) -> list[dict[str, Any]]:
+    """Of every metric that is ranked and read off images: who is ahead of whom."""
+    found = []
+    for matrix in Standings.of(board).matrices:
+        column = matrix.column
+        told = f"{board.separated[column.metric]} of {len(column.pairs)} pairs told apart"
+        rows = [
+            (entry.label, [None if cell is None else _duel(cell, column) for cell in cells])
+            for entry, cells in zip(matrix.entries, matrix.cells, strict=True)
+        ]
+        found.append({"title": headed(column.metric, column.unit, column.better), "told": told, "rows": rows})
+    return found
+
+
+def _duel(cell: Cell, column: Column) -> dict[str, str]:
+    kind = {1: "won", -1: "lost", 0: "open"}[cell.standing]
+    return {
+        "kind": kind,
+        "sign": SIGNS[cell.standing],
+        "shown": f"{cell.difference:+.{column.decimals}f}",
+        "words": wording.duel(cell.pair),
+    }
 
 
 def _plot(group: ComparisonGroup, made: Contents) -> dict[str, Any]:

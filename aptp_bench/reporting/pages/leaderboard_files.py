@@ -13,24 +13,32 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aptp_bench import records
 from aptp_bench.budget import CONVENTIONS
 from aptp_bench.core.files import write_text
 from aptp_bench.errors import ConfigError
-from aptp_bench.harness import contact_sheet
+from aptp_bench.harness import contact_sheet, replicates
 from aptp_bench.profiling import records as speed
 from aptp_bench.records import Record
 from aptp_bench.reporting.figures import style, svg_digest
 from aptp_bench.reporting.figures.pareto import draw
-from aptp_bench.reporting.pages import leaderboard, markdown
+from aptp_bench.reporting.figures.standings import draw as draw_standings
+from aptp_bench.reporting.pages import leaderboard, markdown, wording
 from aptp_bench.reporting.pages.run_facts import Source
 from aptp_bench.reporting.ranking.boards import Board, boards, main_board
 from aptp_bench.reporting.ranking.eligible import parted
+from aptp_bench.reporting.ranking.matrix import Standings
 from aptp_bench.reporting.ranking.names import title
-from aptp_bench.reporting.ranking.selection import PREFIX, tradeoffs
+from aptp_bench.reporting.ranking.selection import PAIRS, PREFIX, standings, tradeoffs
 from aptp_bench.reporting.ranking.tradeoff import Tradeoff
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Shown = Tradeoff | Standings  # by a figure
+BINARY = (".png", ".safetensors")
 OPEN, CLOSE = "<!-- leaderboard -->", "<!-- /leaderboard -->"
 MARKDOWN, PAGE, FIGURES = "leaderboard.md", "leaderboard.html", "figures"
 
@@ -59,7 +67,7 @@ class Publication:
     @cached_property
     def boards(self) -> list[Board]:
         """Every board."""
-        return boards(self.found.values())
+        return boards(self.found.values(), replicates.of_all(self.found))
 
     @cached_property
     def apart(self) -> dict[str, list[str]]:
@@ -71,9 +79,10 @@ class Publication:
         return found
 
     @cached_property
-    def figures(self) -> dict[str, Tradeoff]:
-        """File's name -> what it shows: the first quality metrics of every ranked group against MACs and time."""
-        return {f"{name}.svg": shown for name, shown in tradeoffs(self.boards, leading=True)}
+    def figures(self) -> dict[str, Shown]:
+        """File's name -> what it shows: the pairs of every board, its first quality metrics against MACs and time."""
+        drawn: list[tuple[str, Shown]] = [*standings(self.boards), *tradeoffs(self.boards, leading=True)]
+        return {f"{name}.svg": shown for name, shown in drawn}
 
     @cached_property
     def pages(self) -> dict[Path, str]:
@@ -101,11 +110,11 @@ class Publication:
         for path in changed:
             path.unlink()
         for path, _, due in self._wrong():
-            text = due if isinstance(due, str) else svg_digest.seal(style.svg(draw(due)), due.facts())
+            text = due if isinstance(due, str) else svg_digest.seal(style.svg(_drawn(due)), due.facts())
             changed.append(write_text(path, text))
         return changed
 
-    def _wrong(self) -> Iterator[tuple[Path, str, str | Tradeoff]]:
+    def _wrong(self) -> Iterator[tuple[Path, str, str | Shown]]:
         """(file, how it is not as the records give it, its text or what it should show)."""
         for path, text in self.pages.items():
             if line := _difference(path, text):
@@ -127,18 +136,19 @@ class Publication:
         """Path in the results folder -> SHA-256, of every file that the page is made from."""
         speeds = [path for path in sorted((self.results / speed.FOLDER).glob("*.json")) if path not in self.malformed]
         sheets = sorted((self.results / contact_sheet.FOLDER).glob("*.png"))
-        return {p.relative_to(self.results).as_posix(): _sha256(p) for p in [*self.found, *speeds, *sheets]}
+        kept = sorted((self.results / replicates.FOLDER).glob("*.safetensors"))
+        return {p.relative_to(self.results).as_posix(): _sha256(p) for p in [*self.found, *speeds, *sheets, *kept]}
 
     def _stale(self) -> list[Path]:
         """Our figures that the records do not give."""
-        return [p for p in sorted((self.results / FIGURES).glob(f"{PREFIX}*.svg")) if p.name not in self.figures]
+        ours = [p for prefix in (PAIRS, PREFIX) for p in sorted((self.results / FIGURES).glob(f"{prefix}*.svg"))]
+        return [path for path in ours if path.name not in self.figures]
 
     def _in_readme(self, readme: Path) -> str:
         folder = Path(os.path.relpath(self.results, readme.parent)).as_posix()
         board, paths = main_board(self.boards), dict[str, str]()
         for name, shown in self.figures.items():
-            lead = board and board.first_ranked
-            if board and lead and shown.metric == lead.metric and shown.points[0].entry in board.group.entries:
+            if board is not None and _speaks_of(shown, board):
                 paths[f"{folder}/{FIGURES}/{name}"] = _words(shown)
         before, _, rest = _text(readme).partition(OPEN)
         _, _, after = rest.partition(CLOSE)
@@ -168,7 +178,21 @@ def _malformed_speed(results: Path) -> dict[Path, str]:
     return wrong
 
 
-def _words(shown: Tradeoff) -> str:
+def _drawn(shown: Shown) -> Figure:
+    return draw(shown) if isinstance(shown, Tradeoff) else draw_standings(shown)
+
+
+def _speaks_of(shown: Shown, board: Board) -> bool:
+    """Whether a figure is of a board, and of its leading metric."""
+    if isinstance(shown, Standings):
+        return shown.board is board
+    lead = board.first_ranked
+    return lead is not None and shown.metric == lead.metric and shown.points[0].entry in board.group.entries
+
+
+def _words(shown: Shown) -> str:
+    if isinstance(shown, Standings):
+        return f"who is ahead of whom, {wording.heading(shown.board)}, {shown.board.group.world}"
     record = shown.points[0].entry.first
     against = f"{shown.cost} MACs" if shown.cost in CONVENTIONS else title(shown.cost)
     return f"{title(shown.metric)} against {against}, {record.what.dataset}, {record.world}"
@@ -197,4 +221,4 @@ def _text(path: Path) -> str:
 def _sha256(path: Path) -> str:
     """Of a file's content with line ends as in the repository, so that a checkout on another system has the same."""
     raw = path.read_bytes()
-    return hashlib.sha256(raw if path.suffix == ".png" else raw.replace(b"\r\n", b"\n")).hexdigest()
+    return hashlib.sha256(raw if path.suffix in BINARY else raw.replace(b"\r\n", b"\n")).hexdigest()

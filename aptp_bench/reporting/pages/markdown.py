@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from aptp_bench.reporting.numbers import fixed
 from aptp_bench.reporting.pages import wording
 from aptp_bench.reporting.ranking.boards import Board, Column, Row
+from aptp_bench.reporting.ranking.matrix import SIGNS, Matrix, Standings
 from aptp_bench.reporting.ranking.names import headed, title
+from aptp_bench.reporting.ranking.selection import QUALITIES
 from aptp_bench.reporting.worlds import SAID
 
 INTRO = (
@@ -18,6 +20,8 @@ INTRO = (
 )
 VARIANTS = "Variants: settings that differ from the recipe's; measured alike, not ranked."
 APART = "Records that are on no board:"
+RANKING = {"Ranks", "Pairs", "Told apart"}  # what is said of ranks
+LEGEND = f"{SIGNS[1]} ahead, {SIGNS[-1]} behind, {SIGNS[0]} undecided"
 EDGE = re.compile(r"(?<![^\W_])_|_(?![^\W_])")  # an underscore that could begin or end emphasis
 
 
@@ -30,12 +34,30 @@ def page(boards: Sequence[Board], figures: Mapping[str, str], apart: Mapping[str
         if variants := board.of("variant"):
             parts += [VARIANTS, table(board, variants)]
         parts += ["\n".join(f"- {name}: {text(fact)}" for name, fact in wording.state(board))]
+        parts += [part for matrix in Standings.of(board, QUALITIES).matrices for part in duels(matrix)]
     if figures:
-        parts += ["## Quality against cost", *pictures(figures)]
+        parts += ["## Figures", *pictures(figures)]
     if apart:
         rows = [f"- {text(why)}: {', '.join(map(_link, paths))}" for why, paths in apart.items()]
         parts += ["## Listed apart", APART, "\n".join(rows)]
     return "\n\n".join(parts) + "\n"
+
+
+def duels(matrix: Matrix) -> list[str]:
+    """A line of words and the table of who is ahead of whom in one metric."""
+    column = matrix.column
+    names = [text(entry.label) for entry in matrix.entries]
+    last = "; the network as it is comes last, in a family of its own" if matrix.reference else ""
+    words = (
+        f"Pairs in {headed(column.metric, column.unit, column.better)}: a row's value minus a column's; {LEGEND}{last}."
+    )
+    lines = [["", *names], ["---", *["---:"] * len(names)]]
+    for name, cells in zip(names, matrix.cells, strict=True):
+        shown = [
+            "" if cell is None else f"{SIGNS[cell.standing]} {cell.difference:+.{column.decimals}f}" for cell in cells
+        ]
+        lines.append([name, *shown])
+    return [text(words), "\n".join(f"| {' | '.join(line)} |" for line in lines)]
 
 
 def block(board: Board | None, folder: str, figures: Mapping[str, str]) -> str:
@@ -44,7 +66,7 @@ def block(board: Board | None, folder: str, figures: Mapping[str, str]) -> str:
         return "No records to rank yet: `aptp-bench run --method aptp --dataset coco` makes one."
     columns = [column for column in board.columns if not column.rule.counted]
     timed = {wording.capital(title(column.metric)) for column in columns}
-    state = [(name, fact) for name, fact in wording.state(board) if name in {"Evaluation", "Seeds", "Ranks", *timed}]
+    state = [(name, fact) for name, fact in wording.state(board) if name in {"Evaluation", "Seeds", *RANKING, *timed}]
     head = f"**{wording.heading(board)}; {SAID[board.group.world]}.** Value [95 % interval] (rank)."
     said = " ".join([head, *(f"{name}: {fact}." for name, fact in state)])
     more = f"[every board]({folder}/leaderboard.md), [the page with samples and settings]({folder}/leaderboard.html)"

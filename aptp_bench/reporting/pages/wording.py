@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
+from aptp_bench.core.differences import TINY
 from aptp_bench.records import Record
 from aptp_bench.reporting.numbers import GIGA, fixed, span
 from aptp_bench.reporting.ranking.boards import Board, Column, Row
 from aptp_bench.reporting.ranking.groups import ComparisonGroup
 from aptp_bench.reporting.ranking.names import title
+from aptp_bench.reporting.ranking.pairs import Pair
 from aptp_bench.reporting.ranking.tradeoff import conditions
 from aptp_bench.reporting.worlds import SAID
 
@@ -38,6 +41,28 @@ def interval(row: Row, column: Column) -> str:
         return ""
     ends = place.summary.interval
     return span(ends, lambda end: fixed(end, column.decimals), " to " if ends[0] < 0 else "–")
+
+
+def chance(pair: Pair) -> str:
+    """A pair's p-value."""
+    return f"< {TINY:.0e}" if pair.p <= TINY else f"{pair.p:.2g}"
+
+
+def pairing(pair: Pair) -> str:
+    """What a pair's difference was taken over."""
+    difference = pair.difference
+    if not difference.n:
+        return f"unpaired: {pair.unpaired}"
+    return f"{difference.n} prompts × {difference.k} seeds" if difference.k > 1 else f"{difference.n} prompts, one seed"
+
+
+def duel(pair: Pair) -> str:
+    """A pair in words: difference, interval, p-value, how it was taken."""
+    difference, names = pair.difference, f"{pair.first.label} − {pair.second.label}"
+    if math.isinf(difference.error):
+        return f"{names}: {difference.value:+.3g}; no interval is known"
+    ends = span(difference.interval, "{:+.3g}".format)
+    return f"{names}: {difference.value:+.3g} [{ends}], p = {chance(pair)} after Holm; {pairing(pair)}"
 
 
 def seeds(numbers: Sequence[int]) -> str:
@@ -119,8 +144,44 @@ def _ranks(board: Board) -> list[tuple[str, str]]:
         return [("Ranks", f"none: {next(iter(reasons))}")]
     lines = [("Not ranked", f"{', '.join(names)}: {why}") for why, names in reasons.items()]
     gaps = [f"{title(c.metric)} gaps up to {100 * c.rule.tie:.2g} % count as ties" for c in board.columns if c.rule.tie]
-    text = "; ".join(["entries whose intervals overlap share a rank, 2–4 say, from best to worst", *gaps])
-    return [("Ranks", f"{text}; references and variants have none"), *lines]
+    decided = f"by differences, not by intervals that overlap: p ≤ 5 % after Holm over {_family(board)}"
+    text = "; ".join(["from 1 + the entries ahead to all but those behind", decided, *gaps])
+    ranks = ("Ranks", f"{text}; references and variants have none")
+    return [ranks, ("Pairs", _pairings(board)), ("Told apart", told_apart(board)), *lines]
+
+
+def told_apart(board: Board) -> str:
+    """How many pairs are told apart, in any metric read off images and in each; empty where none is ranked."""
+    counts = board.separated
+    each = ", ".join(f"{title(c.metric)} {counts[c.metric]}" for c in board.contested)
+    return f"{counts['any']} of {board.pairs} pairs in at least one metric: {each}" if each else ""
+
+
+def _family(board: Board) -> str:
+    return f"the {board.pairs} pairs of a metric" if board.pairs > 1 else "the one pair"
+
+
+def _pairings(board: Board) -> str:
+    """How the differences of each metric were taken, and why not in pairs."""
+    how: dict[str, list[str]] = {}
+    for column in (c for c in board.columns if not c.rule.counted):
+        ways = [_way(pair) for pair in column.pairs if pair.difference.n]
+        if reasons := list(dict.fromkeys(pair.unpaired for pair in column.pairs if pair.unpaired)):
+            others = f", and {len(reasons) - 1} more" if len(reasons) > 1 else ""
+            ways.append(f"unpaired, by their intervals ({reasons[0]}{others}),")
+        for way in dict.fromkeys(ways):
+            how.setdefault(way, []).append(title(column.metric))
+    return "; ".join(f"{way} for {', '.join(names)}" for way, names in how.items())
+
+
+def _way(pair: Pair) -> str:
+    """How a paired difference was taken, before the metrics it holds for."""
+    difference = pair.difference
+    over = f"prompt by prompt ({difference.n})"
+    if difference.k > 1:
+        return f"{over} and seed by seed ({difference.k})"
+    seeds = "with what seeds do to others" if difference.of_seeds else "which says nothing of another training"
+    return f"{over} at one seed, {seeds},"
 
 
 def macs(row: Row, board: Board) -> dict[str, Any]:

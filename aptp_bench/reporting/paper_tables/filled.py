@@ -10,6 +10,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
+from typing import TYPE_CHECKING
 
 from aptp_bench.core.recipe import World
 from aptp_bench.harness.suite import DEFAULT_SCALE, Row, Suite
@@ -18,7 +19,13 @@ from aptp_bench.reporting.numbers import significant
 from aptp_bench.reporting.paper_tables.published import PrintedValue, PublishedColumn, PublishedRow, PublishedTable
 from aptp_bench.reporting.paper_tables.readings import NO_WORDS, WORLDS, Reading, readings
 from aptp_bench.reporting.ranking.entries import Entry, entries, question
+from aptp_bench.reporting.ranking.groups import ComparisonGroup, group_key
+from aptp_bench.reporting.ranking.ranking import rule
 from aptp_bench.reporting.ranking.spread import SeedSpread, Summary, summary
+from aptp_bench.reporting.ranking.tradeoff import beaten
+
+if TYPE_CHECKING:
+    from aptp_bench.reporting.ranking.pairs import Kept
 
 NOT_RUN, NOT_MEASURED, NO_EXPERT = "not run", "not measured", "no such expert"
 
@@ -35,7 +42,8 @@ class Difference:
 class CellValue:
     """What one world has for a cell: a number, words, or why there is neither.
 
-    unit, beside: of the number; command: what would run it; reason: why nothing can.
+    unit, beside: of the number; beaten: whether another line is better beyond doubt for no more MACs.
+    command: what would run it; reason: why nothing can.
     """
 
     summary: Summary | None = None
@@ -45,6 +53,7 @@ class CellValue:
     reason: str = ""
     beside: str = ""
     difference: Difference | None = None
+    beaten: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,14 +104,17 @@ class Slot:
 Slots = Mapping[tuple[str, str | None], Slot]
 
 
-def fill(table: PublishedTable, records: Iterable[Record]) -> FilledTable:
-    """The table with every record that is a run of one of its rows. Raises what resolving its suite raises."""
+def fill(table: PublishedTable, records: Iterable[Record], kept: Kept | None = None) -> FilledTable:
+    """The table with every record that is a run of one of its rows. kept: the replicates that there are.
+
+    Raises what resolving its suite raises.
+    """
     answers = _answers(entries(records))
     suites = {world: Suite.load(table.id, world) for world in WORLDS}
     slots = {world: _slots(table, suite, answers) for world, suite in suites.items()}
     rows: dict[str, PublishedRow | None] = {row.key: row for row in table.rows}
     rows |= {line: None for line, _ in slots[DEFAULT_SCALE] if line not in rows}  # ours, which the paper has not
-    ours = {column.key: _column(table, column, slots, rows) for column in table.columns}
+    ours = {column.key: _column(table, column, slots, rows, kept or {}) for column in table.columns}
     lines = []
     for key, row in rows.items():
         cells = [Cell(c, row.values[c.key] if row else None, ours[c.key][key]) for c in table.columns]
@@ -147,6 +159,7 @@ def _column(
     column: PublishedColumn,
     slots: Mapping[World, Slots],
     rows: Mapping[str, PublishedRow | None],
+    kept: Kept,
 ) -> dict[str, dict[World, CellValue]]:
     """Line -> what each world has for a column; worlds in which it is not measured are left out."""
     found: dict[str, dict[World, CellValue]] = {line: {} for line in rows}
@@ -155,18 +168,33 @@ def _column(
         unit = (column.unit if reading.unit is None else reading.unit) or ""
         # never from a mini number, and only where both say the same thing
         comparable = world == "paper" and not reading.apart and reading.unit in (None, column.unit)
-        for (line, row), each in zip(rows.items(), _read(here, reading), strict=True):
+        for (line, row), each in zip(rows.items(), _read(here, reading, kept), strict=True):
             gap = _difference(each, row.values[column.key]) if comparable and row else None
             found[line][world] = replace(each, unit=unit if each.summary else "", difference=gap)
     return found
 
 
-def _read(slots: Sequence[Slot | None], reading: Reading) -> list[CellValue]:
+def _read(slots: Sequence[Slot | None], reading: Reading, kept: Kept) -> list[CellValue]:
     """What one world says of a column, line by line; what seeds do is pooled over the lines."""
     said = [slot.read(reading) if slot else [] for slot in slots]
     numbers = [[each for each in found if isinstance(each, Measurement)] for found in said]
     spread = SeedSpread.of([[each.value for each in found] for found in numbers])
-    return [_found(slot, words, spread, reading) for slot, words in zip(slots, said, strict=True)]
+    found = [_found(slot, words, spread, reading) for slot, words in zip(slots, said, strict=True)]
+    behind = _beaten(slots, reading, kept)
+    return [
+        replace(cell, beaten=bool(slot and slot.entry and slot.entry.name in behind))
+        for cell, slot in zip(found, slots, strict=True)
+    ]
+
+
+def _beaten(slots: Sequence[Slot | None], reading: Reading, kept: Kept) -> set[str]:
+    """The entries of a column of a quality metric that are beaten by another of its lines."""
+    part, _, metric = reading.value.partition(".")
+    found = {slot.entry.name: slot.entry for slot in slots if slot and slot.entry and slot.expert is None}
+    among = [entry for entry in found.values() if part == "results" and entry.of(metric)]
+    if len({group_key(entry) for entry in among}) != 1 or not rule(metric, among[0].of(metric)[0].detail).quality:
+        return set()
+    return beaten(ComparisonGroup(tuple(among), kept), [(entry, entry.macs("exact")) for entry in among], metric)
 
 
 def _found(slot: Slot | None, said: Sequence[Measurement | str], spread: SeedSpread, reading: Reading) -> CellValue:

@@ -21,7 +21,7 @@ LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
     "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": "$<$", ">": "$>$", "|": "$|$", '"': "''", "–": "--",
     "—": "---", "·": r"$\cdot$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "×": r"$\times$", "±": r"$\pm$", "−": "$-$",
-    "’": "'", "…": "...",
+    "’": "'", "…": "...", "†": r"$\dagger$", "≤": r"$\le$",
 }  # fmt: skip
 ACCENTS = {"\u0300": "`", "\u0301": "'", "\u0302": "^", "\u0303": "~", "\u0308": '"', "\u0327": "c ", "\u030c": "v "}
 LATEX_HEAD = r"""% Needs \usepackage{booktabs,graphicx}. A part is shrunk to the line only where it is wider.

@@ -17,6 +17,7 @@ from aptp_bench.reporting.worlds import NAMES
 TAGS: dict[World, str] = {"paper": "ours", "mini": "mini", "smoke": "smoke"}
 ARROWS = {"higher": "\N{NO-BREAK SPACE}↑", "lower": "\N{NO-BREAK SPACE}↓", None: ""}
 NOTHING, OURS = "–", "ours"
+BEATEN, HOW = " †", "in pairs where replicates were kept; p ≤ 5 % after Holm over the column's pairs"
 WORDS = re.compile(r"[^\W\d_]{2}")
 MINI = "numbers of the mini world can be compared with one another, not with published ones"
 
@@ -120,6 +121,8 @@ class _Maker:
             spread += " (difference to the published number, as a share of it)" if world == "paper" else ""
             warning = f"; {MINI}" if world == "mini" else ""
             yield Note(f"{NAMES[world].capitalize()}: mean over seeds{spread}; n behind a number: {behind}{warning}.")
+            if any(each.beaten for _, each in found):
+                yield Note(f"{BEATEN.strip()} another row is better beyond doubt for no more MACs ({HOW}).")
             if world == "paper":
                 yield from self._apart()
         if any(each.text == NOT_RUN for _, each in found):
@@ -151,7 +154,7 @@ class _Maker:
         if found.summary is None:
             return found.text
         low_high = found.summary.interval
-        parts = [significant(found.summary.value)]
+        parts = [f"{significant(found.summary.value)}{BEATEN if found.beaten else ''}"]
         parts += [f"[{significant(low_high[0], 3)}, {significant(low_high[1], 3)}]"] if low_high else []
         parts += [found.beside] if found.beside else []
         if gap := found.difference:

@@ -163,7 +163,7 @@ def _column(
     unranked = group.unranked or _unranked(members["main"], metric, first.better)
     summaries = {kind: [group.summary(entry, metric) for entry in members[kind]] for kind in KINDS}
     placed = {kind: [None if each is None else Place(each) for each in found] for kind, found in summaries.items()}
-    pairs, beside = ([], []) if unranked else _pairs(group, metric, members, known.tie)
+    pairs, beside = ([], []) if unranked else _pairs(group, metric, members, known)
     if not unranked:
         at = {entry.name: place for place, entry in enumerate(members["main"])}
         decided = [(at[order[0].name], at[order[1].name]) for pair in pairs if (order := pair.order)]
@@ -183,15 +183,15 @@ def _column(
 
 
 def _pairs(
-    group: ComparisonGroup, metric: str, members: Mapping[Kind, Sequence[Entry]], tie: float
+    group: ComparisonGroup, metric: str, members: Mapping[Kind, Sequence[Entry]], known: Rule
 ) -> tuple[list[Pair], list[Pair]]:
     """(every two of the ranked entries, each of them beside the first reference if that was measured alike)."""
     mains = [found for entry in members["main"] if (found := group.candidate(entry, metric)) is not None]
     for entry in members["reference"]:
         if signature(entry, metric) == signature(mains[0].entry, metric):
             reference = group.candidate(entry, metric)
-            return contest(mains, tie), against(reference, mains, tie) if reference is not None else []
-    return contest(mains, tie), []
+            return contest(mains, known), against(reference, mains, known) if reference is not None else []
+    return contest(mains, known), []
 
 
 def _conditions(entry: Entry, metric: str) -> dict[str, Any]:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aptp_bench.budget import CONVENTIONS
+from aptp_bench.harness.replicates import of_all
 from aptp_bench.records import Record, load_all
-from aptp_bench.reporting.ranking.entries import Entry, entries
+from aptp_bench.reporting.ranking.entries import Entry, entries, protocol
+from aptp_bench.reporting.ranking.groups import ComparisonGroup, comparison_groups
+from aptp_bench.reporting.ranking.pairs import contest
+from aptp_bench.reporting.ranking.ranking import rule
 
 if TYPE_CHECKING:
     import pandas
@@ -19,7 +24,9 @@ def load_records(results: str | Path = "results") -> pandas.DataFrame:
 
     Columns: record (its file's name), world, dataset, model, method, label, entry, budget, convention, seed, steps (of
     fine-tuning), experts, macs_<convention> (share of dense), parameters_stored, parameters_per_image, commit, device;
-    for every metric its value, and <metric>_low, <metric>_high (95 % interval, NaN where there is none) and <metric>_n.
+    for every metric its value, and <metric>_low, <metric>_high (95 % interval, NaN where there is none) and <metric>_n;
+    for metrics with replicates <metric>_gap, the record's value minus the dense network's at the same seed, prompt by prompt,
+    and <metric>_gap_low, <metric>_gap_high (95 %, over prompts), where there is such a dense record.
     Files that are no records are left out with a warning that names them.
     """
     import pandas
@@ -29,7 +36,31 @@ def load_records(results: str | Path = "results") -> pandas.DataFrame:
         warnings.warn(reason, stacklevel=2)
     known = entries(found.values())
     owners = (next((e for e in known if record in e.records), Entry((record,))) for record in found.values())
-    return pandas.DataFrame([_row(*each) for each in zip(found, found.values(), owners, strict=True)])
+    frame = [_row(*each) for each in zip(found, found.values(), owners, strict=True)]
+    gaps = _gaps(comparison_groups(known, of_all(found)))
+    return pandas.DataFrame([row | gaps.get(id(record), {}) for row, record in zip(frame, found.values(), strict=True)])
+
+
+def _gaps(groups: Iterable[ComparisonGroup]) -> dict[int, dict[str, float]]:
+    """Of a record, by its id: how far it is from the dense network's record of its seed, in every metric that can be paired."""
+    found: dict[int, dict[str, float]] = {}
+    for group in groups:
+        dense = {record.what.seed: record for entry in group.references for record in entry.records}
+        beside = [(r, dense[r.what.seed]) for entry in group.entries for r in entry.records if r.what.seed in dense]
+        found |= {id(record): _gap(group, record, other) for record, other in beside}
+    return found
+
+
+def _gap(group: ComparisonGroup, record: Record, dense: Record) -> dict[str, float]:
+    """The columns of a record's differences from the dense network's."""
+    row: dict[str, float] = {}
+    for metric in (name for name in record.results if name in dense.results):
+        sides = [group.candidate(Entry((each,)), metric) for each in (record, dense)]
+        for pair in contest([side for side in sides if side is not None], rule(metric)):
+            if pair.difference.n and protocol(record, metric) == protocol(dense, metric):
+                low, high = pair.difference.interval
+                row |= {f"{metric}_gap": pair.difference.value, f"{metric}_gap_low": low, f"{metric}_gap_high": high}
+    return row
 
 
 def _row(path: Path, record: Record, entry: Entry) -> dict[str, Any]:

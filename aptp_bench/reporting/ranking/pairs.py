@@ -16,6 +16,7 @@ from aptp_bench.core.differences import LEVEL, Components, Difference, PairSprea
 from aptp_bench.core.intervals import NORMAL
 from aptp_bench.records import Better
 from aptp_bench.reporting.ranking.entries import Entry, protocol
+from aptp_bench.reporting.ranking.ranking import Rule
 from aptp_bench.reporting.ranking.spread import Summary
 
 if TYPE_CHECKING:
@@ -82,17 +83,17 @@ class Pair:
         return standing, sign * self.difference.value
 
 
-def contest(among: Sequence[Candidate], tie: float = 0.0) -> list[Pair]:
-    """Every pair of candidates of one metric; one family for Holm. tie: relative gap that says nothing."""
-    return _judged(list(combinations(among, 2)), tie)
+def contest(among: Sequence[Candidate], rule: Rule) -> list[Pair]:
+    """Every pair of candidates of one metric; one family for Holm. rule: the metric's."""
+    return _judged(list(combinations(among, 2)), rule)
 
 
-def against(one: Candidate, others: Iterable[Candidate], tie: float = 0.0) -> list[Pair]:
+def against(one: Candidate, others: Iterable[Candidate], rule: Rule) -> list[Pair]:
     """One candidate beside each of the others, such as the network as it is; one family for Holm."""
-    return _judged([(other, one) for other in others], tie)
+    return _judged([(other, one) for other in others], rule)
 
 
-def _judged(pairs: Sequence[tuple[Candidate, Candidate]], tie: float) -> list[Pair]:
+def _judged(pairs: Sequence[tuple[Candidate, Candidate]], rule: Rule) -> list[Pair]:
     parts = [Components.of(shared) if (shared := _differences(*pair)) is not None else None for pair in pairs]
     spread = PairSpread.of([part for part in parts if part is not None], _freedom(pairs))
     found = [
@@ -101,8 +102,9 @@ def _judged(pairs: Sequence[tuple[Candidate, Candidate]], tie: float) -> list[Pa
     ]
     adjusted = holm([each.p for each in found])
     return [
-        Pair(one.entry, other.entry, each, one.summary.better, p, _level(one, other, tie), _reason(part, one, other))
+        Pair(one.entry, other.entry, each, one.summary.better, p, _level(one, other, rule.tie), "" if part else why)
         for (one, other), part, each, p in zip(pairs, parts, found, adjusted, strict=True)
+        for why in [_why_unpaired(one, other, rule)]
     ]
 
 
@@ -139,5 +141,7 @@ def _level(one: Candidate, other: Candidate, tie: float) -> bool:
     return abs(a - b) <= tie * min(abs(a), abs(b))
 
 
-def _reason(part: Components | None, one: Candidate, other: Candidate) -> str:
-    return "" if part is not None else one.lacking or other.lacking or "they have other prompts"
+def _why_unpaired(one: Candidate, other: Candidate, rule: Rule) -> str:
+    if not rule.quality:
+        return "counted" if rule.counted else "read off no images"
+    return one.lacking or other.lacking or "they have other prompts"

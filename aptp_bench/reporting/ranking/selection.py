@@ -9,9 +9,10 @@ from contextlib import suppress
 from aptp_bench.errors import ConfigError
 from aptp_bench.reporting.ranking.boards import Board, Column, groups_of
 from aptp_bench.reporting.ranking.groups import ComparisonGroup
+from aptp_bench.reporting.ranking.matrix import Standings
 from aptp_bench.reporting.ranking.tradeoff import Tradeoff
 
-PREFIX = "pareto-"
+PREFIX, PAIRS = "pareto-", "pairs-"
 QUALITIES = 2  # metrics with figures beside the leaderboard, whose page plots all
 COUNTED = "exact"  # MACs as they are executed, in which methods are compared
 
@@ -46,6 +47,17 @@ def tradeoffs(boards: Sequence[Board], leading: bool = False) -> Iterator[tuple[
                 with suppress(ConfigError):
                     name = f"{PREFIX}{stem}-{_fit(quality.metric, cost)}"
                     yield name, Tradeoff.of(entries, quality.metric, cost, pool=group)
+
+
+def standings(boards: Sequence[Board]) -> Iterator[tuple[str, Standings]]:
+    """(a figure's name, what it shows): of every board with ranks its pairs in the first QUALITIES metrics."""
+    stems: list[str] = []
+    for board in boards:
+        what = board.group.what
+        stems.append(_fit(board.group.world, what.dataset, what.model, board.name))
+        if board.contested:
+            name = f"{PAIRS}{stems[-1]}-{stems.count(stems[-1])}".removesuffix("-1")
+            yield name, Standings.of(board, QUALITIES)
 
 
 def _columns(boards: Sequence[Board], group: ComparisonGroup) -> list[Column]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from aptp_bench.budget import CONVENTIONS
+from aptp_bench.budget import CONVENTIONS, TOLERANCE
 from aptp_bench.core.intervals import Interval
 from aptp_bench.errors import ConfigError
 from aptp_bench.records import Better
@@ -14,17 +14,23 @@ from aptp_bench.reporting.numbers import rounded
 from aptp_bench.reporting.ranking.entries import Entry
 from aptp_bench.reporting.ranking.groups import ComparisonGroup, alike, group_key, measured_alike
 from aptp_bench.reporting.ranking.names import ARROWS, title
+from aptp_bench.reporting.ranking.pairs import contest
+from aptp_bench.reporting.ranking.ranking import rule
 
 
 @dataclass(frozen=True)
 class Point:
-    """An entry: x is its cost (a share of the dense MACs, or a metric's value), y its quality; 95 % intervals."""
+    """An entry: x is its cost (a share of the dense MACs, or a metric's value), y its quality; 95 % intervals.
+
+    beaten: whether another is better beyond doubt for no more cost.
+    """
 
     entry: Entry
     x: float
     y: float
     x_interval: Interval | None = None
     y_interval: Interval | None = None
+    beaten: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,8 +66,9 @@ class Tradeoff:
             priced = alike(shown[0], cost)[0]
             x_label = f"{title(cost)} ({priced.unit}; {conditions(priced.detail)})"
         way = "" if first.better == "neither" else f", {first.better} is better {ARROWS[first.better]}"
+        points = [_point(group, entry, metric, cost) for entry in shown]
         return cls(
-            points=tuple(_point(group, entry, metric, cost) for entry in shown),
+            points=_marked(points, group, metric, slack=TOLERANCE if cost in CONVENTIONS else 0.0),
             metric=metric,
             cost=cost,
             better=first.better,
@@ -88,7 +95,7 @@ class Tradeoff:
             {"label": p.entry.label, "method": p.entry.method, "x": rounded(p.x), "y": rounded(p.y)}
             | {"x_interval": p.x_interval and [rounded(end) for end in p.x_interval]}
             | {"y_interval": p.y_interval and [rounded(end) for end in p.y_interval], "seeds": p.entry.seeds}
-            | {"budget": p.entry.first.what.budget.model_dump()}
+            | {"budget": p.entry.first.what.budget.model_dump(), "beaten": p.beaten}
             for p in self.points
         ]
         return {**head, **axes, "points": points}
@@ -99,6 +106,29 @@ def conditions(detail: Mapping[str, Any]) -> str:
     words = [str(detail[key]) for key in ("device", "dtype") if key in detail]
     counted = [f"{detail[key]} {key}" for key in ("threads", "steps") if detail.get(key) is not None]
     return ", ".join([*words, *counted])
+
+
+def _marked(points: Sequence[Point], group: ComparisonGroup, metric: str, slack: float) -> tuple[Point, ...]:
+    """The points, told which of them are beaten; all their pairs are one family. slack: costs this close are alike."""
+    found = beaten(group, [(point.entry, point.x) for point in points], metric, slack)
+    return tuple(replace(point, beaten=point.entry.name in found) for point in points)
+
+
+def beaten(
+    group: ComparisonGroup, cost: Sequence[tuple[Entry, float]], metric: str, slack: float = TOLERANCE
+) -> set[str]:
+    """The names of entries of a group than which another is better beyond doubt for no more cost, measured alike.
+
+    cost: of each of them; slack: costs this close are alike. All their pairs are one family. Empty where nothing is ranked.
+    """
+    among = [] if group.unranked else measured_alike([entry for entry, _ in cost], metric)
+    candidates = [found for entry in among if (found := group.candidate(entry, metric)) is not None]
+    if len(candidates) < 2:
+        return set()
+    pairs = contest(candidates, rule(metric, among[0].of(metric)[0].detail))
+    orders = [order for pair in pairs if (order := pair.order)]
+    price = {entry.name: each for entry, each in cost}
+    return {behind.name for ahead, behind in orders if price[ahead.name] <= price[behind.name] + slack}
 
 
 def _point(group: ComparisonGroup, entry: Entry, metric: str, cost: str) -> Point:

@@ -11,6 +11,7 @@ from aptp_bench.config import Recipe, merged
 from aptp_bench.harness.suite import Suite
 from aptp_bench.records import Expert, Record, World
 from aptp_bench.reporting.paper_tables.filled import CellValue, FilledTable, fill
+from aptp_bench.reporting.paper_tables.formats import markdown
 from aptp_bench.reporting.paper_tables.published import published
 from aptp_bench.reporting.paper_tables.readings import Reading, readings
 from aptp_bench.reporting.ranking.entries import Entry, question
@@ -239,3 +240,16 @@ def test_every_reading_is_of_a_column_that_is_there(table: str) -> None:
     shared = {key for id in published() for key in readings(id)}
     everywhere = {column.key for each in published().values() for column in each.columns}
     assert shared <= everywhere
+
+
+def test_a_line_is_marked_where_another_is_better_beyond_doubt_for_no_more_macs(made: Made) -> None:
+    fids = {"SP": 3.0, "APTP (0.78)": 9.0, "APTP (0.64)": 9.5}
+    records = [made("aptp_1b", row, "mini", fid=fid) for row, fid in fids.items()]
+    cheaper = {name: {**counts, "ratio": 0.3} for name, counts in records[2].macs.items()}
+    records[2] = records[2].model_copy(update={"macs": cheaper})
+    table = filled("aptp_1b", records)
+    lines = ("SP (Fang et al., 2023)", "APTP (0.78)", "APTP (0.64)")
+    assert [found(table, line, "fid", "mini").beaten for line in lines] == [False, True, False]
+    text = markdown([table])
+    assert text.count("†") == 2 and "9.000 †" in text  # the cell, and the note that says what it means
+    assert "†" not in markdown([filled("aptp_1b", records[:1])])

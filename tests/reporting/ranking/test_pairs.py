@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 
 from aptp_bench.core.differences import LEVEL, holm
-from aptp_bench.records import Record, Replicates
+from aptp_bench.harness import replicates
+from aptp_bench.records import Record, Replicates, save
 from aptp_bench.reporting.ranking.boards import Board, boards
+from aptp_bench.reporting.ranking.frame import load_records
 from aptp_bench.reporting.ranking.pairs import Pair
+from aptp_bench.reporting.ranking.tradeoff import Tradeoff
 
 N = 512  # as the records of the fixture say
 
@@ -172,3 +175,31 @@ def test_pairs_do_not_depend_on_the_order_of_records(world: World) -> None:
     turned = {frozenset(name): (p.p, p.decided) for name, p in pairs(world.board()).items()}
     assert turned.keys() == straight.keys()
     assert all(turned[name] == (pytest.approx(straight[name][0]), straight[name][1]) for name in straight)
+
+
+def test_a_point_is_beaten_where_another_is_better_beyond_doubt_for_no_more(world: World) -> None:
+    world.add("dense", 3.0, budget=1.0)
+    world.add("a", 0.4, budget=0.78)
+    world.add("b", 0.0, budget=0.78)
+    world.add("c", 0.4, budget=0.5)
+    group = boards(world.records, world.kept)[0].group
+    beaten = {p.entry.method: p.beaten for p in Tradeoff.of(group.entries, "clip_score", pool=group).points}
+    assert beaten == {"dense": False, "a": False, "b": True, "c": False}  # dense is better and costs more
+    blind = Tradeoff.of(group.entries, "clip_score")  # by intervals alone, without the replicates
+    assert not any(p.beaten for p in blind.points)
+    assert blind.facts() != Tradeoff.of(group.entries, "clip_score", pool=group).facts()
+
+
+def test_the_frame_has_each_records_gap_to_the_dense_network_of_its_seed(world: World, tmp_path: Any) -> None:
+    for method, worth, seed in (("dense", 1.0, 0), ("dense", 1.0, 1), ("a", 0.0, 0), ("a", 0.0, 2)):
+        record = world.add(method, worth, seed, budget=1.0 if method == "dense" else 0.78)
+        own = tuple(world.kept[record.replicates.sha256]["clip_score"])
+        found = record.results["clip_score"].model_copy(update={"replicates": own})
+        content, facts = replicates.packed({"clip_score": found})
+        path = save(record.model_copy(update={"replicates": facts}), tmp_path)
+        replicates.path_of(path).parent.mkdir(exist_ok=True)
+        replicates.path_of(path).write_bytes(content)
+    frame = load_records(tmp_path).set_index(["method", "seed"])
+    assert frame.clip_score_gap["dense", 0] == 0 and frame.clip_score_gap.isna()["a", 2]
+    assert frame.clip_score_gap_low["a", 0] < -1.0 + 0.15 and frame.clip_score_gap_high["a", 0] < -0.85
+    assert "fid_gap" not in frame
