@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -23,7 +23,7 @@ class Registration:
     provider: str
     entry: EntryPoint
 
-    @property
+    @cached_property
     def packages(self) -> frozenset[str]:
         """Top-level names of the modules that the provider installs."""
         dist = self.entry.dist

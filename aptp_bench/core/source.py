@@ -185,7 +185,7 @@ class Reading:
     def _walk_fields(self, node: ast.AST) -> None:
         self._text.append(type(node).__name__)
         for name in node._fields:
-            value = getattr(node, name, None)
+            value: Any = getattr(node, name, None)
             if name == "body" and isinstance(node, DOCUMENTED) and _is_text(value[0]):
                 value = value[1:]
             silent = name in SILENT or (isinstance(node, ast.arg) and name == "annotation")
@@ -199,9 +199,10 @@ def _module(name: str) -> Module | None:
     """A module's source, read once; None where there is none."""
     try:
         spec = getattr(sys.modules.get(name), "__spec__", None) or find_spec(name)
-        text = spec.loader.get_source(spec.name) if spec is not None else None  # type: ignore[union-attr]
-    except (ImportError, AttributeError, ValueError, SyntaxError):
-        return None  # no such module, or a loader that has no source
+        read = getattr(getattr(spec, "loader", None), "get_source", None)
+        text = read(spec.name) if spec is not None and read is not None else None
+    except (ImportError, ValueError):
+        return None  # there is no such module, or it has no source
     if spec is None or text is None:
         return None
     return Module(spec.name, spec.name if spec.submodule_search_locations else spec.parent or "", ast.parse(text))

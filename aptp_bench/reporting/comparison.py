@@ -43,12 +43,13 @@ class Side:
     @classmethod
     def of(cls, path: Path) -> Side:
         """A run's folder or a record's file. Raises ConfigError if it is neither."""
+        facts: RunFacts | None = None
         if path.is_dir() or path.name == run_folder.FILE:
             facts = facts_of(path if path.is_dir() else path.parent)
             record, place = facts.record, facts.run.folder / run_folder.REPLICATES
             name = facts.run.folder.absolute().name
         else:
-            facts, record, place, name = None, records.load(path), replicates.path_of(path.absolute()), path.stem
+            record, place, name = records.load(path), replicates.path_of(path.absolute()), path.stem
         scores = replicates.read(place, record.replicates)
         kept = {record.replicates.sha256: scores} if record.replicates is not None and scores is not None else {}
         return cls(name, record, kept, facts)

@@ -19,9 +19,9 @@ INTRO = (
     "[leaderboard.html](leaderboard.html), one file, no network."
 )
 VARIANTS = "Variants: settings that differ from the recipe's; measured alike, not ranked."
+APART = "Records that are on no board:"
 RANKING = {"Ranks", "Pairs", "Told apart"}  # what is said of ranks
 LEGEND = f"{SIGNS[1]} ahead, {SIGNS[-1]} behind, {SIGNS[0]} undecided"
-APART = "Records that are on no board:"
 EDGE = re.compile(r"(?<![^\W_])_|_(?![^\W_])")  # an underscore that could begin or end emphasis
 
 

@@ -144,9 +144,8 @@ def _ranks(board: Board) -> list[tuple[str, str]]:
         return [("Ranks", f"none: {next(iter(reasons))}")]
     lines = [("Not ranked", f"{', '.join(names)}: {why}") for why, names in reasons.items()]
     gaps = [f"{title(c.metric)} gaps up to {100 * c.rule.tie:.2g} % count as ties" for c in board.columns if c.rule.tie]
-    text = "; ".join(
-        [f"from 1 + the entries ahead to all but those behind, at p ≤ 5 % after Holm over {_family(board)}", *gaps]
-    )
+    decided = f"by differences, not by intervals that overlap: p ≤ 5 % after Holm over {_family(board)}"
+    text = "; ".join(["from 1 + the entries ahead to all but those behind", decided, *gaps])
     ranks = ("Ranks", f"{text}; references and variants have none")
     return [ranks, ("Pairs", _pairings(board)), ("Told apart", told_apart(board)), *lines]
 
