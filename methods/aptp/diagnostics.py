@@ -38,7 +38,10 @@ def diagnostics(search: Search, found: Landed, routes: Tensor, history: Rows, jo
         some = picked(len(routes), job.seed)
         hard = torch.zeros(len(loads), dtype=torch.float64).index_add(0, routes[some], difficulty(search, some, job))
         seen = torch.bincount(routes[some], minlength=len(loads))
-        numbers["load_size"] = correlation(loads, found.ratios)
+        trained = [row["loads"] for row in history if row["stage"] == "joint"]
+        if trained:
+            numbers["load_size"] = correlation(torch.tensor(trained).mean(0), found.ratios)
+        numbers["served_size"] = correlation(loads, found.ratios)
         numbers["difficulty_size"] = correlation((hard / seen)[seen > 0], found.ratios[seen > 0])
     if search.fixed is None and len(found.ratios) > 1:
         numbers |= stability(search, search.prompts[some], routes[some])

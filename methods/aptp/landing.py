@@ -8,7 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from aptp_bench.budget import Budget
 from aptp_bench.core.noise import generator
+from aptp_bench.errors import BudgetError
 from aptp_bench.methods.aptp.search import Search
 from aptp_bench.pruning.alignment import chunks, dealt
 from aptp_bench.pruning.cost import Cost
@@ -33,10 +35,26 @@ def landed(search: Search, routes: Tensor, seed: int) -> Landed:
 
 
 def _each(search: Search, scores: Tensor, ratios: Sequence[float], loads: Tensor, together: Sequence[int]) -> Landed:
-    """Every network cut at its own ratio, as near as its units allow; then single units flip, to meet the mean."""
-    dealt_out, _ = dealt(scores.cpu(), search.cost.space, together)
-    own = [_level(row, ratio, search.cost) for row, ratio in zip(dealt_out, ratios, strict=True)]
-    return land(scores.cpu() - torch.tensor(own)[:, None], loads, search.cost, search.budget, chunks=together)
+    """Every network landed by itself on its own ratio; where units are too coarse for that, on their mean together."""
+    scores, cost, budget = scores.cpu(), search.cost, search.budget
+    try:
+        alone = [
+            land(row[None], torch.ones(1), cost, Budget.of(min(ratio, 1.0), budget.convention), chunks=together)
+            for row, ratio in zip(scores, ratios, strict=True)
+        ]
+    except BudgetError:
+        levels, _ = dealt(scores, cost.space, together)
+        own = [_level(row, ratio, cost) for row, ratio in zip(levels, ratios, strict=True)]
+        return land(scores - torch.tensor(own)[:, None], loads, cost, budget, chunks=together)
+    kept, shares = torch.cat([each.ratios for each in alone]), loads.double().cpu()
+    return Landed(
+        keep=torch.cat([each.keep for each in alone]),
+        ratios=kept,
+        mean=float((shares * kept).sum()),
+        threshold=sum(each.threshold for each in alone) / len(alone),
+        plain=float((shares * torch.tensor([each.plain for each in alone], dtype=torch.float64)).sum()),
+        flips=sum(each.flips for each in alone),
+    )
 
 
 def _level(row: Tensor, ratio: float, cost: Cost) -> float:

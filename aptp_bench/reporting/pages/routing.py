@@ -9,7 +9,8 @@ from aptp_bench.records import Record
 from aptp_bench.reporting.oracle import Realised
 
 MEANINGS = {  # of the numbers in a record's diagnostics
-    "load_size": "correlation of an expert's number of training prompts with its size",
+    "load_size": "correlation of an expert's mean load in the batches of the search with its size",
+    "served_size": "correlation of the number of training prompts that an expert serves with its size",
     "difficulty_size": "correlation of how hard an expert's prompts are with its size. Hard: what a uniform cut to the "
     "budget adds to the denoising error",
     "same_route_other_noise": "prompts that train the same expert under another draw of the gates' noise",

@@ -45,7 +45,7 @@ def test_a_run_tells_it_and_keeps_it(job: Jobs, settings: dict[str, Any]) -> Non
     mixture = APTP(**settings).prune(replace(given, progress=progress))
     assert mixture.remark and any(mixture.remark in line for line in said)
     numbers = mixture.router.diagnostics
-    assert ROUTES | {"soft_ratio", "load_size", "difficulty_size"} == set(numbers)
+    assert ROUTES | {"soft_ratio", "load_size", "served_size", "difficulty_size"} == set(numbers)
     assert all(0 <= numbers[name] <= 1 for name in ROUTES)
 
 
