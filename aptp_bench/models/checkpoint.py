@@ -83,7 +83,7 @@ def load_unet(
     config = json_document(folder / CONFIG)
     pruning = document(folder / PRUNING, Pruning)
     path, geometry = folder / WEIGHTS, torch.device(device).type == "meta"
-    tensors = _read(path, lambda: _shapes(path) if geometry else load_file(path, device=str(device)))
+    tensors = _read(path, lambda: _shapes(path) if geometry else _aligned(load_file(path, device=str(device))))
     if dtype is not None:
         tensors = {name: t.to(dtype) if t.is_floating_point() else t for name, t in tensors.items()}
     return rebuilt(config, pruning, lambda _: tensors, str(folder))
@@ -123,6 +123,11 @@ def _read(path: Path, reader: Callable[[], _T]) -> _T:
         return reader()
     except (OSError, ValueError, TypeError, ValidationError, SafetensorError) as err:
         raise CheckpointError(f"{path} is corrupt ({first_problem(err)}); {AGAIN}") from err
+
+
+def _aligned(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same in memory of torch's own: a file's lie at any byte, and some processors' kernels round by where numbers lie."""
+    return {name: tensor.clone() for name, tensor in tensors.items()}
 
 
 def _shapes(path: Path) -> dict[str, Tensor]:
