@@ -29,6 +29,9 @@ def oracle_gain(
     by: Annotated[str, typer.Option(help="Column of the dataset that sorts its prompts.")] = "kind",
     cuts: Annotated[str, typer.Option(help="Uniform budgets, two or more, comma-separated.")] = "0.8,0.65,0.5,0.35",
     at: Annotated[str, typer.Option(help="Mean budgets at which the gain is asked for.")] = "0.8,0.65,0.5",
+    damage: Annotated[
+        str, typer.Option(help="denoising, or a metric with a number a prompt: clip_score.")
+    ] = "denoising",
     method: Annotated[str, typer.Option(help="Who cuts: norm, random, structural, …")] = "norm",
     finetune_steps: Annotated[int, typer.Option(min=0, help="Shared fine-tuning of every cut; 0: none.")] = 0,
     steps: Annotated[int, typer.Option(min=1, help="Diffusion steps of a pair, one in each of as many strata.")] = 8,
@@ -51,8 +54,9 @@ def oracle_gain(
     from aptp_bench.harness.session import open_store
     from aptp_bench.models.weights import quiet
 
-    asked = oracle.Question(by, numbers(cuts, "--cuts"), numbers(at, "--at"), finetune_steps > 0, steps)
+    asked = oracle.Question(by, numbers(cuts, "--cuts"), numbers(at, "--at"), finetune_steps > 0, steps, damage)
     extra = [f"finetune.steps={finetune_steps}"] if finetune_steps else ["sizes.train=64"]
+    extra += [] if damage == "denoising" else [f"metrics=[{damage}]"]
     recipe = config.recipe(
         method, dataset, scale, {"weights": weights, "seed": seed}, [*SIZES, *extra, *(setting or ())]
     )
@@ -87,7 +91,7 @@ def show(found: OracleGain) -> None:
         [
             "kind",
             "pairs",
-            "dense error",
+            "dense",
             *(f"+ at {cut:.3f}" for cut in found.cuts),
             *(f"oracle {g.mean:g}" for g in found.gains),
         ]
@@ -98,7 +102,8 @@ def show(found: OracleGain) -> None:
         damages.add_row(kind.name, str(kind.pairs), *cells, *(f"{gain.ratios[i]:.3f}" for gain in found.gains))
     tuned = f"fine-tuned for {found.finetune_steps} steps" if found.finetune_steps else "not fine-tuned"
     what = f"{found.dataset} ({found.world}), {found.method}, {tuned}, MACs {found.convention}"
-    titled(console, f"rise of the denoising error by {found.by}: {what}", damages)
+    lost = "rise of the denoising error" if found.damage == "denoising" else f"what is lost in {found.damage}"
+    titled(console, f"{lost} by {found.by}: {what}", damages)
     gains = plain_table(["mean budget", "oracle gain", "95 % interval", "cross-fitted"])
     for gain in found.gains:
         low, high = gain.interval

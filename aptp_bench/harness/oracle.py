@@ -1,14 +1,14 @@
 """What routing could win: what uniform cuts take from each kind of prompt, and what the best allocation would save.
 
-The kinds are those of a dataset's column. The damage of a kind is the rise of its denoising error on held-out pairs,
-against the dense network on the same steps and noise.
+The kinds are those of a dataset's column. The damage of a kind is the rise of its denoising error on held-out pairs, against
+the dense network on the same steps and noise; or what its images lose in a metric that gives each prompt a number.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -17,13 +17,14 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
-from aptp_bench.budget import Budget
+from aptp_bench import config
+from aptp_bench.budget import TOLERANCE, Budget
 from aptp_bench.core.documents import Frozen
 from aptp_bench.core.intervals import GROUPS, jackknife_interval, left_out
 from aptp_bench.core.provenance import provenance
 from aptp_bench.core.recipe import Recipe, World
 from aptp_bench.core.store import Stage, Store
-from aptp_bench.errors import ConfigError, DataError
+from aptp_bench.errors import ConfigError, DataError, MetricError
 from aptp_bench.harness.inputs import VAL, Materials
 from aptp_bench.harness.run import EXPERTS, Bench
 from aptp_bench.harness.run_folder import MIXTURE
@@ -35,11 +36,16 @@ from aptp_bench.training.diffusion import Noising
 from aptp_bench.training.latents import Pairs, encode_pairs
 
 FOLDER = "oracle"
+DENOISING = "denoising"
 RARE, FEW = "(rare)", 16  # kinds with fewer held-out pairs are put together
+
+Judge = Callable[
+    [Bench | None, Stage | None], Tensor
+]  # of a cut network, or of the dense one: how bad each prompt is, [n]
 
 
 class Kind(Frozen):
-    """One kind of prompt. error: the dense network's; damages: what each cut adds, beside their standard errors."""
+    """One kind of prompt. error: the dense network's, or minus its score; damages: what each cut adds, and standard errors."""
 
     name: str
     pairs: PositiveInt
@@ -70,6 +76,7 @@ class OracleGain(Frozen):
     model: str
     dataset: str
     by: str
+    damage: str = DENOISING
     method: str
     convention: str
     finetune_steps: int
@@ -84,7 +91,8 @@ class OracleGain(Frozen):
 class Question:
     """by: column of the dataset; cuts: budgets of the uniform cuts; means: at which the gain is asked for.
 
-    finetune: whether the cut networks are fine-tuned as the recipe says; steps: diffusion steps of a pair.
+    finetune: whether the cut networks are fine-tuned as the recipe says; steps: diffusion steps of a pair; damage: DENOISING,
+    or a metric with one number a prompt.
     """
 
     by: str = "kind"
@@ -92,6 +100,7 @@ class Question:
     means: tuple[float, ...] = (0.8, 0.65, 0.5)
     finetune: bool = False
     steps: int = 8
+    damage: str = DENOISING
 
 
 def measure(recipe: Recipe, given: Materials, store: Store, asked: Question) -> OracleGain:
@@ -100,21 +109,20 @@ def measure(recipe: Recipe, given: Materials, store: Store, asked: Question) -> 
     Raises DataError for a column that the dataset lacks, BudgetError for a cut that cannot be made.
     """
     labels = kinds_of(given, asked.by)
-    held_out = _held_out(recipe, given, store)
-    yardstick = Yardstick(Pairs.load(held_out.folder), Noising.of(given.teacher.scheduler), asked.steps, recipe.seed)
-    dense = yardstick.errors(given.teacher.unet, given.device, store.progress, "denoise, dense")
+    judge = (_by_denoising if asked.damage == DENOISING else _by_metric)(recipe, given, store, asked)
+    dense = judge(None, None)
     ratios, damages = [], []
     for cut in asked.cuts:
-        ratio, mixture = _cut(recipe, given, store, cut, asked.finetune)
-        errors = yardstick.errors(mixture.experts[0], given.device, store.progress, f"denoise, {cut:g}")
+        ratio, bench, made = _cut(recipe, given, store, cut, asked.finetune)
         ratios.append(ratio)
-        damages.append(errors - dense)
+        damages.append(judge(bench, made) - dense)
     found = Found(labels, dense, torch.stack(damages), tuple(ratios))
     return OracleGain(
         world=recipe.scale,
         model=recipe.model,
         dataset=recipe.dataset,
         by=asked.by,
+        damage=asked.damage,
         method=recipe.method,
         convention=recipe.budget.convention,
         finetune_steps=recipe.finetune["steps"] if asked.finetune else 0,
@@ -129,7 +137,7 @@ def measure(recipe: Recipe, given: Materials, store: Store, asked: Question) -> 
 def save(found: OracleGain, results: Path) -> Path:
     """Write it to `results`/oracle, whole or not at all; where it lies."""
     tuned = f"tuned{found.finetune_steps}" if found.finetune_steps else "untuned"
-    name = f"{found.dataset}-{found.by}-{found.method}-{tuned}-{found.world}.json"
+    name = f"{found.dataset}-{found.by}-{found.damage}-{found.method}-{tuned}-{found.world}.json"
     return write(found, results / FOLDER / name)
 
 
@@ -181,6 +189,8 @@ class Found:
 
     def gain(self, mean: float) -> Gain:
         """What the best allocation of a mean ratio saves. Raises BudgetError for a mean beyond the cuts."""
+        leanest = min(self.ratios)
+        mean = leanest if abs(mean - leanest) <= TOLERANCE else mean  # a cut lands that near the ratio asked for
         everyone = torch.arange(len(self.labels))
         whole = self._allocated(everyone, mean)
         without = left_out(len(self.labels), GROUPS)
@@ -235,7 +245,42 @@ def _held_out(recipe: Recipe, given: Materials, store: Store) -> Stage:
     return store.stage("held-out", encode, key=key)
 
 
-def _cut(recipe: Recipe, given: Materials, store: Store, ratio: float, finetune: bool) -> tuple[float, Mixture]:
+def _by_denoising(recipe: Recipe, given: Materials, store: Store, asked: Question) -> Judge:
+    """Denoising errors of held-out pairs."""
+    pairs = Pairs.load(_held_out(recipe, given, store).folder)
+    yardstick = Yardstick(pairs, Noising.of(given.teacher.scheduler), asked.steps, recipe.seed)
+
+    def judge(bench: Bench | None, made: Stage | None) -> Tensor:
+        if bench is None or made is None:
+            return yardstick.errors(given.teacher.unet, given.device, store.progress, "denoise, dense")
+        unet = Mixture.load(made.folder / MIXTURE, given.device).experts[0]
+        return yardstick.errors(unet, given.device, store.progress, f"denoise, {bench.recipe.budget.ratio:g}")
+
+    return judge
+
+
+def _by_metric(recipe: Recipe, given: Materials, store: Store, asked: Question) -> Judge:
+    """What each prompt's image is worth in a metric, the sign so that more is worse. Raises ConfigError, MetricError."""
+    reference = config.reference_of(recipe)
+    if reference is None:
+        raise ConfigError("damage in a metric is held against a reference; use --set reference=dense")
+
+    def judge(bench: Bench | None, made: Stage | None) -> Tensor:
+        if bench is None or made is None:
+            bench = Bench.of(reference.model_copy(update={"metrics": (asked.damage,)}), given, store)
+            _, made = bench.networks_made()
+        results, skipped = bench.measure(made, {"dataset": bench.generate(made, "dataset")})
+        if asked.damage in skipped:
+            raise MetricError(f"{asked.damage} cannot be measured here: {skipped[asked.damage]}")
+        found = results[asked.damage]
+        if found.replicates is None or len(found.replicates) != len(given.val):
+            raise MetricError(f"{asked.damage} leaves no number for each prompt; use clip_score or denoising")
+        return torch.tensor(found.replicates, dtype=torch.float64) * (-1 if found.better == "higher" else 1)
+
+    return judge
+
+
+def _cut(recipe: Recipe, given: Materials, store: Store, ratio: float, finetune: bool) -> tuple[float, Bench, Stage]:
     """The counted ratio of a uniform cut, and its network, fine-tuned if that is asked for."""
     budget = Budget.of(ratio, recipe.budget.convention)
     bench = Bench.of(recipe.model_copy(update={"budget": budget}), given, store)
@@ -248,7 +293,7 @@ def _cut(recipe: Recipe, given: Materials, store: Store, ratio: float, finetune:
         )
     made = bench.finetune(pruned, pairs) if finetune and pairs is not None else pruned
     macs = [each["macs"][recipe.budget.convention] for each in (facts["experts"][0], facts["dense"])]
-    return macs[0] / macs[1], Mixture.load(made.folder / MIXTURE, given.device)
+    return macs[0] / macs[1], bench, made
 
 
 def with_teacher(given: Materials, teacher: Any) -> Materials:

@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 import torch
 
+from aptp_bench import config
+from aptp_bench.budget import Budget
 from aptp_bench.core.store import Store
-from aptp_bench.errors import ConfigError, DataError
-from aptp_bench.harness import oracle
+from aptp_bench.errors import ConfigError, DataError, MetricError
+from aptp_bench.harness import oracle, run
 from aptp_bench.harness.inputs import Materials
 from aptp_bench.harness.oracle import Found, Question
 
@@ -82,3 +84,20 @@ def test_a_mixture_is_no_uniform_cut(finished: Any, tiny_run: Any, store: Store)
                       "joint_steps=5", "batch=12", "align_steps=60", "sizes.val=40")  # fmt: skip
     with pytest.raises(ConfigError, match="uniform"):
         measure(recipe, store)
+
+
+def test_damage_in_a_metric_is_what_its_replicates_lose(tiny_run: Any, store: Store) -> None:
+    recipe = tiny_run("norm", "sizes.val=40", "metrics=[clip_score]")
+    lost = measure(recipe, store, damage="clip_score", finetune=True)
+    worth = [
+        run.run_each([each], store, CPU)[0].results["clip_score"].value
+        for each in (config.reference_of(recipe), recipe.model_copy(update={"budget": Budget.of(0.8)}))
+    ]
+    dense = sum(kind.pairs * kind.error for kind in lost.kinds) / 40
+    damage = sum(kind.pairs * kind.damages[1] for kind in lost.kinds) / 40
+    assert dense == pytest.approx(-worth[0], abs=1e-4) and damage == pytest.approx(worth[0] - worth[1], abs=1e-4)
+
+
+def test_a_metric_without_a_number_a_prompt_is_refused(tiny_run: Any, store: Store) -> None:
+    with pytest.raises(MetricError, match="macs"):
+        measure(tiny_run("norm", "sizes.val=40", "metrics=[macs]"), store, damage="macs")
