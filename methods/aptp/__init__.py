@@ -6,7 +6,9 @@ Diffusion Models", ICLR 2025, arXiv:2406.12042.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
 
 from aptp_bench.methods.aptp.config import APTPConfig
 from aptp_bench.plugins import Job, Method
@@ -14,7 +16,7 @@ from aptp_bench.plugins import Job, Method
 if TYPE_CHECKING:
     from aptp_bench.models.mixture import Mixture
 
-__all__ = ["APTP", "APTPConfig"]
+__all__ = ["APTP", "APTPConfig", "EqualExperts"]
 
 
 class APTP(Method):
@@ -49,3 +51,19 @@ class APTP(Method):
         from aptp_bench.methods.aptp.pruning import prune  # imported late: torch is not needed to list methods
 
         return prune(job, self.config)
+
+
+class EqualExperts(APTP):
+    """APTP with experts of one size: what is left of it where no prompt is given more than another."""
+
+    name = "aptp_equal"
+    paper = ""
+
+    class Config(APTPConfig):
+        """APTP's settings."""
+
+        architectures: Literal["equal"] = Field(
+            "equal", description="searched under the budget for every expert by itself, so that all have one size; ours"
+        )
+
+    config: Config
