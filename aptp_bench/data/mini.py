@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 # The embedded networks were trained on scenes of other seeds than these (benchmarks/mini_world).
 SEEDS: dict[str, int] = {"train": 0, "val": 1}
-LABELS: tuple[str, ...] = ("kind", "subject", "setting", "colour", "count")
+LABELS: tuple[str, ...] = ("kind", "composition", "subject", "setting", "colour", "count")
 
 
 class MiniDataset(DatasetPlugin):
-    """Scenes of one world, 32x32 pixels. Beside image and caption: kind, subject, setting, colour, count."""
+    """Scenes of one world, 32x32 pixels. Beside image and caption: LABELS."""
 
     world = "mini"
     drawn: ClassVar[Literal["coco", "cc3m"]]

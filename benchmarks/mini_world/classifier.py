@@ -12,7 +12,7 @@ from aptp_bench.backbones.inception import MiniInception
 from aptp_bench.benchmarks.mini_world.loop import Recipe, averaged, fit
 from aptp_bench.benchmarks.mini_world.scenes import LABELS, Scenes
 
-RECIPE = Recipe(steps=1_200, batch=64, lr=2e-3, ema=0.995, seed=3)
+RECIPE = Recipe(steps=2_400, batch=64, lr=2e-3, ema=0.995, seed=3)
 
 
 def train(data: Scenes, held_out: Scenes, folder: Path, recipe: Recipe = RECIPE) -> MiniInception:
@@ -45,7 +45,7 @@ def roughened(pictures: Tensor, generator: torch.Generator) -> Tensor:
 
 @torch.no_grad()
 def accuracy(net: MiniInception, pictures: Tensor, labels: Tensor) -> dict[str, float]:
-    """Share of right answers for each label; pictures: [n, 3, 32, 32] in [-1, 1], labels: [n, 4]."""
+    """Share of right answers for each label; pictures: [n, 3, 32, 32] in [-1, 1], labels: [n, 9]."""
     scores = net.classify(pictures)
     return {
         name: round(float((s.argmax(1) == labels[:, i]).float().mean()), 4)

@@ -18,7 +18,8 @@ from aptp_bench.benchmarks.mini_world.scenes import Scenes
 from aptp_bench.benchmarks.mini_world.towers import phrased, tokenised
 
 RECIPE = Recipe(steps=600, batch=64, lr=3e-4, warmup=50, ema=0.98, save_every=200, seed=6)
-WEIGHTS = torch.tensor([4.0, 2.0, 2.0, 1.0])  # what a wrong subject, setting, colour and count cost
+# What a wrong subject, setting, colour, count, composition, partner, partner's colour, word and anything else cost.
+WEIGHTS = torch.tensor([4.0, 2.0, 2.0, 1.0, 0.0, 2.0, 1.0, 2.0, 1.0])
 DAMAGE = 6.0  # what the strongest damage costs
 
 

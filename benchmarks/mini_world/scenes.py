@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from multiprocessing import Pool
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ SPLITS = {
 
 @dataclass(frozen=True)
 class Scenes:
-    """images: uint8 [n, 32, 32, 3]; labels: int64 [n, 4] (subject, setting, colour, count); captions: every phrasing of each."""
+    """images: uint8 [n, 32, 32, 3]; labels: int64 [n, 9], LABELS and what else tells a scene; captions: every phrasing of each."""
 
     images: Tensor
     labels: Tensor
@@ -36,7 +37,17 @@ class Scenes:
         return self.images[index].permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-LABELS = {"subject": len(scenes.SUBJECTS), "setting": len(scenes.SETTINGS), "colour": len(scenes.COLOURS), "count": 3}
+# Classes of each label. The last three are of the first companion and the first word, and have a class for none.
+LABELS = {
+    "subject": len(scenes.SUBJECTS),
+    "setting": len(scenes.SETTINGS),
+    "colour": len(scenes.COLOURS),
+    "count": 3,
+    "composition": len(scenes.COMPOSITIONS),
+    "partner": len(scenes.SUBJECTS) + 1,
+    "partner_colour": len(scenes.COLOURS) + 1,
+    "word": len(scenes.WORDS) + 1,
+}
 
 
 def gather(split: str, work: Path, number: int | None = None) -> Scenes:
@@ -67,10 +78,21 @@ def _draw_all(split: str, folder: Path, number: int | None) -> None:
 
 def _one(job: tuple[str, int, int]) -> tuple[np.ndarray, list[int], list[str]]:
     scene = scenes.sample(*job)
-    labels = [
+    return scenes.draw(scene), labels_of(scene), scenes.captions(scene)
+
+
+def labels_of(scene: scenes.Scene) -> list[int]:
+    """The class of each label, and a number that only scenes alike in companions, words and variant share."""
+    partner = next(iter(scene.companions), None)
+    rest = repr((scene.companions, scene.word, scene.variant, scene.flip and bool(scene.companions)))
+    return [
         scenes.SUBJECTS.index(scene.subject),
         scenes.SETTINGS.index(scene.setting),
         scenes.COLOURS.index(scene.colour),
         scene.count - 1,
+        scenes.COMPOSITIONS.index(scene.composition),
+        0 if partner is None else 1 + scenes.SUBJECTS.index(partner.subject),
+        0 if partner is None else 1 + scenes.COLOURS.index(partner.colour),
+        1 + scenes.WORDS.index(scene.word.split()[0]) if scene.word else 0,
+        crc32(rest.encode()),
     ]
-    return scenes.draw(scene), labels, scenes.captions(scene)

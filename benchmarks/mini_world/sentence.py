@@ -26,8 +26,8 @@ SPECIAL = {
     "sep_token": "[SEP]",
     "mask_token": "[MASK]",
 }
-# How alike two scenes are: the subject says most about a prompt, then the setting, then colour and count.
-WEIGHTS = torch.tensor([0.5, 0.25, 0.15, 0.1])
+# How alike two scenes are: the subject says most about a prompt, then how it is composed, then the setting, then the rest.
+WEIGHTS = torch.tensor([0.35, 0.15, 0.1, 0.05, 0.2, 0.06, 0.03, 0.03, 0.03])
 SHARPNESS, TEMPERATURE = 12.0, 0.07
 
 

@@ -17,8 +17,8 @@ from aptp_bench.benchmarks.mini_world.loop import Recipe, averaged, fit
 from aptp_bench.benchmarks.mini_world.scenes import LABELS, Scenes
 from aptp_bench.benchmarks.mini_world.tokenizer import LENGTH
 
-TEXT_ENCODER = Recipe(steps=1_600, batch=64, lr=1e-3, ema=0.99, save_every=200, seed=1)
-JUDGE = Recipe(steps=1_600, batch=64, lr=1e-3, ema=0.99, seed=2)
+TEXT_ENCODER = Recipe(steps=1_000, batch=128, lr=1e-3, ema=0.99, save_every=200, seed=1)
+JUDGE = Recipe(steps=1_400, batch=128, lr=1e-3, ema=0.99, save_every=200, seed=2)
 MEAN, STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 WIDTH = 128
 
@@ -49,7 +49,7 @@ class Towers(nn.Module):
         return out.image_embeds, out.text_embeds
 
     def read(self, embedding: Tensor, labels: Tensor) -> Tensor:
-        """Mean cross-entropy of the labels [n, 4] read off an embedding."""
+        """Mean cross-entropy of LABELS read off an embedding; labels: [n, 9]."""
         scores = [head(embedding * 8) for head in self.heads.values()]
         return sum((F.cross_entropy(s, labels[:, i]) for i, s in enumerate(scores)), torch.zeros(())) / len(scores)
 
@@ -75,7 +75,9 @@ def train(
 
     def loss(step: int, generator: torch.Generator) -> dict[str, Tensor]:
         index = torch.randint(len(data), (recipe.batch,), generator=generator)
-        image, text = towers(data.pixels(index), tokenised(tokenizer, phrased(data, index, generator), "longest"))
+        tokens = tokenised(tokenizer, phrased(data, index, generator), "longest")
+        with torch.autocast("cpu", torch.bfloat16):
+            image, text = (embedding.float() for embedding in towers(data.pixels(index), tokens))
         labels = data.labels[index]
         match = contrast(image, text, towers.clip.logit_scale.exp().clamp(max=100), labels)
         label = towers.read(image, labels) + towers.read(text, labels)

@@ -91,8 +91,17 @@ def test_scenes_carry_their_own_labels_and_captions(few: scenes.Scenes) -> None:
         scene = drawn.sample(("coco", "cc3m")[i % 2], seed, i // 2)
         assert few.captions[i] == drawn.captions(scene)
         assert drawn.SUBJECTS[few.labels[i, 0]] == scene.subject
+        assert few.labels[i].tolist() == scenes.labels_of(scene)
         assert torch.equal(few.images[i], torch.from_numpy(drawn.draw(scene)))
     assert few.pixels(torch.arange(8)).amin() >= -1 and few.pixels(torch.arange(8)).amax() <= 1
+
+
+def test_labels_stay_within_their_classes_and_the_last_tells_the_rest_apart(few: scenes.Scenes) -> None:
+    assert all((few.labels[:, i] < classes).all() for i, classes in enumerate(scenes.LABELS.values()))
+    sign = next(scene for i in range(500) if (scene := drawn.sample("cc3m", 1, i)).word)
+    other = replace(sign, word=f"{sign.word.split()[0]} river")
+    one, two = scenes.labels_of(sign), scenes.labels_of(other)
+    assert one[:-1] == two[:-1] and one[-1] != two[-1]
 
 
 def test_builders_and_datasets_share_no_seed() -> None:
@@ -143,7 +152,8 @@ def test_equal_scenes_are_drawn_together_and_others_apart() -> None:
 
 
 def test_likeness_is_a_distribution_that_follows_the_labels() -> None:
-    labels = torch.tensor([[0, 0, 0, 0], [0, 1, 0, 0], [1, 1, 0, 0]])
+    labels = torch.zeros(3, len(scenes.LABELS) + 1)
+    labels[1, 1] = labels[2, :2] = 1
     target = sentence.likeness(labels)
     assert torch.allclose(target.sum(1), torch.ones(3))
     assert target[0, 0] > target[0, 1] > target[0, 2]

@@ -17,8 +17,9 @@ def captions(scene: Scene) -> list[str]:
     Each names the subject, and most name the colour, the count and the setting.
     """
     rng = random.Random(f"captions/{scene.seed}")
-    # the subject's own, its kind's, or its world's
-    fitting = next(name for name in (scene.subject, scene.kind, scene.world) if name in phrases.TEMPLATES)
+    # its composition's, the subject's own, its kind's, or its world's
+    names = (f"{scene.world} {scene.composition}", scene.subject, scene.kind, scene.world)
+    fitting = next(name for name in names if name in phrases.TEMPLATES)
     templates = list(phrases.TEMPLATES[fitting])
     for i in range(len(templates) - 1, 0, -1):
         j = int(rng.random() * (i + 1))
@@ -49,6 +50,9 @@ def _slots(scene: Scene, rng: random.Random) -> dict[str, str]:
         "wear": phrases.WEAR.get(scene.subject, "shirt"),
         "variant": scene.variant,
         "word": scene.word,
+        "one": named(scene.count, scene.subject, scene.colour),
+        "beside": pick(rng, phrases.BESIDE[scene.flip]),
+        "others": " and ".join(named(1, other.subject, other.colour) for other in scene.companions),
         "setting": place,
     }
 
@@ -62,6 +66,15 @@ def _places(scene: Scene) -> Sequence[str]:
     if CATALOG[scene.subject].place == "air" and scene.setting in phrases.AIR_PLACES:
         return phrases.AIR_PLACES[scene.setting]
     return phrases.PLACES[scene.setting]
+
+
+def named(count: int, subject: str, colour: str) -> str:
+    """A subject among others: "two red buses", "a surfer in red"."""
+    if colour == "none":
+        return counted(count, subject)
+    if CATALOG[subject].kind == "sport":
+        return f"{counted(count, subject)} in {colour}"
+    return counted(count, subject, colour)
 
 
 def counted(count: int, noun: str, colour: str = "") -> str:

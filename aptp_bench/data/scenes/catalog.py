@@ -11,7 +11,11 @@ from dataclasses import dataclass
 from aptp_bench.data.scenes.canvas import RGB
 
 WORLDS: tuple[str, ...] = ("coco", "cc3m")
-WORDS: tuple[str, ...] = ("open", "sale", "exit", "love", "home", "yes", "cafe", "taxi", "art", "hello")
+WORDS: tuple[str, ...] = (
+    *("open", "sale", "exit", "love", "home", "yes", "cafe", "taxi", "art", "hello"),
+    *("shop", "rent", "hotel", "photo", "coffee", "farm", "river", "tea", "ice", "team"),
+)
+COMPOSITIONS: tuple[str, ...] = ("flat", "scene", "pair", "crowd", "view", "portrait", "words")
 
 
 @dataclass(frozen=True)

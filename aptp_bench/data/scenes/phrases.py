@@ -65,7 +65,45 @@ ACTIONS: dict[str, tuple[str, ...]] = {
 COUNTER: tuple[str, ...] = ("on a kitchen counter", "on the counter in a kitchen")
 UNDER_WATER: tuple[str, ...] = ("in the blue sea", "under water", "in the ocean")
 
+# Of a pair; mirrored, the subject is on the right.
+BESIDE: dict[bool, tuple[str, ...]] = {
+    False: ("to the left of", "next to", "beside"),
+    True: ("to the right of", "next to", "beside"),
+}
+
 TEMPLATES: dict[str, tuple[str, ...]] = {
+    "coco pair": (
+        "{one} {beside} {others} {place}",
+        "there {be} {one} {beside} {others} {place}",
+        "a photo of {one} {beside} {others} {place}",
+        "{one} and {others} {place}",
+        "a picture of {one} {beside} {others} {place}",
+        "{one} together with {others} {place}",
+    ),
+    "coco crowd": (
+        "{one} with {others} {place}",
+        "there {be} {one} with {others} {place}",
+        "a photo of {one} with {others} {place}",
+        "{one} near {others} {place}",
+        "a picture of {one} together with {others} {place}",
+        "{one} beside {others} {place}",
+    ),
+    "cc3m pair": (
+        "illustration of {one} {beside} {others} {place}",
+        "{one} {beside} {others} {place} , flat design",
+        "vector illustration of {one} and {others} {place}",
+        "cartoon {one} {beside} {others} {place}",
+        "drawing of {one} {beside} {others} {place}",
+        "{one} and {others} {place}",
+    ),
+    "cc3m crowd": (
+        "set of icons with {one} , {others} {place}",
+        "collection of {one} , {others} {place}",
+        "vector illustration of {one} with {others} {place}",
+        "cartoon set of {one} with {others} {place}",
+        "{one} , {others} {place} , flat design",
+        "drawing of {one} with {others} {place}",
+    ),
     "coco": (
         "{np} {act} {place}",
         "{np} {place}",
@@ -73,11 +111,11 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
         "a photo of {np} {place}",
         "the {tinted} {be} {act} {place}",
         "a picture of {np} {act} {place}",
-        "{bare} {act} {place}",
+        "{np} seen {place}",
     ),
     "sport": (
         "{bare} in {a_colour} {wear} {act} {place}",
-        "{bare} {act} {place}",
+        "{bare} in {colour} {act} {place}",
         "there {be} {bare} in {a_colour} {wear} {place}",
         "a person in {colour} {act} , a {noun} {place}",
         "a photo of {bare} wearing {a_colour} {wear} {place}",
@@ -93,17 +131,17 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
     ),
     "portrait": (
         "portrait of a {noun} with {variant} hair in {a_colour} {wear} {place}",
-        "a {noun} with {variant} hair wearing {a_colour} {wear}",
+        "a {noun} with {variant} hair wearing {a_colour} {wear} {place}",
         "{noun} in {a_colour} {wear} {place}",
-        "young {noun} with {variant} hair {place}",
+        "young {noun} with {variant} hair in {colour} {place}",
         "close up of a {noun} with {variant} hair in {colour} {place}",
         "portrait of a {variant} haired {noun} in {a_colour} {wear} {place}",
     ),
     "sign": (
-        "a sign that says {word}",
+        "{place} {np} that says {word}",
         "{np} that says {word} {place}",
         "{tinted} with the word {word} {place}",
-        "the word {word} written on {np}",
+        "the word {word} written on {np} {place}",
         "{np} saying {word} {place}",
         "{word} sign in {colour} {place}",
     ),

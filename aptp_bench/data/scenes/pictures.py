@@ -92,13 +92,17 @@ def palm_tree(pen: Pen, look: Look) -> None:
 
 
 def sign(pen: Pen, look: Look) -> None:
-    """A board on two posts with one word written large."""
+    """A board on two posts with one word written large, or two, one above the other."""
     for x in (-0.6, 0.6):
         pen.box((110, 84, 60), x - 0.08, 0.3, x + 0.08, 1.2)
     pen.box(look.shade, -1.06, -0.66, 1.06, 0.54)
     pen.box(look.tint, -1.0, -0.6, 1.0, 0.48)
     ink = INK if look.colour in ("yellow", "white", "pink") else PAPER
-    write(pen, look.word, ink, (-0.92, -0.38, 0.92, 0.28), 0.13)
+    upper, _, lower = look.word.partition(" ")
+    if not lower:
+        return write(pen, upper, ink, (-0.92, -0.38, 0.92, 0.28), 0.13)
+    write(pen, upper, ink, (-0.92, -0.5, 0.92, -0.14), 0.1)
+    write(pen, lower, ink, (-0.92, 0.04, 0.92, 0.4), 0.1)
 
 
 ARTISTS = by_name(heart, star, flower, tree, house, robot, palm_tree, sign)

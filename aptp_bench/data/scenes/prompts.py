@@ -32,7 +32,7 @@ CATEGORIES: dict[str, str] = {
     "concert": "Arts",
 }
 OUTDOORS = ("grass", "beach", "snow", "street", "sea", "savanna", "night", "hills", "desert", "stage")
-BETWEEN = ("behind", "near", "in front of", "by", "with")
+BETWEEN = ("behind", "near", "in front of", "by", "to the left of", "to the right of", "with")
 STYLES = ("a drawing of", "a cartoon picture of", "vector illustration of", "an abstract illustration of")
 FRAMES = ("a photo of", "a beautiful picture of", "a view of", "a drawing of")
 
@@ -97,21 +97,23 @@ def _tinted(rng: random.Random, row: Subject) -> str:
 
 
 def _together(rng: random.Random) -> tuple[str, Subject]:
-    """Two subjects and how they stand to each other."""
+    """Three subjects, and how the first two stand to each other."""
     first = pick(rng, _of_kinds("animal", "vehicle", "indoor", "outdoor"))
     other = pick(rng, [row for row in _of_kinds("animal", "vehicle", "street", "indoor") if row.name != first.name])
+    third = pick(rng, [row for row in _of_kinds("food", "outdoor", "sport") if row.name not in (first.name, other.name)])
     left, right = article(_tinted(rng, first)), article(_tinted(rng, other))
-    return f"{left} {pick(rng, BETWEEN)} {right} {_strange(rng, first)}", first
+    return f"{left} {pick(rng, BETWEEN)} {right} and {article(third.name)} {_strange(rng, first)}", first
 
 
 def _counts(rng: random.Random) -> tuple[str, Subject]:
-    """Two groups of different size."""
+    """Two groups of different size, and one thing more."""
     kind = pick(rng, ("food", "animal", "illustration"))
     first = pick(rng, [row for row in _of_kinds(kind) if row.most > 1])
     other = pick(rng, [row for row in _of_kinds(kind) if row.most > 1 and row.name != first.name])
     sizes = pick(rng, ((2, 3), (3, 2), (3, 1), (1, 3)))
     groups = [counted(n, row.name, pick(rng, tuple(NAMED))) for n, row in zip(sizes, (first, other), strict=True)]
-    return f"{groups[0]} and {groups[1]} {_strange(rng, first)}", first
+    alone = pick(rng, _of_kinds("street", "indoor"))
+    return f"{groups[0]} with {groups[1]} and {article(alone.name)} {_strange(rng, first)}", first
 
 
 def _styled(rng: random.Random) -> tuple[str, Subject]:
@@ -121,10 +123,11 @@ def _styled(rng: random.Random) -> tuple[str, Subject]:
 
 
 def _written(rng: random.Random) -> tuple[str, Subject]:
-    """A written word beside, or on, something else."""
+    """Two written words beside something else."""
     row = pick(rng, _of_kinds("animal", "vehicle", "indoor"))
     board = article(f"{pick(rng, tuple(NAMED))} sign")
-    return f"{article(_tinted(rng, row))} near {board} that says {pick(rng, WORDS)} {_strange(rng, row)}", row
+    words = f"{pick(rng, WORDS)} {pick(rng, WORDS)}"
+    return f"{article(_tinted(rng, row))} near {board} that says {words} {_strange(rng, row)}", row
 
 
 def _crowded(rng: random.Random) -> tuple[str, Subject]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
 
-from aptp_bench.data.scenes import COLOURS, SETTINGS, SUBJECTS, draw, sample
+from aptp_bench.data.scenes import COLOURS, COMPOSITIONS, SETTINGS, SUBJECTS, Companion, draw, sample
 from aptp_bench.data.scenes.catalog import CATALOG, CLASHES, KINDS, RESERVED, WORLDS
 from aptp_bench.data.scenes.palette import NAMED
 from aptp_bench.data.scenes.scene import ARTISTS, Scene
@@ -22,7 +23,7 @@ def _some(world: str, count: int = MANY, seed: int = 7) -> list[Scene]:
 
 def _one(subject: str, colour: str = "red", setting: str = "plain", count: int = 1) -> Scene:
     row = CATALOG[subject]
-    return Scene(row.world, row.kind, subject, setting, colour, count, "dark", "open", False, 5)
+    return Scene(row.world, row.kind, "scene", subject, setting, colour, count, (), "dark", "open", False, 5)
 
 
 @pytest.mark.parametrize("world", WORLDS)
@@ -66,6 +67,27 @@ def test_a_scene_is_of_the_closed_sets_and_no_reserved_or_clashing_pair(world: s
         assert scene.world == world == CATALOG[scene.subject].world
         assert not {(scene.subject, scene.setting), (scene.subject, scene.colour)} & set(RESERVED)
         assert CATALOG[scene.subject].place == "full" or (scene.setting, scene.colour) not in CLASHES
+        for other in scene.companions:
+            assert CATALOG[other.subject].world == world
+            assert not {(other.subject, scene.setting), (other.subject, other.colour)} & set(RESERVED)
+            assert (scene.setting, other.colour) not in CLASHES
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_companions_are_as_many_as_the_composition_says_and_all_different(world: str) -> None:
+    for scene in _some(world):
+        names = [scene.subject, *(other.subject for other in scene.companions)]
+        assert len(set(names)) == len(names) == 1 + {"pair": 1, "crowd": 2}.get(scene.composition, 0)
+
+
+def test_each_companion_is_seen_and_stands_across_from_the_subject() -> None:
+    alone = replace(_one("heart"), composition="pair")
+    for flip in (False, True):
+        beside = replace(alone, companions=(Companion("star", "blue"),), flip=flip)
+        picture = draw(beside).astype(int)
+        reds, blues = (np.nonzero((picture[..., i] - picture[..., 2 - i]) > 60)[1] for i in (0, 2))
+        assert len(reds) > len(blues) > 10
+        assert (reds.mean() < blues.mean()) is not flip
 
 
 def test_label_sets_are_small_and_complete() -> None:
@@ -81,6 +103,7 @@ def test_every_subject_and_setting_is_drawn() -> None:
     assert {s.subject for s in scenes} == set(SUBJECTS)
     assert {s.setting for s in scenes} == set(SETTINGS)
     assert {s.colour for s in scenes} == set(COLOURS)
+    assert {s.composition for s in scenes} == set(COMPOSITIONS)
 
 
 @pytest.mark.parametrize("colour", ["red", "green", "blue"])
@@ -112,8 +135,8 @@ def test_more_subjects_are_drawn_smaller() -> None:
 
 def test_words_are_told_apart() -> None:
     base = _one("sign", "red")
-    pictures = [draw(replace(base, word=word)) for word in ("open", "sale", "exit")]
-    assert all((pictures[i] != pictures[j]).any(axis=-1).sum() > 40 for i, j in ((0, 1), (0, 2), (1, 2)))
+    pictures = [draw(replace(base, word=word)) for word in ("open", "sale", "exit", "open sale", "open exit")]
+    assert all((one != other).any(axis=-1).sum() > 40 for one, other in combinations(pictures, 2))
 
 
 def test_flip_mirrors_what_is_drawn_alone() -> None:
