@@ -61,7 +61,7 @@ def leaderboard(
 def _counts(board: Board) -> dict[str, Any]:
     """How many pairs of a board's ranked entries are told apart, and how many were compared prompt by prompt."""
     what = board.group.what
-    about = {"world": board.group.world, "dataset": what.dataset, "model": what.model}
+    about: dict[str, Any] = {"world": board.group.world, "dataset": what.dataset, "model": what.model}
     about |= {"budget": board.ratio, "convention": board.convention, "entries": len(board.of("main"))}
     paired = {c.metric: sum(pair.difference.n > 0 for pair in c.pairs) for c in board.contested}
     return {**about, "pairs": board.pairs, "separated": board.separated, "paired": paired}

@@ -16,7 +16,7 @@ from torch import Tensor
 from aptp_bench.core.noise import starting_noise
 from aptp_bench.core.settings import SamplingConfig
 from aptp_bench.generation.batch_invariant import RowByRow
-from aptp_bench.models.call_plan import PLAIN, CallPlan, ImageCalls, calls_of
+from aptp_bench.models.call_plan import PLAIN, CallPlan, ImageCalls
 from aptp_bench.models.stable_diffusion import pipeline
 
 SCHEDULERS = {"pndm": ("PNDMScheduler", {"skip_prk_steps": True}), "ddim": ("DDIMScheduler", {"clip_sample": False})}
@@ -51,8 +51,7 @@ class Sampler:
     @cached_property
     def calls(self) -> ImageCalls:
         """The U-Net calls of an image, and of every batch of them."""
-        asked, made = (calls_of(self._scheduler(), steps) for steps in (self.config.steps, self.steps))
-        return ImageCalls.of(self.plan, asked, made)
+        return ImageCalls.under(self.plan, self.parts["scheduler"], self.config.steps)
 
     def __call__(
         self,

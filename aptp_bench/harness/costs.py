@@ -10,7 +10,7 @@ from diffusers import UNet2DConditionModel
 
 from aptp_bench.budget import CONVENTIONS
 from aptp_bench.core.settings import SamplingConfig
-from aptp_bench.generation.sampling import Sampler
+from aptp_bench.generation.sampling import parts_of
 from aptp_bench.harness.inputs import Materials
 from aptp_bench.harness.keywords import frequent_words
 from aptp_bench.models.call_plan import ONE_CALL, ImageCalls
@@ -35,7 +35,7 @@ def network_facts(
 def expert_facts(mixture: Mixture, given: Materials, sampling: SamplingConfig) -> dict[str, Any]:
     """{"dense": facts, "experts": [facts with "train_prompts"], "remark", "diagnostics"}: what pruning decided."""
     size = given.teacher.unet.config.sample_size
-    calls = Sampler.of(given.teacher, sampling, plan=mixture.plan).calls
+    calls = ImageCalls.under(mixture.plan, parts_of(given.teacher, sampling.scheduler)["scheduler"], sampling.steps)
     served = torch.bincount(mixture.route(list(given.train["caption"])), minlength=len(mixture)).tolist()
     experts = [
         network_facts(mixture.experts[i], size, given.tokens, calls) | {"train_prompts": served[i]}

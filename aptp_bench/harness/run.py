@@ -212,8 +212,8 @@ class Bench:
 
     def measure(self, tuned: Stage, images: dict[str, Stage]) -> tuple[dict[str, Measurement], dict[str, str]]:
         """Every metric's measurement, a stage each, and why the others could not be made."""
-        asked = {m.on for m in self.metrics if "reference" in m.needs and m.backbone not in self.lacking}
-        references = {on: self.reference(tuned, on) for on in images if on in asked}
+        asked: set[str] = {m.on for m in self.metrics if "reference" in m.needs and m.backbone not in self.lacking}
+        references: dict[str, Reference | None] = {on: self.reference(tuned, on) for on in images if on in asked}
         evidences = {on: self._evidence(tuned, stage, on, references.get(on)) for on, stage in images.items()}
 
         def measured(metric: Metric, evidence: Evidence) -> Measurement:

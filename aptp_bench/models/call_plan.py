@@ -70,6 +70,15 @@ class ImageCalls:
         turns = tuple(call == 0 or due[call] > due[call - 1] for call in range(made))
         return cls(turns, asked, plan.branch)
 
+    @classmethod
+    def under(cls, plan: CallPlan, scheduler: Any, steps: int) -> ImageCalls:
+        """Those of a diffusers scheduler that is asked for so many steps; it is left as it is."""
+
+        def anew() -> Any:
+            return type(scheduler).from_config(scheduler.config)
+
+        return cls.of(plan, calls_of(anew(), steps), calls_of(anew(), plan.steps(anew(), steps)))
+
     @property
     def made(self) -> int:
         """How many there are."""
