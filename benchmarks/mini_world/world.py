@@ -79,6 +79,7 @@ class World:
         """The text tower alone."""
         clip = towers.trained(self.tokenizer, self.work / "text_encoder", PATCH)
         text = CLIPTextModel(clip.config.text_config)
+        text.config.use_attention_mask = True  # told to pipelines: padding is masked, as where the U-Net was trained
         wanted = set(text.state_dict())
         prefix = "" if wanted <= set(clip.text_model.state_dict()) else "text_model."
         text.load_state_dict({prefix + k: v for k, v in clip.text_model.state_dict().items()})
