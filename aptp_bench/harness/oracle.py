@@ -182,7 +182,9 @@ class Found:
                     pairs=own.shape[1],
                     error=float(self.dense[self.index == i].mean()),
                     damages=tuple(own.mean(1).tolist()),
-                    standard_errors=tuple((own.std(1, correction=int(own.shape[1] > 1)) / own.shape[1] ** 0.5).tolist()),
+                    standard_errors=tuple(
+                        (own.std(1, correction=int(own.shape[1] > 1)) / own.shape[1] ** 0.5).tolist()
+                    ),
                 )
             )
         return tuple(sorted(rows, key=lambda row: -row.damages[-1]))

@@ -100,7 +100,9 @@ def _together(rng: random.Random) -> tuple[str, Subject]:
     """Three subjects, and how the first two stand to each other."""
     first = pick(rng, _of_kinds("animal", "vehicle", "indoor", "outdoor"))
     other = pick(rng, [row for row in _of_kinds("animal", "vehicle", "street", "indoor") if row.name != first.name])
-    third = pick(rng, [row for row in _of_kinds("food", "outdoor", "sport") if row.name not in (first.name, other.name)])
+    third = pick(
+        rng, [row for row in _of_kinds("food", "outdoor", "sport") if row.name not in (first.name, other.name)]
+    )
     left, right = article(_tinted(rng, first)), article(_tinted(rng, other))
     return f"{left} {pick(rng, BETWEEN)} {right} and {article(third.name)} {_strange(rng, first)}", first
 

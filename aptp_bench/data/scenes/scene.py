@@ -40,7 +40,11 @@ LAYOUTS: dict[int, tuple[tuple[tuple[float, float], ...], float]] = {
 }
 # The same of the subject, then of its companions, by the composition and how many subjects there are.
 BESIDE = {("pair", 1): (((38, 64),), 38), ("crowd", 1): (((38, 46),), 30), ("crowd", 2): (((34, 40), (94, 40)), 25)}
-COMPANIONS = {("pair", 1): (((98, 74),), 25), ("crowd", 1): (((98, 42), (66, 98)), 22), ("crowd", 2): (((36, 98), (94, 98)), 20)}
+COMPANIONS = {
+    ("pair", 1): (((98, 74),), 25),
+    ("crowd", 1): (((98, 42), (66, 98)), 22),
+    ("crowd", 2): (((36, 98), (94, 98)), 20),
+}
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,9 @@ def sample(world: str, seed: int, index: int) -> Scene:
     setting = "plain" if composition == "flat" else pick(rng, settings_)
     companions: list[Companion] = []
     for _ in range(fewest):
-        other = pick(rng, [each for each in _partners(row, setting) if each.name not in {c.subject for c in companions}])
+        other = pick(
+            rng, [each for each in _partners(row, setting) if each.name not in {c.subject for c in companions}]
+        )
         companions.append(Companion(other.name, pick(rng, _colours(other, setting))))
     most = {"flat": 1, "pair": 1, "crowd": min(2, row.most)}.get(composition, row.most)
     return Scene(
