@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from aptp_bench import registry
 from aptp_bench.errors import DataError
@@ -68,7 +67,9 @@ def beside(facts: RunFacts) -> OracleGain:
     fitting = [found for found in known if _fits(found, record)]
     if not fitting:
         command = f"python -m aptp_bench.benchmarks.oracle_gain --dataset {record.what.dataset}"
-        more = f" --scale {record.world} --runs-dir {Path(facts.run.folder).parent}"
+        more = (
+            f" --scale {record.world} --runs-dir {facts.run.folder.absolute().parent.name}"  # no place of this machine
+        )
         raise DataError(f"what routing could win here was not measured; measure it: {command}{more}")
     return min(fitting, key=lambda found: abs(found.finetune_steps - record.what.finetune.get("steps", 0)))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aptp_bench.core.settings import FinetuneConfig
+from aptp_bench.harness.oracle import DENOISING
 from aptp_bench.records import Record
 from aptp_bench.reporting.oracle import Realised
 
@@ -41,9 +42,10 @@ def oracle(found: Realised) -> list[str]:
     of = found.found
     tuned = f"fine-tuned for {of.finetune_steps} steps" if of.finetune_steps else "not fine-tuned"
     share = "" if found.share is None else f", {found.share:.0%} of what could be won"
+    lost = "rise of the denoising error" if of.damage == DENOISING else f"loss in {of.damage}"
     return [
         f"At this run's mean of {found.mean:.3f} of the MACs, the best size for each {of.by} would save "
-        f"{found.oracle:.1%} of the damage that a uniform cut does ({of.method}, {tuned}; rise of the denoising error).",
+        f"{found.oracle:.1%} of the damage that a uniform cut does ({of.method}, {tuned}; {lost}).",
         f"The sizes of this run's experts save {found.gain:.1%} of it{share}.",
     ]
 
