@@ -114,7 +114,8 @@ def show(found: OracleGain) -> None:
         if RARE not in sizes:
             line(console, f"experts of these sizes: {_command(found, gain.mean, sizes)}")
     pairs_in_all = sum(kind.pairs for kind in found.kinds)
-    line(console, f"{pairs_in_all:,} held-out pairs at {found.steps} diffusion steps, paired with the dense network")
+    at = f" at {found.steps} diffusion steps" if found.damage == "denoising" else ""
+    line(console, f"{pairs_in_all:,} held-out pairs{at}, paired with the dense network")
 
 
 def _command(found: OracleGain, budget: float, sizes: dict[str, float]) -> str:

@@ -191,7 +191,7 @@ class Found:
 
     def gain(self, mean: float) -> Gain:
         """What the best allocation of a mean ratio saves. Raises BudgetError for a mean beyond the cuts."""
-        leanest = min(self.ratios)
+        asked, leanest = mean, min(self.ratios)
         mean = leanest if abs(mean - leanest) <= TOLERANCE else mean  # a cut lands that near the ratio asked for
         everyone = torch.arange(len(self.labels))
         whole = self._allocated(everyone, mean)
@@ -200,7 +200,7 @@ class Found:
         replicates = torch.tensor([self._allocated(rows, mean).gain for rows in rest], dtype=torch.float64)
         ratios = dict(zip(self.names, whole.ratios, strict=True))
         return Gain(
-            mean=mean,
+            mean=asked,
             gain=whole.gain,
             interval=jackknife_interval(whole.gain, replicates, floor=0.0),
             cross_fitted=self._cross_fitted(mean),
