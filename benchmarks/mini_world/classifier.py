@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from aptp_bench.backbones.inception import MiniInception
-from aptp_bench.benchmarks.mini_world.loop import Recipe, averaged, fit
+from aptp_bench.benchmarks.mini_world.loop import Parts, Recipe, averaged, fit
 from aptp_bench.benchmarks.mini_world.scenes import LABELS, Scenes
 
 RECIPE = Recipe(steps=2_400, batch=64, lr=2e-3, ema=0.995, seed=3)
@@ -20,15 +20,17 @@ def train(data: Scenes, held_out: Scenes, folder: Path, recipe: Recipe = RECIPE)
     torch.manual_seed(recipe.seed)
     net = MiniInception(LABELS)
 
-    def loss(step: int, generator: torch.Generator) -> dict[str, Tensor]:
+    def draw(generator: torch.Generator) -> Parts:
         index = torch.randint(len(data), (recipe.batch,), generator=generator)
-        pictures = roughened(data.pixels(index), generator)
-        scores = list(net.classify(pictures).values())
-        parts = [F.cross_entropy(s, data.labels[index, i], label_smoothing=0.05) for i, s in enumerate(scores)]
+        return {"pictures": roughened(data.pixels(index), generator), "labels": data.labels[index]}
+
+    def loss(drawn: Parts) -> Parts:
+        scores = net.classify(drawn["pictures"]).values()
+        parts = [F.cross_entropy(s, drawn["labels"][:, i], label_smoothing=0.05) for i, s in enumerate(scores)]
         return {"loss": sum(parts, torch.zeros(()))}
 
     seen, labels = held_out.pixels(torch.arange(1_024)), held_out.labels[:1_024]
-    return fit(net, loss, recipe, folder, lambda step: accuracy(net, seen, labels))
+    return fit(net, draw, loss, recipe, folder, lambda step: accuracy(net, seen, labels))
 
 
 def trained(folder: Path) -> MiniInception:

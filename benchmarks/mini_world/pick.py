@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import CLIPModel, CLIPTokenizer
 
-from aptp_bench.benchmarks.mini_world.loop import Recipe, fit
+from aptp_bench.benchmarks.mini_world.loop import Parts, Recipe, fit
 from aptp_bench.benchmarks.mini_world.scenes import Scenes
 from aptp_bench.benchmarks.mini_world.towers import phrased, tokenised
 
@@ -27,25 +27,25 @@ def train(clip: CLIPModel, data: Scenes, held_out: Scenes, tokenizer: CLIPTokeni
     """Tune `clip` in place on pairs of pictures; the loss is eq. 2 of the paper, KL between preferred and predicted choice."""
     clip.logit_scale.data.clamp_(max=3.0)  # PickScore-like scores: about 20 times the cosine
 
-    def choices(source: Scenes, number: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def choices(source: Scenes, number: int, generator: torch.Generator) -> Parts:
         captions, pictures, worth = pairs(source, number, generator)
-        scores = scored(clip, tokenizer, captions, pictures)
-        return scores, (worth[1] > worth[0]).long()
+        return {"pictures": pictures, "better": (worth[1] > worth[0]).long(), **tokenised(tokenizer, captions)}
 
-    def loss(step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        scores, better = choices(data, RECIPE.batch, generator)
-        return {"loss": F.cross_entropy(scores, better)}
+    def loss(drawn: Parts) -> Parts:
+        return {"loss": F.cross_entropy(scored(clip, drawn), drawn["better"])}
 
     def watch(step: int) -> dict[str, float]:
-        scores, better = choices(held_out, 512, torch.Generator().manual_seed(9))
-        return {"agreement": round(float((scores.argmax(1) == better).float().mean()), 4)}
+        seen = choices(held_out, 512, torch.Generator().manual_seed(9))
+        return {"agreement": round(float((scored(clip, seen).argmax(1) == seen["better"]).float().mean()), 4)}
 
-    return fit(clip, loss, RECIPE, folder, watch)
+    return fit(clip, lambda generator: choices(data, RECIPE.batch, generator), loss, RECIPE, folder, watch)
 
 
-def scored(clip: CLIPModel, tokenizer: CLIPTokenizer, captions: list[str], pictures: Tensor) -> Tensor:
+def scored(clip: CLIPModel, drawn: Parts) -> Tensor:
     """exp(logit_scale) times cosine of n captions with their two pictures [2, n, 3, 32, 32]: [n, 2]."""
-    out = clip(pixel_values=pictures.flatten(0, 1), **tokenised(tokenizer, captions))
+    pictures = drawn["pictures"]
+    tokens = {name: drawn[name] for name in ("input_ids", "attention_mask")}
+    out = clip(pixel_values=pictures.flatten(0, 1), **tokens)
     images = out.image_embeds.unflatten(0, pictures.shape[:2])
     return clip.logit_scale.exp() * (images * out.text_embeds).sum(-1).T
 

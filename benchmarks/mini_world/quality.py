@@ -2,70 +2,96 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from transformers import CLIPModel, CLIPTokenizer
 
 from aptp_bench import assets
 from aptp_bench.backbones.inception import MiniInception
 from aptp_bench.benchmarks.mini_world import vae
 from aptp_bench.benchmarks.mini_world.classifier import accuracy
-from aptp_bench.benchmarks.mini_world.scenes import SPLITS, Scenes
+from aptp_bench.benchmarks.mini_world.scenes import LABELS, SPLITS, Scenes, gather
 from aptp_bench.benchmarks.mini_world.towers import retrieval
 from aptp_bench.core.files import write_json
 from aptp_bench.data import scenes
 from aptp_bench.metrics.fid import frechet_distance
 from aptp_bench.models.stable_diffusion import MiniSD
 
-if TYPE_CHECKING:
-    from transformers import CLIPModel, CLIPTokenizer
-
-    from aptp_bench.benchmarks.mini_world.world import World
-
 IMAGES = 1_024
 STEPS, GUIDANCE = 25, 2.0
+TOLD = ("subject", "setting", "colour", "count", "partner", "partner_colour")  # by composition
 
 
-def measure(world: World) -> dict[str, float]:
-    """Sample the shipped pipeline on held-out captions; write quality.json and samples.png. Returns the figures."""
-    data, net = world.held_out, MiniInception.load(assets.path("inception"))
-    real, train = data.pixels(torch.arange(IMAGES)), world.train.pixels(torch.arange(IMAGES))
-    made = generate(data, IMAGES)
-    clip, tokenizer = world.judge(), world.tokenizer
+def measure(work: Path) -> dict[str, Any]:
+    """Sample the shipped pipeline on held-out captions; write quality.json and samples.png. Returns the figures.
+
+    work: where the pictures are, or will be, drawn.
+    """
+    data, shipped = gather("val", work), MiniSD().load()
+    real, train = (each.pixels(torch.arange(IMAGES)) for each in (data, gather("train", work)))
+    made, same = generate(data, IMAGES, shipped), redrawn(IMAGES)
+    with torch.no_grad():
+        again = torch.cat([shipped.vae.decode(shipped.vae.encode(x).latent_dist.mean).sample for x in real.split(256)])
+    judge = Judge.load()
     figures = {
-        "vae_psnr_db": vae.psnr(world.autoencoder(), real[:256]),
-        "clip_top1_of_32_real": retrieval(clip, tokenizer, data, real),
-        "fid_floor_train_scenes": frechet_distance(pooled(net, train), pooled(net, real))[0],
-        "fid_floor_same_scenes_redrawn": frechet_distance(pooled(net, redrawn(IMAGES)), pooled(net, real))[0],
+        "vae_psnr_db": vae.psnr(shipped.vae, real[:256]),
+        "fid_floor_train_scenes": judge.distance(train, real),
+        "fid_floor_same_scenes_redrawn": judge.distance(same, real),
     }
-    figures |= {f"{label}_real": value for label, value in accuracy(net, real, data.labels[:IMAGES]).items()}
-    figures |= of_generated(made, data, net, clip, tokenizer)
-    figures = {name: round(value, 4) for name, value in figures.items()} | {"images": IMAGES}
-    write_json(assets.ROOT / "quality.json", figures)
+    for what, pictures in (("real", real), ("reconstructed", again.clamp(-1, 1)), ("generated", made)):
+        figures |= {f"{name}_{what}": value for name, value in judge.agreement(pictures, data).items()}
+    figures["fid_generated"] = judge.distance(made, real)
+    found = {name: round(value, 4) for name, value in figures.items()}
+    found |= {"by_composition": judge.by_composition(made, data), "images": IMAGES}
+    write_json(assets.ROOT / "quality.json", found)
     grid(made[:64], assets.ROOT / "samples.png")
-    return figures
+    return found
 
 
-def of_generated(
-    made: Tensor, data: Scenes, net: MiniInception, clip: CLIPModel, tokenizer: CLIPTokenizer
-) -> dict[str, float]:
-    """What generated pictures [n, 3, 32, 32] of the first captions tell: distance, whether the judge and the labels agree."""
-    labels = accuracy(net, made, data.labels[: len(made)])
-    return {
-        "clip_top1_of_32_generated": retrieval(clip, tokenizer, data, made),
-        "fid_generated": frechet_distance(pooled(net, made), pooled(net, data.pixels(torch.arange(len(made)))))[0],
-        **{f"{label}_generated": value for label, value in labels.items()},
-    }
+@dataclass(frozen=True)
+class Judge:
+    """The shipped networks that tell what is on a picture; pictures are float [n, 3, 32, 32] in [-1, 1] of the first n captions."""
+
+    net: MiniInception
+    clip: CLIPModel
+    tokenizer: CLIPTokenizer
+
+    @classmethod
+    def load(cls) -> Judge:
+        """From the package."""
+        clip = CLIPModel.from_pretrained(assets.path("clip"), torch_dtype=torch.float32).eval()
+        tokenizer = CLIPTokenizer.from_pretrained(assets.path("clip"))
+        return cls(MiniInception.load(assets.path("inception")), clip, tokenizer)
+
+    def distance(self, pictures: Tensor, others: Tensor) -> float:
+        """FID between two sets."""
+        return frechet_distance(pooled(self.net, pictures), pooled(self.net, others))[0]
+
+    def agreement(self, pictures: Tensor, data: Scenes) -> dict[str, float]:
+        """How often the own caption is first among 32, and every label is read as it was asked for."""
+        labels = accuracy(self.net, pictures, data.labels[: len(pictures)])
+        return {"clip_top1_of_32": retrieval(self.clip, self.tokenizer, data, pictures), **labels}
+
+    def by_composition(self, pictures: Tensor, data: Scenes) -> dict[str, dict[str, float]]:
+        """The labels that say what is on a picture, for every composition, and how many pictures it has."""
+        labels, found = data.labels[: len(pictures)], {}
+        for index, name in enumerate(scenes.COMPOSITIONS):
+            those = labels[:, list(LABELS).index("composition")] == index
+            read = accuracy(self.net, pictures[those], labels[those])
+            found[name] = {"images": int(those.sum()), **{label: read[label] for label in TOLD}}
+        return found
 
 
-def generate(data: Scenes, number: int, batch: int = 128, pipeline: Any = None) -> Tensor:
-    """Pictures [number, 3, 32, 32] in [-1, 1] for the first captions, by the pipeline (the shipped one if None) and its sampler."""
-    pipeline, pictures = pipeline or MiniSD().load(), []
+@torch.no_grad()
+def generate(data: Scenes, number: int, pipeline: Any, batch: int = 128) -> Tensor:
+    """Pictures [number, 3, 32, 32] in [-1, 1] for the first captions, by the pipeline and its sampler."""
+    pictures = []
     for start in range(0, number, batch):
         captions = [data.captions[i][0] for i in range(start, min(start + batch, number))]
         seeds = [torch.Generator().manual_seed(start + k) for k in range(len(captions))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import Pool
 from pathlib import Path
 from zlib import crc32
@@ -17,6 +17,7 @@ from aptp_bench.data import scenes
 
 SPLITS = {
     "train": (1_001, 64_000),
+    "more": (1_001, 256_000),  # the same and others: for the autoencoder and the U-Net, which see millions
     "val": (2_001, 4_096),
 }  # (seed, scenes of each world); no dataset the harness serves uses these seeds
 
@@ -32,8 +33,12 @@ class Scenes:
     def __len__(self) -> int:
         return len(self.captions)
 
+    def to(self, device: torch.device) -> Scenes:
+        """With its pictures on a device; the rest is read on the CPU."""
+        return replace(self, images=self.images.to(device))
+
     def pixels(self, index: Tensor) -> Tensor:
-        """Pictures as float [n, 3, 32, 32] in [-1, 1]."""
+        """Pictures as float [n, 3, 32, 32] in [-1, 1]; the index lies where the pictures do."""
         return self.images[index].permute(0, 3, 1, 2).float() / 127.5 - 1
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-from aptp_bench.benchmarks.mini_world.loop import Recipe, averaged, fit
+from aptp_bench.benchmarks.mini_world.loop import Parts, Recipe, averaged, fit
 from aptp_bench.benchmarks.mini_world.scenes import Scenes
 from aptp_bench.benchmarks.mini_world.towers import phrased
 
@@ -38,15 +38,19 @@ def train(data: Scenes, held_out: Scenes, folder: Path, recipe: Recipe = RECIPE)
     tokenizer = _tokenizer(data)
     bert = network(tokenizer)
 
-    def loss(step: int, generator: torch.Generator) -> dict[str, Tensor]:
+    def draw(generator: torch.Generator) -> Parts:
         index = torch.randint(len(data), (recipe.batch,), generator=generator)
-        one, two = (embed(bert, tokenizer, phrased(data, index, generator)) for _ in range(2))
-        return {"loss": F.cross_entropy(one @ two.T / TEMPERATURE, likeness(data.labels[index]))}
+        captions = [caption for _ in range(2) for caption in phrased(data, index, generator)]
+        return {"likeness": likeness(data.labels[index]), **tokenised(tokenizer, captions)}
+
+    def loss(drawn: Parts) -> Parts:
+        one, two = embed(bert, drawn).chunk(2)
+        return {"loss": F.cross_entropy(one @ two.T / TEMPERATURE, drawn["likeness"])}
 
     def watch(step: int) -> dict[str, float]:
         return {"subject_of_nearest": nearest(bert, tokenizer, held_out)}
 
-    return packed(fit(bert, loss, recipe, folder, watch), tokenizer)
+    return packed(fit(bert, draw, loss, recipe, folder, watch), tokenizer)
 
 
 def trained(data: Scenes, folder: Path) -> SentenceTransformer:
@@ -63,9 +67,14 @@ def network(tokenizer: PreTrainedTokenizerFast) -> BertModel:
     return BertModel(config, add_pooling_layer=False)
 
 
-def embed(bert: nn.Module, tokenizer: PreTrainedTokenizerFast, captions: list[str]) -> Tensor:
+def tokenised(tokenizer: PreTrainedTokenizerFast, captions: list[str]) -> Parts:
+    """input_ids and attention_mask, as long as the longest caption."""
+    made = tokenizer(captions, padding=True, truncation=True, max_length=LENGTH, return_tensors="pt")
+    return {"input_ids": made["input_ids"], "attention_mask": made["attention_mask"]}
+
+
+def embed(bert: nn.Module, tokens: Parts) -> Tensor:
     """Mean of the token states, of unit length: [n, 128]."""
-    tokens = tokenizer(captions, padding=True, truncation=True, max_length=LENGTH, return_tensors="pt")
     states = bert(input_ids=tokens["input_ids"], attention_mask=tokens["attention_mask"]).last_hidden_state
     mask = tokens["attention_mask"][..., None].float()
     return F.normalize((states * mask).sum(1) / mask.sum(1), dim=-1)
@@ -80,7 +89,7 @@ def likeness(labels: Tensor) -> Tensor:
 @torch.no_grad()
 def nearest(bert: nn.Module, tokenizer: PreTrainedTokenizerFast, data: Scenes, number: int = 1_024) -> float:
     """Share of held-out captions whose nearest other caption has the same subject."""
-    vectors = embed(bert, tokenizer, [data.captions[i][0] for i in range(number)])
+    vectors = embed(bert, tokenised(tokenizer, [data.captions[i][0] for i in range(number)]))
     scores = (vectors @ vectors.T).fill_diagonal_(-1)
     subjects = data.labels[:number, 0]
     return round(float((subjects[scores.argmax(1)] == subjects).float().mean()), 4)

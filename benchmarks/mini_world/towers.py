@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTokenizer, CLIPVisionConfig
 
-from aptp_bench.benchmarks.mini_world.loop import Recipe, averaged, fit
+from aptp_bench.benchmarks.mini_world.loop import Parts, Recipe, averaged, fit
 from aptp_bench.benchmarks.mini_world.scenes import LABELS, Scenes
 from aptp_bench.benchmarks.mini_world.tokenizer import LENGTH
 
@@ -73,12 +73,16 @@ def train(
     torch.manual_seed(recipe.seed)
     towers = Towers(tokenizer, patch, layers=3)
 
-    def loss(step: int, generator: torch.Generator) -> dict[str, Tensor]:
+    def draw(generator: torch.Generator) -> Parts:
         index = torch.randint(len(data), (recipe.batch,), generator=generator)
         tokens = tokenised(tokenizer, phrased(data, index, generator), "longest")
+        return {"pixels": data.pixels(index), "labels": data.labels[index], **tokens}
+
+    def loss(drawn: Parts) -> Parts:
+        tokens = {name: drawn[name] for name in ("input_ids", "attention_mask")}
         with torch.autocast("cpu", torch.bfloat16):
-            image, text = (embedding.float() for embedding in towers(data.pixels(index), tokens))
-        labels = data.labels[index]
+            image, text = (embedding.float() for embedding in towers(drawn["pixels"], tokens))
+        labels = drawn["labels"]
         match = contrast(image, text, towers.clip.logit_scale.exp().clamp(max=100), labels)
         label = towers.read(image, labels) + towers.read(text, labels)
         return {"loss": match + label, "match": match, "label": label}
@@ -86,7 +90,7 @@ def train(
     def watch(step: int) -> dict[str, float]:
         return {"top1_of_32": retrieval(towers.clip, tokenizer, held_out)}
 
-    return fit(towers, loss, recipe, folder, watch).clip
+    return fit(towers, draw, loss, recipe, folder, watch).clip
 
 
 def trained(tokenizer: CLIPTokenizer, folder: Path, patch: int) -> CLIPModel:

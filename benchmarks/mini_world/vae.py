@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -9,13 +11,13 @@ from diffusers import AutoencoderKL
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aptp_bench.benchmarks.mini_world.loop import Recipe, averaged, fit
+from aptp_bench.benchmarks.mini_world.loop import Parts, Recipe, averaged, fit
 from aptp_bench.benchmarks.mini_world.scenes import Scenes
 from aptp_bench.models.stable_diffusion import MINI_GEOMETRY
 
-RECIPE = Recipe(steps=2_200, batch=32, lr=2e-3, cooldown=0.3, ema=0.99, save_every=250)
-# The latents are settled by then; the decoder alone goes on learning, on latents as rough as a denoiser makes them.
-DECODER = Recipe(steps=1_600, batch=32, lr=1.5e-3, cooldown=0.3, ema=0.995, save_every=500, seed=7)
+RECIPE = Recipe(steps=5_069, batch=512, lr=2e-3, warmup=300, cooldown=0.3, ema=0.995)  # 2,595,328 images
+# The latents are settled by then; the decoder alone goes on learning, on latents as rough as a denoiser makes them. 900,608 images.
+DECODER = Recipe(steps=1_759, batch=512, lr=1e-3, cooldown=0.4, ema=0.995, seed=7)
 ROUGHNESS = 0.1  # deviation of the noise on standardised latents
 EDGES = 1.0  # weight of the error in neighbour differences: outlines are what makes a 32-pixel picture readable
 KL = 1e-5
@@ -23,47 +25,71 @@ KL = 1e-5
 
 def network() -> AutoencoderKL:
     """An untrained stock AutoencoderKL, factor 4, 4 latent channels."""
-    return AutoencoderKL(**{**MINI_GEOMETRY.vae, "block_out_channels": (16, 32, 96)})
+    return AutoencoderKL(**MINI_GEOMETRY.vae)
 
 
-def train(data: Scenes, held_out: Scenes, folder: Path, recipe: Recipe = RECIPE) -> AutoencoderKL:
-    """Train, then fold the scale of each latent channel into the 1x1 convolutions around the latents."""
+def train(
+    data: Scenes, held_out: Scenes, folder: Path, recipe: Recipe = RECIPE, until: int | None = None
+) -> AutoencoderKL:
+    """Train on the device of the pictures, then fold the scale of each latent channel into the 1x1 convolutions around the latents."""
     torch.manual_seed(recipe.seed)
-    vae = network()
+    vae = network().to(data.images.device)
 
-    def loss(step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        pictures = data.pixels(torch.randint(len(data), (recipe.batch,), generator=generator))
-        latent = vae.encode(pictures).latent_dist
-        noise = torch.randn(latent.mean.shape, generator=generator)
-        again = vae.decode(latent.mean + latent.std * noise).sample
+    def loss(drawn: Parts) -> Parts:
+        pictures = drawn["pictures"]
+        with _half(pictures.device):
+            latent = vae.encode(pictures).latent_dist
+            again = vae.decode(latent.mean + latent.std * drawn["noise"]).sample.float()
         pixel, kl = (again - pictures).abs().mean(), latent.kl().mean()
         return {"loss": pixel + EDGES * edges(again, pictures) + KL * kl, "l1": pixel, "kl": kl}
 
-    def watch(step: int) -> dict[str, float]:
-        return {"psnr": round(psnr(vae, held_out.pixels(torch.arange(256))), 2)}
-
-    return standardised(fit(vae, loss, recipe, folder, watch), data.pixels(torch.arange(2_048)))
+    draw = partial(_drawn, data, recipe.batch, 1.0)
+    return standardised(fit(vae, draw, loss, recipe, folder, _watched(vae, held_out), until), _first(data))
 
 
-def train_decoder(vae: AutoencoderKL, data: Scenes, held_out: Scenes, folder: Path, recipe: Recipe = DECODER) -> None:
+def train_decoder(
+    vae: AutoencoderKL, data: Scenes, held_out: Scenes, folder: Path, recipe: Recipe = DECODER, until: int | None = None
+) -> None:
     """Train the decoder of a standardised autoencoder further, its encoder frozen."""
-    decoder = _Decoder(vae)
+    decoder = _Decoder(vae.to(data.images.device))
 
-    def loss(step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        pictures = data.pixels(torch.randint(len(data), (recipe.batch,), generator=generator))
-        with torch.no_grad():
-            latents = vae.encode(pictures).latent_dist.mean
-        noise = ROUGHNESS * torch.rand(len(latents), 1, 1, 1, generator=generator)
-        again = decoder(latents + noise * torch.randn(latents.shape, generator=generator))
+    def loss(drawn: Parts) -> Parts:
+        pictures = drawn["pictures"]
+        with _half(pictures.device):
+            with torch.no_grad():
+                latents = vae.encode(pictures).latent_dist.mean
+            again = decoder(latents + drawn["noise"]).float()
         pixel = (again - pictures).abs().mean()
         return {"loss": pixel + EDGES * edges(again, pictures), "l1": pixel}
 
-    fit(decoder, loss, recipe, folder, lambda step: {"psnr": round(psnr(vae, held_out.pixels(torch.arange(256))), 2)})
+    fit(decoder, partial(_drawn, data, recipe.batch, ROUGHNESS), loss, recipe, folder, _watched(vae, held_out), until)
+
+
+def _drawn(data: Scenes, number: int, strength: float, generator: torch.Generator) -> Parts:
+    """Pictures, and noise for their latents; below a strength of 1 each latent's own strength is anything up to it."""
+    device = data.images.device
+    index = torch.randint(len(data), (number,), generator=generator, device=device)
+    noise = torch.randn(number, 4, 8, 8, generator=generator, device=device)
+    if strength < 1:
+        noise = noise * strength * torch.rand(number, 1, 1, 1, generator=generator, device=device)
+    return {"pictures": data.pixels(index), "noise": noise}
+
+
+def _half(device: torch.device) -> torch.autocast:
+    return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)  # a graph keeps no casts of an earlier step
+
+
+def _first(data: Scenes, number: int = 2_048) -> Tensor:
+    return data.pixels(torch.arange(min(number, len(data)), device=data.images.device))
+
+
+def _watched(vae: AutoencoderKL, held_out: Scenes) -> Callable[[int], dict[str, float]]:
+    return lambda step: {"psnr": round(psnr(vae, _first(held_out, 256).to(vae.device)), 2)}
 
 
 def trained(data: Scenes, folder: Path, decoder: Path | None = None) -> AutoencoderKL:
     """The autoencoder of the last checkpoint, its latents standardised, with the decoder of `decoder` if that was trained further."""
-    vae = standardised(averaged(network(), folder), data.pixels(torch.arange(2_048)))
+    vae = standardised(averaged(network(), folder), _first(data).cpu())
     if decoder is not None and (decoder / "state.safetensors").exists():
         averaged(_Decoder(vae), decoder)
     return vae

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -19,14 +20,21 @@ from aptp_bench.core.files import write_json
 from aptp_bench.models.stable_diffusion import pipeline
 
 PARTS = ("tokenizer", "text_encoder", "inception", "vae", "decoder", "unet", "clip", "pick", "sentence_encoder")
+RECIPES = {"vae": vae.RECIPE, "decoder": vae.DECODER, "unet": unet.RECIPE}  # of the parts that see millions of pictures
 PATCH = 8  # of the image towers, in pixels
 
 
 class World:
-    """Every model of the mini world under one working folder; whatever is trained is read, not trained again."""
+    """Every model of the mini world under one working folder; whatever is trained is read, not trained again.
 
-    def __init__(self, work: Path, unet_recipe: Recipe = unet.RECIPE) -> None:
-        self.work, self.unet_recipe = work, unet_recipe
+    device: where the autoencoder and the U-Net are trained; the other parts take minutes on a CPU. recipe_of: of these parts.
+    """
+
+    def __init__(
+        self, work: Path, device: torch.device | None = None, recipes: Mapping[str, Recipe] | None = None
+    ) -> None:
+        self.work, self.device = work, device or torch.device("cpu")
+        self.recipe_of = {**RECIPES, **(recipes or {})}
 
     @cached_property
     def train(self) -> scenes.Scenes:
@@ -48,8 +56,16 @@ class World:
         """Scenes to train on, and to look at."""
         return self.train, self.held_out
 
-    def train_part(self, part: str) -> None:
-        """Train one of PARTS, from its checkpoint on; what it needs of others is read."""
+    @cached_property
+    def more(self) -> tuple[scenes.Scenes, scenes.Scenes]:
+        """Those, and four times as many to train on, on the device."""
+        return scenes.gather("more", self.work).to(self.device), self.held_out
+
+    def train_part(self, part: str, until: int | None = None) -> None:
+        """Train one of PARTS, from its checkpoint on; what it needs of others is read.
+
+        until: the step to stop before, of a part that is trained on the device.
+        """
         folder = self.work / part
         match part:
             case "tokenizer":
@@ -59,11 +75,13 @@ class World:
             case "inception":
                 classifier.train(*self.pictures, folder)
             case "vae":
-                vae.train(*self.pictures, folder)
+                vae.train(*self.more, folder, self.recipe_of["vae"], until)
             case "decoder":  # the autoencoder's, further
-                vae.train_decoder(vae.trained(self.train, self.work / "vae"), *self.pictures, folder)
+                whole = vae.trained(self.more[0], self.work / "vae")
+                vae.train_decoder(whole, *self.more, folder, self.recipe_of["decoder"], until)
             case "unet":
-                unet.train(self.encoded("train"), self.eyes(), folder, self.unet_recipe)
+                encoded = {name: each.to(self.device) for name, each in self.encoded("more").items()}
+                unet.train(encoded, self.eyes(), folder, self.recipe_of["unet"], until)
             case "clip":  # the judge
                 towers.train(*self.pictures, self.tokenizer, folder, towers.JUDGE, PATCH)
             case "pick":
@@ -73,7 +91,7 @@ class World:
 
     def autoencoder(self) -> AutoencoderKL:
         """The autoencoder with its best decoder."""
-        return vae.trained(self.train, self.work / "vae", self.work / "decoder")
+        return vae.trained(self.more[0], self.work / "vae", self.work / "decoder")
 
     def text_encoder(self) -> CLIPTextModel:
         """The text tower alone."""
@@ -90,10 +108,11 @@ class World:
         return towers.trained(self.tokenizer, self.work / "clip", PATCH)
 
     def encoded(self, split: str) -> dict:
-        """Latents and text embeddings of a split, computed once."""
-        data, file = getattr(self, split), self.work / "encoded" / f"{split}.safetensors"
-        auto = vae.trained(self.train, self.work / "vae")
-        return unet.encode(data, auto, self.text_encoder(), self.tokenizer, file)
+        """Latents and text embeddings of the pictures to train on ("more") or to look at ("held_out"), computed once."""
+        data = self.held_out if split == "held_out" else self.more[0]
+        parts = (vae.trained(self.more[0], self.work / "vae"), self.text_encoder())
+        file = self.work / "encoded" / f"{split}.safetensors"
+        return unet.encode(data, *(part.to(self.device) for part in parts), self.tokenizer, file)
 
     def eyes(self, number: int = 128) -> unet.Eyes:
         """What watches whether captions are followed."""
@@ -127,7 +146,7 @@ class World:
     def recipes(self) -> dict[str, dict]:
         """How each shipped model was trained, and what its last log line says."""
         sources = {
-            "stable_diffusion": {"text_encoder": towers.TEXT_ENCODER, "vae": vae.RECIPE, "decoder": vae.DECODER, "unet": self.unet_recipe},
+            "stable_diffusion": {"text_encoder": towers.TEXT_ENCODER, **self.recipe_of},
             "clip": {"clip": towers.JUDGE}, "pick": {"pick": pick.RECIPE}, "inception": {"inception": classifier.RECIPE},
             "sentence_encoder": {"sentence_encoder": sentence.RECIPE},
         }  # fmt: skip

@@ -24,10 +24,13 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> scenes.Scenes:
         return scenes.gather("train", tmp_path_factory.mktemp("work"))
 
 
+def points(generator: torch.Generator) -> dict[str, torch.Tensor]:
+    return {"x": torch.randn(8, 3, generator=generator)}
+
+
 def quadratic(module: nn.Module):
-    def loss(step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        x = torch.randn(8, 3, generator=generator)
-        return {"loss": (module(x) - x.sum(1, keepdim=True)).square().mean()}
+    def loss(drawn: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return {"loss": (module(drawn["x"]) - drawn["x"].sum(1, keepdim=True)).square().mean()}
 
     return loss
 
@@ -39,34 +42,36 @@ def fresh() -> nn.Module:
 
 def test_a_resumed_training_equals_an_unbroken_one(tmp_path) -> None:
     whole = fresh()
-    fit(whole, quadratic(whole), SHORT, tmp_path / "whole")
+    fit(whole, points, quadratic(whole), SHORT, tmp_path / "whole")
+    seen = []
 
-    def stopped(step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        if step == 8:
+    def stopped(generator: torch.Generator) -> dict[str, torch.Tensor]:
+        if len(seen) == 8:
             raise KeyboardInterrupt
-        return quadratic(broken)(step, generator)
+        seen.append(generator.initial_seed())
+        return points(generator)
 
     broken = fresh()
     with pytest.raises(KeyboardInterrupt):
-        fit(broken, stopped, SHORT, tmp_path / "broken")
+        fit(broken, stopped, quadratic(broken), SHORT, tmp_path / "broken")
     resumed = fresh()
-    fit(resumed, quadratic(resumed), SHORT, tmp_path / "broken")
+    fit(resumed, points, quadratic(resumed), SHORT, tmp_path / "broken")
     assert torch.equal(whole.weight, resumed.weight)
     assert torch.equal(whole.weight, averaged(fresh(), tmp_path / "broken").weight)
 
 
 def test_a_longer_training_goes_on_from_a_shorter_ones_checkpoint(tmp_path) -> None:
     short = fresh()
-    fit(short, quadratic(short), SHORT, tmp_path)
+    fit(short, points, quadratic(short), SHORT, tmp_path)
     seen = []
 
-    def counted(step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        seen.append(step)
-        return quadratic(longer)(step, generator)
+    def counted(generator: torch.Generator) -> dict[str, torch.Tensor]:
+        seen.append(generator.initial_seed())
+        return points(generator)
 
     longer = fresh()
-    fit(longer, counted, replace(SHORT, steps=15), tmp_path)
-    assert seen == [12, 13, 14]
+    fit(longer, counted, quadratic(longer), replace(SHORT, steps=15), tmp_path)
+    assert seen == [12, 13, 14]  # a step's seed, where the recipe's is 0
 
 
 def test_the_rate_warms_up_stays_and_falls_to_zero() -> None:
@@ -80,7 +85,7 @@ def test_the_rate_warms_up_stays_and_falls_to_zero() -> None:
 
 def test_watching_sees_the_averaged_weights_and_puts_the_own_ones_back(tmp_path) -> None:
     module, watched = fresh(), []
-    fit(module, quadratic(module), SHORT, tmp_path, lambda step: watched.append(module.weight.clone()) or {})
+    fit(module, points, quadratic(module), SHORT, tmp_path, lambda step: watched.append(module.weight.clone()) or {})
     assert torch.equal(watched[-1], module.weight)  # at the end the averaged weights are what stays
     assert len(watched) == 3
 
