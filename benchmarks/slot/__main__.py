@@ -34,7 +34,7 @@ def slot(
         Name,
         typer.Argument(
             metavar="JOB",
-            help="speed: SD 2.1's pruned networks, timed. teacher: the mini world's U-Net, trained on. matrix: every "
+            help="speed: SD 2.1's pruned networks, timed. teacher: the mini world's networks, trained from nothing. matrix: every "
             "method at three seeds. memory: the largest batches of SD 2.1. serving: eight experts against one network.",
         ),
     ],
