@@ -24,6 +24,7 @@ from aptp_bench.core.files import written_aside
 from aptp_bench.errors import CheckpointError, PruningError
 from aptp_bench.pruning.substitutes import SUBSTITUTES, Substitute, name_of
 from aptp_bench.pruning.surgery import fix_attributes_, substitute_
+from aptp_bench.pruning.unets import KINDS
 
 CONFIG, PRUNING, WEIGHTS = "config.json", "pruning.json", "model.safetensors"
 AGAIN = "save the network again, or download it again"
@@ -144,10 +145,11 @@ def config_of(unet: UNet2DConditionModel) -> dict[str, Any]:
 
 def skeleton(config: dict[str, Any]) -> UNet2DConditionModel:
     """The dense network of a configuration, on the meta device."""
-    if config.get("_class_name", "UNet2DConditionModel") != "UNet2DConditionModel":
-        raise CheckpointError(f"the config is of a {config['_class_name']}, not of a UNet2DConditionModel")
+    kind = KINDS.get(config.get("_class_name", "UNet2DConditionModel"))
+    if kind is None:
+        raise CheckpointError(f"the config is of a {config['_class_name']}; known are {' and '.join(KINDS)}")
     with torch.device("meta"):
-        return UNet2DConditionModel.from_config(config)
+        return kind.from_config(config)
 
 
 def _substituted(net: nn.Module, dense: nn.Module, path: str = "") -> Iterator[tuple[str, Substituted]]:

@@ -31,6 +31,7 @@ FF_GROUPS = 32  # slices of a feed-forward's inner width, as in the paper's D = 
 OPEN = 0.5  # a gate at or above this is kept
 
 Kind = Literal["resnet", "self_attention", "cross_attention", "feed_forward"]
+Skipped = Literal["resnet", "transformer", "attention"]
 Placement = Literal["consumer", "before_norm"]
 
 
@@ -58,7 +59,7 @@ class Depth:
     """A block that can be skipped: one gate at `start` in the flat vector, `channels` of the stream pass it by."""
 
     path: str
-    kind: Literal["resnet", "transformer"]
+    kind: Skipped
     channels: int
     start: int
 
@@ -81,14 +82,15 @@ class GateSpace:
 
         A ResBlock has a gate a group of norm2, an attention one a head, a feed-forward FF_GROUPS (or the greatest
         divisor of its inner width below that). The last ResBlock and the last transformer of each down and up block
-        have a depth gate where the stream is as wide before as after.
+        (the last attention, where no transformer is around it) have a depth gate where the stream is as wide before as
+        after.
         """
         widths: list[Width] = []
-        skips: list[tuple[str, Literal["resnet", "transformer"], int]] = []
+        skips: list[tuple[str, Skipped, int]] = []
         start = 0
         for path, host, channels in _hosts(unet):
             if channels is not None:
-                skips.append((path, "resnet" if isinstance(host, ResnetBlock2D) else "transformer", channels))
+                skips.append((path, _skipped(host), channels))
             for layer_path, kind, size in _layers(path, host):
                 widths.append(Width(layer_path, kind, size, start, None if channels is None else len(skips) - 1))
                 start += size
@@ -293,7 +295,7 @@ def _hosts(unet: UNet2DConditionModel) -> Iterator[tuple[str, nn.Module, int | N
             fits = i == len(resnets) - 1 and isinstance(resnet, ResnetBlock2D) and before_last == stream
             yield f"{path}.resnets.{i}", resnet, stream if fits and may_skip else None
         for i, transformer in enumerate(transformers):
-            fits = i == len(transformers) - 1 and isinstance(transformer, Transformer2DModel)
+            fits = i == len(transformers) - 1 and _passes_by(transformer)
             yield f"{path}.attentions.{i}", transformer, stream if fits and may_skip else None
         samplers = getattr(block, "downsamplers", None) or getattr(block, "upsamplers", None) or ()
         stream = getattr(samplers[-1], "out_channels", stream) if samplers else stream
@@ -306,10 +308,23 @@ def blocks(unet: Any) -> dict[str, Any]:
     return down | middle | {f"up_blocks.{i}": block for i, block in enumerate(unet.up_blocks)}
 
 
+def _passes_by(host: nn.Module) -> bool:
+    """Whether a transformer, or an attention that stands alone, adds to the stream: without it the stream goes on."""
+    return isinstance(host, Transformer2DModel) or (isinstance(host, Attention) and host.residual_connection)
+
+
+def _skipped(host: nn.Module) -> Skipped:
+    if isinstance(host, ResnetBlock2D):
+        return "resnet"
+    return "attention" if isinstance(host, Attention) else "transformer"
+
+
 def _layers(path: str, host: nn.Module) -> Iterator[tuple[str, Kind, int]]:
     """(path, kind, number of gates) of the layers of one ResBlock or transformer that can be narrowed."""
     if isinstance(host, ResnetBlock2D) and isinstance(host.norm2, nn.GroupNorm) and isinstance(host.conv2, nn.Conv2d):
         yield path, "resnet", host.norm2.num_groups
+    if isinstance(host, Attention):
+        yield path, "self_attention", host.heads
     if not isinstance(host, Transformer2DModel):
         return
     blocks: Any = host.transformer_blocks

@@ -28,11 +28,13 @@ from aptp_bench.budget import CONVENTIONS, Convention
 from aptp_bench.errors import CountError
 from aptp_bench.pruning.substitutes import Substitute
 from aptp_bench.pruning.surgery import meta_clone
+from aptp_bench.pruning.unets import text_width
 
 SILU_PER_ELEMENT = 2
 SILU_COUNTED = 2  # the authors' sum meets the one SiLU that all modules shared at two places
 
 ExampleInputs = dict[str, Tensor]
+TEXT = "encoder_hidden_states"
 
 # by geometry, oldest first: a pass takes half a second, and one run asks for the same networks again and again
 _COUNTED: dict[bytes, dict[str, list[Macs]]] = {}
@@ -61,21 +63,22 @@ class Macs(NamedTuple):
 
 
 def example_inputs(unet: UNet2DConditionModel, latent_size: int | None = None, tokens: int = 77) -> ExampleInputs:
-    """Inputs of one sample on the meta device: latents [1, C, h, w], timestep [1], text [1, tokens, width].
+    """Inputs of one sample on the meta device: latents [1, C, h, w], timestep [1], text [1, tokens, width] where it is read.
 
     latent_size: height and width, the configured ones if None. Raises CountError for a U-Net that needs more inputs.
     """
     config: Any = unet.config
-    if config.addition_embed_type not in (None, "text") or config.class_embed_type is not None:
+    if getattr(config, "addition_embed_type", None) not in (None, "text") or config.class_embed_type is not None:
         raise CountError("the U-Net wants conditions beside text; pass a dict of your own meta inputs to count()")
     size = config.sample_size if latent_size is None else latent_size
     height, width = (size, size) if isinstance(size, int) else size
-    text = config.encoder_hid_dim or config.cross_attention_dim
-    return {
+    inputs = {
         "sample": torch.empty(1, config.in_channels, height, width, dtype=unet.dtype, device="meta"),
         "timestep": torch.empty(1, dtype=torch.long, device="meta"),
-        "encoder_hidden_states": torch.empty(1, tokens, text, dtype=unet.dtype, device="meta"),
     }
+    if (text := text_width(unet)) is not None:
+        inputs[TEXT] = torch.empty(1, tokens, text, dtype=unet.dtype, device="meta")
+    return inputs
 
 
 def count(unet: UNet2DConditionModel, inputs: ExampleInputs, convention: Convention) -> MacCount:
@@ -86,8 +89,8 @@ def count(unet: UNet2DConditionModel, inputs: ExampleInputs, convention: Convent
     if convention not in CONVENTIONS:
         raise CountError(f"unknown MAC convention '{convention}'; use one of {', '.join(CONVENTIONS)}")
     inputs = {name: x.to("meta", unet.dtype if x.is_floating_point() else x.dtype) for name, x in inputs.items()}
-    if convention == "aptp":
-        inputs["encoder_hidden_states"] = inputs["encoder_hidden_states"][:, :1]
+    if convention == "aptp" and TEXT in inputs:
+        inputs[TEXT] = inputs[TEXT][:, :1]
     key = _geometry(unet, inputs)
     if key not in _COUNTED:
         _COUNTED[key] = _calls(unet, inputs)
@@ -141,7 +144,7 @@ def _instrumented(unet: UNet2DConditionModel, calls: dict[str, list[Macs]]) -> U
 
 def _record(calls: list[Macs], rule: _Rule, module: nn.Module, args: tuple, kwargs: dict, output: Any) -> None:
     x = args[0] if args else next(iter(kwargs.values()))
-    calls.append(rule(module, x, kwargs.get("encoder_hidden_states"), output))
+    calls.append(rule(module, x, kwargs.get(TEXT), output))
 
 
 def _sum(path: str, calls: list[Macs], convention: Convention) -> int:

@@ -22,10 +22,11 @@ from torch import Tensor, nn
 from aptp_bench.core.documents import meant
 from aptp_bench.errors import PruningError
 from aptp_bench.pruning.gates import GateSpace, Width, consumer
-from aptp_bench.pruning.substitutes import SUBSTITUTES, SkipResnet, SkipTransformer, Substitute
+from aptp_bench.pruning.substitutes import SUBSTITUTES, Identity, SkipResnet, SkipTransformer, Substitute
 
 __all__ = ["SUBSTITUTES", "clone", "cut", "fix_attributes_", "meta_clone", "substitute_", "swapped"]
 
+_SKIPS: dict[str, type[Substitute]] = {"transformer": SkipTransformer, "attention": Identity}
 Slice = tuple[nn.Parameter, int, Tensor]  # a parameter, the dimension to cut, the indices that stay
 
 
@@ -44,7 +45,7 @@ def cut(unet: UNet2DConditionModel, space: GateSpace, keep: Tensor) -> UNet2DCon
             raise PruningError(f"'{layer.path}' would keep none of its {layer.size} units; apply gates.guarded first")
         tensors |= {p: p.detach().index_select(dim, at.to(p.device)) for p, dim, at in _cuts(unet, layer, kept)}
     closed: dict[str, Substitute] = {
-        unit.path: SkipResnet(unit.channels) if unit.kind == "resnet" else SkipTransformer()
+        unit.path: SkipResnet(unit.channels) if unit.kind == "resnet" else _SKIPS[unit.kind]()
         for unit, kept in zip(space.depths, depth, strict=True)
         if not kept
     }
