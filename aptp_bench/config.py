@@ -23,6 +23,7 @@ from aptp_bench.core.settings import FinetuneConfig
 from aptp_bench.errors import ConfigError
 
 SCALES: tuple[str, ...] = get_args(World)
+TASKS = {"text-to-image": "images of prompts", "image": "images", "audio": "sounds"}
 FLAGS = frozenset({"method", "dataset", "scale", "settings"})  # options of the command, not keys of --set
 
 
@@ -151,6 +152,26 @@ def _same_world(document: Mapping[str, Any]) -> None:
         registry.get("metrics", name)
 
 
+def _same_task(document: Mapping[str, Any], method: Any, dataset: Any) -> None:
+    """Raise ConfigError unless the method, the data and the way of sampling suit what the model makes."""
+    model = registry.get("models", document["model"])
+    what = f"model '{model.name}' makes {TASKS[model.task]}"
+    if model.reads_prompts() and not dataset.captioned:
+        raise ConfigError(f"{what}, and dataset '{dataset.name}' has no captions; choose another model or dataset")
+    if (model.task == "audio") != (dataset.holds == "sounds"):
+        raise ConfigError(f"{what}, and dataset '{dataset.name}' holds {dataset.holds}; choose another with --dataset")
+    if model.reads_prompts():
+        return
+    if method.needs_prompts():
+        raise ConfigError(
+            f"{what} without prompts, and method '{method.name}' goes by what prompts say; choose another"
+        )
+    if document["prompts"]:
+        raise ConfigError(f"{what} without prompts; leave the second prompts out: --set prompts=null")
+    if document["sampling"]["guidance"] != 1:
+        raise ConfigError(f"{what} without prompts, so there is nothing to guide to; --set sampling.guidance=1")
+
+
 def _near(key: str, known: Sequence[str]) -> str:
     """Which keys were perhaps meant: those that end alike, else those that look alike."""
     short = {k.removeprefix("method_config."): None for k in known}
@@ -170,6 +191,7 @@ def _checked(document: Mapping[str, Any]) -> Recipe:
         Budget.of(ratio, document["budget"]["convention"])  # its error says more than a type can
     method = registry.get("methods", document["method"])(**document.get("method_config", {}))
     dataset = registry.get("datasets", document["dataset"])(**document.get("dataset_config", {}))
+    _same_task(document, method, dataset)
     resolved = {
         "method_config": method.config.model_dump(mode="json"),
         "dataset_config": dataset.config.model_dump(mode="json"),

@@ -25,7 +25,7 @@ class Latency(Metric):
     """Seconds per image, traffic-weighted over the experts, the router's time included."""
 
     name, unit, better = "latency", "s", "lower"
-    needs = frozenset({"mixture", "captions"})
+    needs = frozenset({"mixture"})
 
     def __call__(self, evidence: Evidence) -> Measurement:
         """The median, with a bootstrap interval over timed runs; detail has the ratio to dense and the conditions."""
@@ -60,6 +60,7 @@ def timing(evidence: Evidence) -> tuple[Setup, Protocol]:
     """How the system of a run is timed: in its own type, on its own prompts."""
     import torch
 
+    from aptp_bench.models.pipelines import tokens_of
     from aptp_bench.profiling.setups import Setup
     from aptp_bench.profiling.speed import Protocol
 
@@ -70,7 +71,7 @@ def timing(evidence: Evidence) -> tuple[Setup, Protocol]:
     protocol = Protocol(
         system.device,
         latent=system.model.latent_size,
-        tokens=system.teacher.tokenizer.model_max_length,
+        tokens=tokens_of(system.teacher),
         warmup=often.warmup,
         repeats=often.repeats,
         images=max(2, often.repeats // CALLS_PER_IMAGE_TIMED),

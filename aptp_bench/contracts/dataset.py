@@ -13,13 +13,16 @@ if TYPE_CHECKING:
 
 
 class DatasetPlugin(Plugin, ABC):
-    """Captioned images with splits, or captions alone (`captions_only`).
+    """Captioned images with splits, or captions alone (`captions_only`), or images alone (not `captioned`).
 
-    Columns of `load(split)`: "caption" (str) and, unless captions_only, "image" (PIL, RGB).
+    Columns of `load(split)`: "caption" (str; empty where there is none) and, unless captions_only, "image" (PIL, RGB).
+    holds: what the images are; sounds are Mel spectrograms.
     """
 
     world: ClassVar[Literal["mini", "paper"]]
     captions_only: ClassVar[bool] = False
+    captioned: ClassVar[bool] = True
+    holds: ClassVar[Literal["images", "sounds"]] = "images"
     splits: ClassVar[tuple[str, ...]] = ("train", "val")
 
     @classmethod

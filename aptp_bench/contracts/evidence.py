@@ -124,7 +124,7 @@ class Evidence:
         there = {
             "images": self.image_set,
             "reals": self.real_set,
-            "captions": self.captions or None,
+            "captions": any(self.captions) or None,
             "mixture": self.deployed,
             "reference": self.reference,
         }

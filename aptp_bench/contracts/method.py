@@ -58,6 +58,10 @@ class Method(Plugin, ABC):
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
     finetuning: ClassVar[dict[str, Any]] = {}
 
+    def needs_prompts(self) -> bool:
+        """Whether it asks what prompts say, so that it cannot prune a model that reads none."""
+        return False
+
     def check(self, scale: World) -> None:  # most methods need nothing
         """Raise what would stop `prune` and can be told before any work, such as WeightsError for a missing encoder."""
 

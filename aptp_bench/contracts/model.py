@@ -6,15 +6,23 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from aptp_bench.contracts.base import Plugin
+from aptp_bench.errors import WeightsError
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
 
 
+Task = Literal["text-to-image", "image", "audio"]
+
+
 class ModelPlugin(Plugin, ABC):
-    """A model family: how to load it, and its true geometry without weights."""
+    """A model family: how to load it, and its true geometry without weights.
+
+    task: what it makes; without prompts but for text-to-image. An audio model makes Mel spectrograms, as images.
+    """
 
     world: ClassVar[Literal["mini", "paper"]]
+    task: ClassVar[Task] = "text-to-image"
     resolution: ClassVar[int]  # pixels, width = height, at which images are made
     latent_size: ClassVar[int]
     tokens: ClassVar[int] = 77  # length of the text that the U-Net reads
@@ -26,3 +34,19 @@ class ModelPlugin(Plugin, ABC):
     @abstractmethod
     def skeleton(self) -> Any:
         """The U-Net on the meta device: true geometry, no memory."""
+
+    @classmethod
+    def reads_prompts(cls) -> bool:
+        """Whether its images are made for prompts."""
+        return cls.task == "text-to-image"
+
+    def check_geometry(self, unet: Any, source: object) -> None:
+        """Raise WeightsError unless a U-Net, read from `source`, has this family's tensors."""
+        want = {name: tuple(value.shape) for name, value in self.skeleton().state_dict().items()}
+        have = {name: tuple(value.shape) for name, value in unet.state_dict().items()}
+        if want != have:
+            wrong = sorted(name for name in want.keys() | have.keys() if want.get(name) != have.get(name))
+            raise WeightsError(
+                f"{source} holds another network than {self.name}: {len(wrong)} tensors differ, "
+                f"e.g. {wrong[0]}; choose another with --model"
+            )

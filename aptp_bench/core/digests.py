@@ -19,14 +19,16 @@ def weights_digest(pipeline: StableDiffusionPipeline) -> str:
     import torch
 
     whole = hashlib.sha256()
-    for name in ("unet", "vae", "text_encoder"):
-        for key, tensor in sorted(getattr(pipeline, name).state_dict().items()):
+    networks = {name: getattr(pipeline, name, None) for name in ("unet", "vae", "text_encoder")}
+    for name, network in networks.items():
+        for key, tensor in [] if network is None else sorted(network.state_dict().items()):
             whole.update(f"{name}.{key}:{tuple(tensor.shape)}:{tensor.dtype}".encode())
             whole.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
     configs = {name: getattr(pipeline, name).config for name in ("scheduler", "vae")}
     # private entries name folders and versions
     facts = {name: {k: v for k, v in config.items() if not k.startswith("_")} for name, config in configs.items()}
-    facts["vocabulary"] = pipeline.tokenizer.get_vocab()
+    if networks["text_encoder"] is not None:
+        facts["vocabulary"] = pipeline.tokenizer.get_vocab()
     whole.update(json.dumps(facts, sort_keys=True, default=str).encode())
     return whole.hexdigest()
 

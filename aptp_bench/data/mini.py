@@ -8,6 +8,7 @@ that neither ever shows.
 from __future__ import annotations
 
 import io
+import itertools
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from PIL import Image
@@ -62,6 +63,24 @@ class MiniCC3M(MiniDataset):
 
     name = "cc3m"
     drawn = "cc3m"
+
+
+class MiniFaces(MiniDataset):
+    """Mini world: the portraits of cc3m without their captions, for models that read no prompts, as CelebA-HQ is."""
+
+    name = "faces"
+    drawn = "cc3m"
+    captioned = False
+
+    def load(self, split: str, limit: int | None = None) -> datasets.Dataset:
+        """The first `limit` portraits of a split. Raises DataError for an unknown split."""
+        sizes = {"train": self.config.train, "val": self.config.val}
+        table.check_split(self, split)
+        count = table.first(limit, sizes[split])
+        every = (scenes.sample(self.drawn, SEEDS[split], i) for i in itertools.count())
+        sampled = list(itertools.islice((s for s in every if s.composition == "portrait"), count))
+        labels = {name: [getattr(scene, name) for scene in sampled] for name in LABELS}
+        return table.of_bytes([_png(s) for s in sampled], [""] * count, "portraits, mini world", **labels)
 
 
 class MiniPartiPrompts(DatasetPlugin):

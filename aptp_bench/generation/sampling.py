@@ -17,7 +17,7 @@ from aptp_bench.core.noise import starting_noise
 from aptp_bench.core.settings import SamplingConfig
 from aptp_bench.generation.batch_invariant import RowByRow
 from aptp_bench.models.call_plan import PLAIN, CallPlan, ImageCalls
-from aptp_bench.models.stable_diffusion import pipeline
+from aptp_bench.models.pipelines import assembled
 
 SCHEDULERS = {"pndm": ("PNDMScheduler", {"skip_prk_steps": True}), "ddim": ("DDIMScheduler", {"clip_sample": False})}
 NEGATIVE_PROMPT = ""
@@ -26,7 +26,7 @@ PARTS = ("vae", "text_encoder", "tokenizer", "scheduler")
 
 @dataclass(frozen=True)
 class Sampler:
-    """Samples with any U-Net of the family. parts: PARTS of a pipeline by name, on the U-Net's device, left as they are.
+    """Samples with any U-Net of the family. parts: those of PARTS that a pipeline has, by name, on the U-Net's device, left as they are.
 
     plan: how the calls of an image are made, of those that `config` asks for.
     """
@@ -61,8 +61,8 @@ class Sampler:
         negatives: Sequence[str] | None = None,
         latent: bool = False,
     ) -> Tensor:
-        """One image a prompt: float [n, 3, H, W] in [0, 1], or its latents [n, C, h, w]. noise: [n, C, h, w]."""
-        made = pipeline(unet, **{**self.parts, "scheduler": self._scheduler()})
+        """One image a prompt: float [n, 3 or 1, H, W] in [0, 1], or its latents [n, C, h, w]. noise: [n, C, h, w]."""
+        made = assembled(unet, {**self.parts, "scheduler": self._scheduler()})
         with RowByRow() if self.config.exact else nullcontext(), self.calls.followed(unet):
             return made(
                 prompt=list(prompts),
@@ -92,10 +92,10 @@ class Sampler:
 def parts_of(teacher: StableDiffusionPipeline, scheduler: str = "pndm") -> dict[str, Any]:
     """All but the U-Net by their names, with a new scheduler, "pndm" or "ddim", of the same diffusion process."""
     kind, settings = SCHEDULERS[scheduler]
-    parts = {name: getattr(teacher, name) for name in PARTS}
+    parts = {name: part for name in PARTS if (part := getattr(teacher, name, None)) is not None}
     return {**parts, "scheduler": getattr(diffusers, kind).from_config(teacher.scheduler.config, **settings)}
 
 
 def quantised(images: Tensor) -> Tensor:
-    """images: float [n, 3, H, W] in [0, 1] -> uint8 [n, H, W, 3], rounded to the nearest level."""
-    return (images.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu()
+    """images: float [n, 3 or 1, H, W] in [0, 1] -> uint8 [n, H, W, 3], rounded to the nearest level; one channel is grey."""
+    return (images.expand(-1, 3, -1, -1).clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu()

@@ -15,6 +15,7 @@ from aptp_bench.core.recipe import Recipe
 from aptp_bench.errors import DataError
 from aptp_bench.generation.image_sets import Rows
 from aptp_bench.harness.sources import source_of
+from aptp_bench.models.pipelines import tokens_of
 
 if TYPE_CHECKING:
     import datasets
@@ -58,7 +59,7 @@ class Materials:
     @property
     def tokens(self) -> int:
         """Length of the text the U-Net reads."""
-        return int(self.teacher.tokenizer.model_max_length)
+        return tokens_of(self.teacher)
 
     @property
     def labels(self) -> dict[str, list[Any]]:
@@ -71,10 +72,14 @@ class Materials:
         return [] if rows is None else list(rows["caption"])
 
     def reals(self, on: str, edge: int) -> Rows | None:
-        """The real images behind the captions, central squares of `edge` pixels; None for prompts that have none."""
-        if on != "dataset" or "image" not in self.val.column_names:
+        """Real images, central squares of `edge` pixels: those behind the captions, None for prompts that have none.
+
+        Of a model that reads no prompts: those it learned from, as its papers measure.
+        """
+        split, rows = (VAL, self.val) if self.model.reads_prompts() else (TRAIN, self.train)
+        if on != "dataset" or "image" not in rows.column_names:
             return None
-        return Rows(self.val, f"{self.digests[VAL]}-{self.drawn}-{edge}", edge)
+        return Rows(rows, f"{self.digests[split]}-{self.drawn}-{edge}", edge)
 
 
 def _prompts(recipe: Recipe) -> datasets.Dataset | None:

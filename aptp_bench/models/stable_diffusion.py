@@ -191,7 +191,7 @@ class StableDiffusion(ModelPlugin):
             return self.geometry.build()
         folder = self.source(weights)
         made = pipeline(**read_parts(folder, unet=UNet2DConditionModel))
-        self._check(made, folder)
+        self.check_geometry(made.unet, folder)
         return made
 
     def source(self, weights: str | None) -> Path:
@@ -209,16 +209,6 @@ class StableDiffusion(ModelPlugin):
 
         with torch.device("meta"):
             return self.geometry.build_unet()
-
-    def _check(self, made: StableDiffusionPipeline, folder: Path) -> None:
-        want = {name: tuple(value.shape) for name, value in self.skeleton().state_dict().items()}
-        have = {name: tuple(value.shape) for name, value in made.unet.state_dict().items()}
-        if want != have:
-            wrong = sorted(name for name in want.keys() | have.keys() if want.get(name) != have.get(name))
-            raise WeightsError(
-                f"{folder} holds another network than {self.name}: {len(wrong)} tensors differ, "
-                f"e.g. {wrong[0]}; choose another with --model"
-            )
 
 
 class MiniSD(StableDiffusion):
@@ -292,7 +282,7 @@ def read_parts(folder: Path, **more: type) -> dict[str, Any]:
         with sources.quiet():
             tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
             settings = json.loads((folder / "scheduler" / "scheduler_config.json").read_text(encoding="utf-8"))
-            scheduler = _scheduler_class(settings["_class_name"]).from_config(settings)
+            scheduler = scheduler_class(settings["_class_name"]).from_config(settings)
     except Exception as err:  # each library has its own errors; all mean the same here
         raise WeightsError(
             f"{folder} has an unreadable tokenizer or scheduler ({sources.first_line(err)}); fetch it again"
@@ -300,7 +290,8 @@ def read_parts(folder: Path, **more: type) -> dict[str, Any]:
     return {**parts, "tokenizer": tokenizer, "scheduler": scheduler}
 
 
-def _scheduler_class(name: str) -> Any:
+def scheduler_class(name: str) -> Any:
+    """diffusers' scheduler of that name. Raises WeightsError."""
     import diffusers
 
     kind = getattr(diffusers, name, None)

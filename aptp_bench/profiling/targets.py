@@ -22,6 +22,8 @@ from aptp_bench.core.noise import generator
 from aptp_bench.core.progress import Progress
 from aptp_bench.errors import ConfigError
 from aptp_bench.models.mixture import Mixture
+from aptp_bench.models.pipelines import tokens_of
+from aptp_bench.pruning.unets import text_width
 from aptp_bench.training.latents import Pairs
 
 if TYPE_CHECKING:
@@ -108,8 +110,8 @@ def noise_pairs(teacher: StableDiffusionPipeline, seed: int, edge: int = TRAINED
     """PAIRS pairs of the teacher's sizes: latents and texts of normal noise, captions of the embedded world."""
     from aptp_bench.data.scenes.prompts import prompts
 
-    unet, tokens = teacher.unet, teacher.tokenizer.model_max_length
-    edge, width = min(edge, unet.config.sample_size), unet.config.cross_attention_dim
+    unet, tokens = teacher.unet, tokens_of(teacher)
+    edge, width = min(edge, unet.config.sample_size), text_width(unet) or 1
     drawn = generator("profile", seed)
     captions = [prompt.prompt for prompt in prompts()][:PAIRS]
     latents = torch.randn(PAIRS, unet.config.in_channels, edge, edge, generator=drawn)

@@ -17,12 +17,14 @@ from torch import Tensor
 from aptp_bench.core.files import write_json
 from aptp_bench.core.progress import Progress
 from aptp_bench.errors import CheckpointError, DataError
+from aptp_bench.models.pipelines import encoded
 
 if TYPE_CHECKING:
     import datasets
     from diffusers import StableDiffusionPipeline
 
 TENSORS, CAPTIONS, DONE = "pairs.safetensors", "captions.json", "encoded.json"
+MODES = {3: "RGB", 1: "L"}  # by the channels that an autoencoder reads
 STORED = np.dtype(np.float16)  # COCO's text embeddings are 63 GB so, twice that in float32
 
 
@@ -83,7 +85,7 @@ def encode_pairs(
     resolution: int,
     folder: Path,
 ) -> Pairs:
-    """Encode captioned images by the pipeline's VAE (posterior mean) and text encoder, both on `device`.
+    """Encode images by the pipeline's autoencoder and captions by its text encoder, if it has one, both on `device`.
 
     dataset: columns "caption" and "image"; resolution: pixels of the square centre crop; folder: where it is written
     as it goes, for sets larger than memory, and where a killed run goes on. Raises DataError if there is nothing to
@@ -95,7 +97,7 @@ def encode_pairs(
     side = resolution // 2 ** (len(vae.config.block_out_channels) - 1)
     shapes = {
         "latents": (len(captions), vae.config.latent_channels, side, side),
-        "text": (len(captions), pipeline.tokenizer.model_max_length, pipeline.text_encoder.config.hidden_size),
+        "text": (len(captions), *encode_text(pipeline, [""], device).shape[1:]),
     }
     folder.mkdir(parents=True, exist_ok=True)
     begun = (folder / DONE).exists() and (folder / TENSORS).exists()
@@ -103,8 +105,8 @@ def encode_pairs(
     arrays = _mapped(folder / TENSORS, shapes, fresh=done == 0)
     for start in progress.track(range(0, len(captions), batch), "encode", done=done // batch):
         rows = slice(start, min(start + batch, len(captions)))
-        images = torch.stack([prepared(image, resolution) for image in dataset[rows]["image"]]).to(device, vae.dtype)
-        latents = vae.encode(images).latent_dist.mode() * vae.config.scaling_factor
+        squares = [prepared(image, resolution, MODES[vae.config.in_channels]) for image in dataset[rows]["image"]]
+        latents = encoded(vae, torch.stack(squares).to(device, vae.dtype))
         for name, found in (("latents", latents), ("text", encode_text(pipeline, captions[rows], device))):
             arrays[name][rows] = found.float().cpu().numpy().astype(STORED)
             arrays[name].flush()
@@ -122,16 +124,20 @@ def encode_text(
     return pipeline.encode_prompt(list(captions), device, 1, do_classifier_free_guidance=False)[0]
 
 
-def prepared(image: Image.Image, resolution: int) -> Tensor:
-    """An image -> [3, resolution, resolution] in [-1, 1]: shorter side resized (bicubic, antialiased), centre cropped."""
-    image = image.convert("RGB")
+def prepared(image: Image.Image, resolution: int, mode: str = "RGB") -> Tensor:
+    """An image -> [C, resolution, resolution] in [-1, 1]: shorter side resized (bicubic, antialiased), centre cropped.
+
+    mode: Pillow's, "RGB" or "L".
+    """
+    image = image.convert(mode)
     if image.size != (resolution, resolution):
         scale = resolution / min(image.size)
         width, height = (max(resolution, round(side * scale)) for side in image.size)
         left, top = (width - resolution) // 2, (height - resolution) // 2
         image = image.resize((width, height), Image.Resampling.BICUBIC)
         image = image.crop((left, top, left + resolution, top + resolution))
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 127.5 - 1.0
+    pixels = torch.from_numpy(np.array(image)).reshape(resolution, resolution, -1)
+    return pixels.permute(2, 0, 1).float() / 127.5 - 1.0
 
 
 def _mapped(path: Path, shapes: dict[str, tuple[int, ...]], fresh: bool) -> dict[str, np.memmap]:

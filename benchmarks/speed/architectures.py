@@ -27,6 +27,7 @@ from aptp_bench.methods.ld_pruner.operators import operators, savings, stand_ins
 from aptp_bench.methods.ld_pruner.pruning import chosen, cuts
 from aptp_bench.methods.ld_pruner.scoring import scored
 from aptp_bench.models.mixture import Mixture
+from aptp_bench.models.pipelines import tokens_of
 from aptp_bench.models.stable_diffusion import pipeline
 from aptp_bench.models.weights import quiet
 from aptp_bench.profiling import targets
@@ -70,9 +71,7 @@ def _ld_pruner(asked: targets.Asked, teacher: Any, scratch: Path, progress: Prog
     """LD-Pruner's own scores and choice, its latents being small ones; MACs are those of the model's own size."""
     unet, config = teacher.unet, LDPrunerConfig(**asked.settings)
     among = operators(unet, config.candidates, config.resnets)
-    dense, saved = savings(
-        unet, among, example_inputs(unet, tokens=teacher.tokenizer.model_max_length), asked.budget.convention
-    )
+    dense, saved = savings(unet, among, example_inputs(unet, tokens=tokens_of(teacher)), asked.budget.convention)
     twin: Any = clone(unet, {p: p.detach() for p in unet.parameters()})
     twin.register_to_config(sample_size=SMALL)
     small = pipeline(twin, **parts_of(teacher))

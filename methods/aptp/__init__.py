@@ -53,6 +53,10 @@ class APTP(Method):
         },
     }
 
+    def needs_prompts(self) -> bool:
+        """A router sends prompts to experts; one architecture for all has none."""
+        return not self.config.uni_arch
+
     def check(self, scale: str) -> None:
         """Raise WeightsError now if there is no prompt encoder."""
         from aptp_bench.methods.aptp import encoder

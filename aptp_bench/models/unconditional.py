@@ -1,0 +1,243 @@
+"""Diffusion without prompts: LDM-4 on CelebA-HQ, AudioDiffusion on Mel spectrograms, and the pipeline of both.
+
+LD-Pruner (CVPR Workshops 2024) prunes these beside Stable Diffusion. An unconditional model is the case of one implicit
+condition: the pipeline takes prompts, as many as images, and does not read them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, DiffusionPipeline, VQModel
+from torch import Tensor
+
+from aptp_bench import assets
+from aptp_bench.contracts.model import ModelPlugin
+from aptp_bench.errors import WeightsError
+from aptp_bench.models import weights as sources
+from aptp_bench.models.stable_diffusion import RANDOM, scheduler_class
+from aptp_bench.pruning.unets import UNet2DModel
+
+AUTOENCODERS = {"vqvae": "the name in LDM's and AudioDiffusion's repositories", "vae": "the name in ours"}
+FILES = ("model_index.json", "*/*.json", "unet/*.safetensors", "vae/*.safetensors", "vqvae/*.safetensors")
+
+
+@dataclass
+class Made:
+    """What the pipeline returns, as diffusers' own do."""
+
+    images: Tensor
+
+
+class Unconditional(DiffusionPipeline):
+    """Noise to images by a U-Net that reads no text; called as Stable Diffusion's pipeline is."""
+
+    unet: UNet2DModel
+    vae: AutoencoderKL | VQModel
+    scheduler: Any
+
+    def __init__(self, unet: Any, vae: Any, scheduler: Any) -> None:
+        super().__init__()
+        self.register_modules(unet=unet, vae=vae, scheduler=scheduler)
+        self.set_progress_bar_config(disable=True)
+
+    @torch.no_grad()
+    def __call__(
+        self, prompt: Sequence[str], latents: Tensor, num_inference_steps: int, output_type: str = "pt", **_: Any
+    ) -> Made:
+        """One image a prompt: float [n, C, H, W] in [0, 1], or its latents. latents: noise, [n, c, h, w]."""
+        self.scheduler.set_timesteps(num_inference_steps, device=latents.device)
+        x = latents * self.scheduler.init_noise_sigma
+        for t in self.scheduler.timesteps:
+            guess = self.unet(self.scheduler.scale_model_input(x, t), t).sample
+            x = self.scheduler.step(guess, t, x).prev_sample
+        if output_type == "latent":
+            return Made(x)
+        pixels = self.vae.decode(x / self.vae.config.scaling_factor).sample
+        return Made((pixels / 2 + 0.5).clamp(0, 1))
+
+    def encode_prompt(self, prompt: Sequence[str], device: Any, *_: Any, **__: Any) -> tuple[Tensor, None]:
+        """The one implicit condition, [n, 1, 1]."""
+        return torch.zeros(len(prompt), 1, 1, device=device), None
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Keyword arguments of diffusers' own classes; quantised: the autoencoder is a VQModel."""
+
+    unet: dict[str, Any]
+    vae: dict[str, Any]
+    quantised: bool
+    scheduler: dict[str, Any] = field(default_factory=dict)
+
+    def build_unet(self) -> UNet2DModel:
+        """The U-Net, on torch's current default device."""
+        return sources.freeze(UNet2DModel(**self.unet))
+
+    def build_vae(self) -> AutoencoderKL | VQModel:
+        """The autoencoder, on torch's current default device."""
+        return sources.freeze(VQModel(**self.vae) if self.quantised else AutoencoderKL(**self.vae))
+
+    def build(self, seed: int = 0) -> Unconditional:
+        """A whole pipeline with random weights, decided by `seed`; torch's generators are left as they were."""
+        device = torch.get_default_device()
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            return Unconditional(self.build_unet(), self.build_vae(), DDIMScheduler(**self.scheduler))
+
+
+LDM_CELEBAHQ_GEOMETRY = Geometry(
+    unet={
+        "sample_size": 64,
+        "block_out_channels": (224, 448, 672, 896),
+        "layers_per_block": 2,
+        "attention_head_dim": 32,
+        "down_block_types": ("DownBlock2D", *["AttnDownBlock2D"] * 3),
+        "up_block_types": (*["AttnUpBlock2D"] * 3, "UpBlock2D"),
+    },
+    vae={
+        "block_out_channels": (128, 256, 512),
+        "layers_per_block": 2,
+        "latent_channels": 3,
+        "num_vq_embeddings": 8192,
+        "sample_size": 256,
+        "scaling_factor": 1.0,
+        "down_block_types": ("DownEncoderBlock2D",) * 3,
+        "up_block_types": ("UpDecoderBlock2D",) * 3,
+    },
+    quantised=True,
+    scheduler={"beta_start": 0.0015, "beta_end": 0.0195, "beta_schedule": "scaled_linear", "clip_sample": False},
+)
+
+AUDIO_DIFFUSION_GEOMETRY = Geometry(
+    unet={
+        "sample_size": 32,
+        "in_channels": 1,
+        "out_channels": 1,
+        "block_out_channels": (128, 128, 256, 256, 512, 512),
+        "layers_per_block": 2,
+        "down_block_types": (*["DownBlock2D"] * 4, "AttnDownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "AttnUpBlock2D", *["UpBlock2D"] * 4),
+    },
+    vae={
+        "in_channels": 1,
+        "out_channels": 1,
+        "block_out_channels": (128, 256, 512, 512),
+        "layers_per_block": 2,
+        "latent_channels": 1,
+        "sample_size": 256,
+        "down_block_types": ("DownEncoderBlock2D",) * 4,
+        "up_block_types": ("UpDecoderBlock2D",) * 4,
+    },
+    quantised=False,
+)
+
+
+MINI_FACES_GEOMETRY = Geometry(
+    unet={
+        **LDM_CELEBAHQ_GEOMETRY.unet,
+        "sample_size": 8,
+        "block_out_channels": (32, 64, 96, 128),
+        "attention_head_dim": 16,
+        "norm_num_groups": 16,
+    },
+    vae={
+        **LDM_CELEBAHQ_GEOMETRY.vae,
+        "block_out_channels": (24, 48, 96),
+        "layers_per_block": 1,
+        "num_vq_embeddings": 1024,
+        "norm_num_groups": 8,
+        "sample_size": 32,
+    },
+    quantised=True,
+    scheduler=LDM_CELEBAHQ_GEOMETRY.scheduler,
+)
+
+
+class UnconditionalModel(ModelPlugin):
+    """An unconditional model of one geometry; `hub_ids` are tried in their order, in the hub's cache first."""
+
+    geometry: ClassVar[Geometry]
+    hub_ids: ClassVar[tuple[str, ...]] = ()
+    tokens = 1
+
+    def load(self, weights: str | None = None) -> Unconditional:
+        """A pipeline in float32, eval mode, frozen. weights: None, a folder, a hub id, or "random".
+
+        Raises WeightsError if there are none, if a file is corrupt, or if its U-Net has another geometry.
+        """
+        if weights == RANDOM:
+            return self.geometry.build()
+        folder = self.source(weights)
+        made = Unconditional(**read_parts(folder, self.geometry.quantised), unet=_unet(folder))
+        self.check_geometry(made.unet, folder)
+        return made
+
+    def source(self, weights: str | None) -> Path:
+        """The folder that `load` reads. Raises WeightsError."""
+        return sources.find(self.name, weights, self.hub_ids, FILES)
+
+    @classmethod
+    def unavailable(cls) -> str | None:
+        """Why its weights cannot be had, with the command that fixes it; `random` always can."""
+        return sources.lacking(cls.hub_ids, lambda: cls().source(None))
+
+    def skeleton(self) -> UNet2DModel:
+        """The U-Net on the meta device."""
+        with torch.device("meta"):
+            return self.geometry.build_unet()
+
+
+class MiniFaces(UnconditionalModel):
+    """The mini world's LDM-4: its topology at 32 pixels, trained on the portraits of the scenes."""
+
+    name, world, task, resolution, latent_size = "mini-faces", "mini", "image", 32, 8
+    geometry = MINI_FACES_GEOMETRY
+
+    def source(self, weights: str | None) -> Path:
+        """The embedded pipeline, unless other weights are asked for."""
+        return assets.path("faces") if weights is None else super().source(weights)
+
+
+class LDMCelebAHQ(UnconditionalModel):
+    """LDM-4 on CelebA-HQ at 256 pixels (Rombach et al. 2022): faces from 64x64x3 latents of a VQ autoencoder."""
+
+    name, world, task, resolution, latent_size = "ldm-celebahq", "paper", "image", 256, 64
+    geometry = LDM_CELEBAHQ_GEOMETRY
+    hub_ids = ("CompVis/ldm-celebahq-256",)
+
+
+class AudioDiffusion(UnconditionalModel):
+    """AudioDiffusion's latent model: Mel spectrograms of 256x256 (22,050 Hz, five seconds) from 32x32x1 latents."""
+
+    name, world, task, resolution, latent_size = "audio-diffusion-256", "paper", "audio", 256, 32
+    geometry = AUDIO_DIFFUSION_GEOMETRY
+    hub_ids = ("teticio/latent-audio-diffusion-256",)
+
+
+def read_parts(folder: Path, quantised: bool) -> dict[str, Any]:
+    """Autoencoder ("vae") and scheduler of the pipeline saved in `folder`. Raises WeightsError."""
+    place = next((folder / name for name in AUTOENCODERS if (folder / name).is_dir()), None)
+    if place is None or not (folder / "scheduler").is_dir():
+        lacks = "autoencoder (vqvae/ or vae/)" if place is None else "scheduler/"
+        raise WeightsError(
+            f"{folder} is no unconditional pipeline: it has no {lacks}; give a folder saved by diffusers"
+        )
+    vae = sources.load(VQModel if quantised else AutoencoderKL, place)
+    try:
+        settings = json.loads((folder / "scheduler" / "scheduler_config.json").read_text(encoding="utf-8"))
+        scheduler = scheduler_class(settings["_class_name"]).from_config(settings)
+    except Exception as err:  # diffusers has its own errors; all mean the same here
+        raise WeightsError(f"{folder} has an unreadable scheduler ({sources.first_line(err)}); fetch it again") from err
+    return {"vae": vae, "scheduler": scheduler}
+
+
+def _unet(folder: Path) -> UNet2DModel:
+    if not (folder / "unet").is_dir():
+        raise WeightsError(f"{folder} is no unconditional pipeline: it has no unet/; give a folder saved by diffusers")
+    return sources.load(UNet2DModel, folder / "unet")
