@@ -11,7 +11,7 @@ from pydantic import Field, FiniteFloat, PositiveInt, model_validator
 
 from aptp_bench.core.documents import Frozen, first_problem
 from aptp_bench.core.files import write_text
-from aptp_bench.core.recipe import Recipe, World
+from aptp_bench.core.recipe import Recipe, Task, World
 from aptp_bench.errors import ConfigError
 
 Better = Literal["higher", "lower", "neither"]
@@ -90,6 +90,7 @@ class Record(Frozen):
 
     schema_version: Literal[3] = 3
     world: World
+    task: Task = "text-to-image"
     what: Recipe  # settings that are newer than the document have their defaults
     # convention -> {"dense", "pruned" (traffic-weighted mean on evaluation prompts), "ratio", "train_ratio"}
     macs: dict[str, dict[str, FiniteFloat]]

@@ -6,13 +6,11 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from aptp_bench.contracts.base import Plugin
+from aptp_bench.core.recipe import Task
 from aptp_bench.errors import WeightsError
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
-
-
-Task = Literal["text-to-image", "image", "audio"]
 
 
 class ModelPlugin(Plugin, ABC):

@@ -12,6 +12,7 @@ from aptp_bench.core.documents import Frozen
 from aptp_bench.core.settings import LatencyConfig, SamplingConfig
 
 World = Literal["mini", "smoke", "paper"]
+Task = Literal["text-to-image", "image", "audio"]  # what a model makes
 
 
 class Sizes(Frozen):

@@ -255,6 +255,7 @@ class Bench:
         seconds = {stage.name: stage.seconds or 0.0 for stage in self.stages.values()}
         return Record(
             world=recipe.scale,
+            task=given.model.task,
             what=recipe,
             macs=macs,
             parameters=parameters_of(experts, facts["dense"]),
