@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, PNDMScheduler, UNet2DConditionModel
-from diffusers.models.attention_processor import AttnProcessor
+from diffusers.models.attention_processor import Attention, AttnProcessor
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPTextModel, CLIPTokenizer
 
@@ -87,8 +87,7 @@ def train(
     torch.manual_seed(recipe.seed)
     device = encoded["latents"].device
     unet: UNet2DConditionModel = network().to(device)
-    if device.type == "cpu":
-        unet.set_attn_processor(AttnProcessor())  # plain products: fused attention takes 40 % of a CPU step
+    plain_attention(unet)
     alphas = scheduler().alphas_cumprod.to(device)
 
     def draw(generator: torch.Generator) -> Parts:
@@ -110,6 +109,13 @@ def train(
         return {"loss": F.mse_loss(guess.float(), a.sqrt() * noise - (1 - a).sqrt() * latents)}
 
     return fit(unet, draw, loss, recipe, folder, None if eyes is None else lambda step: eyes(unet), until)
+
+
+def plain_attention(unet: nn.Module) -> None:
+    """On a CPU attention by plain products, in place: the fused one takes 40 % of a step there."""
+    for module in unet.modules():
+        if isinstance(module, Attention) and module.to_q.weight.device.type == "cpu":
+            module.set_processor(AttnProcessor())
 
 
 def timesteps(number: int, generator: torch.Generator) -> Tensor:

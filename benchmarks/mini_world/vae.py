@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL
+from diffusers import AutoencoderKL, VQModel
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -37,7 +37,7 @@ def train(
 
     def loss(drawn: Parts) -> Parts:
         pictures = drawn["pictures"]
-        with _half(pictures.device):
+        with half(pictures.device):
             latent = vae.encode(pictures).latent_dist
             again = vae.decode(latent.mean + latent.std * drawn["noise"]).sample.float()
         pixel, kl = (again - pictures).abs().mean(), latent.kl().mean()
@@ -55,7 +55,7 @@ def train_decoder(
 
     def loss(drawn: Parts) -> Parts:
         pictures = drawn["pictures"]
-        with _half(pictures.device):
+        with half(pictures.device):
             with torch.no_grad():
                 latents = vae.encode(pictures).latent_dist.mean
             again = decoder(latents + drawn["noise"]).float()
@@ -75,7 +75,8 @@ def _drawn(data: Scenes, number: int, strength: float, generator: torch.Generato
     return {"pictures": data.pixels(index), "noise": noise}
 
 
-def _half(device: torch.device) -> torch.autocast:
+def half(device: torch.device) -> torch.autocast:
+    """Products in bfloat16."""
     return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)  # a graph keeps no casts of an earlier step
 
 
@@ -113,9 +114,9 @@ def edges(again: Tensor, pictures: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def psnr(vae: AutoencoderKL, pictures: Tensor) -> float:
+def psnr(vae: AutoencoderKL | VQModel, pictures: Tensor) -> float:
     """Reconstruction quality in dB; pictures: [n, 3, 32, 32] in [-1, 1]."""
-    again = vae.decode(vae.encode(pictures).latent_dist.mean).sample.clamp(-1, 1)
+    again = vae(pictures).sample.clamp(-1, 1)  # of the mean of the latents
     return float(-10 * torch.log10(F.mse_loss(again, pictures) / 4))
 
 

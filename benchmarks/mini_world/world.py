@@ -14,12 +14,15 @@ from diffusers import AutoencoderKL, StableDiffusionPipeline
 from transformers import CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPTextModel, CLIPTokenizer
 
 from aptp_bench import assets
-from aptp_bench.benchmarks.mini_world import classifier, pick, scenes, sentence, tokenizer, towers, unet, vae
+from aptp_bench.benchmarks.mini_world import classifier, faces, pick, scenes, sentence, tokenizer, towers, unet, vae
 from aptp_bench.benchmarks.mini_world.loop import Recipe, averaged
 from aptp_bench.core.files import write_json
 from aptp_bench.models.stable_diffusion import pipeline
 
-PARTS = ("tokenizer", "text_encoder", "inception", "vae", "decoder", "unet", "clip", "pick", "sentence_encoder")
+PARTS = (
+    *("tokenizer", "text_encoder", "inception", "vae", "decoder", "unet", "clip", "pick", "sentence_encoder"),
+    *faces.PARTS,
+)
 RECIPES = {"vae": vae.RECIPE, "decoder": vae.DECODER, "unet": unet.RECIPE}  # of the parts that see millions of pictures
 PATCH = 8  # of the image towers, in pixels
 
@@ -88,6 +91,8 @@ class World:
                 pick.train(self.judge(), *self.pictures, self.tokenizer, folder)
             case "sentence_encoder":
                 sentence.train(*self.pictures, folder)
+            case _:
+                faces.train_part(part, *map(faces.portraits, self.more), self.work)
 
     def autoencoder(self) -> AutoencoderKL:
         """The autoencoder with its best decoder."""
@@ -130,8 +135,11 @@ class World:
         eyesight = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32},
                                       image_mean=list(towers.MEAN), image_std=list(towers.STD))  # fmt: skip
         processor = CLIPProcessor(eyesight, self.tokenizer)
+        portraits = faces.pipeline(
+            faces.trained(faces.portraits(self.more[0]), self.work / "faces_vae"), self.work / "faces"
+        )
         made = {"stable_diffusion": self.pipeline().to(dtype=torch.float16), "clip": self.judge().half(),
-                "pick": averaged(self.judge(), self.work / "pick").half()}  # fmt: skip
+                "pick": averaged(self.judge(), self.work / "pick").half(), "faces": portraits.to(dtype=torch.float16)}  # fmt: skip
         for name, model in made.items():
             _fresh(assets.ROOT / name)
             model.save_pretrained(assets.ROOT / name, safe_serialization=True)
@@ -148,7 +156,7 @@ class World:
         sources = {
             "stable_diffusion": {"text_encoder": towers.TEXT_ENCODER, **self.recipe_of},
             "clip": {"clip": towers.JUDGE}, "pick": {"pick": pick.RECIPE}, "inception": {"inception": classifier.RECIPE},
-            "sentence_encoder": {"sentence_encoder": sentence.RECIPE},
+            "sentence_encoder": {"sentence_encoder": sentence.RECIPE}, "faces": faces.RECIPES,
         }  # fmt: skip
         return {name: {part: asdict(recipe) | {"last": self._last(part)} for part, recipe in parts.items()}
                 for name, parts in sources.items()}  # fmt: skip
