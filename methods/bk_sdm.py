@@ -19,7 +19,6 @@ from pydantic import Field
 
 from aptp_bench.budget import TOLERANCE, Budget, Convention
 from aptp_bench.errors import BudgetError, ConfigError, PruningError
-from aptp_bench.models.pipelines import tokens_of
 from aptp_bench.plugins import Job, Method, PluginConfig
 
 if TYPE_CHECKING:
@@ -84,7 +83,7 @@ class BKSDM(Method):
 
         unet, config = job.teacher.unet, self.config
         whole = dense(unet)
-        inputs = example_inputs(unet, tokens=tokens_of(job.teacher))
+        inputs = example_inputs(unet, tokens=job.tokens)
         offers = priced(unet, whole, inputs, job.budget.convention)
         if config.variant == "budget":
             pool = [offers[member] for member in (offers if config.order == "nearest" else path(whole, offers))]

@@ -15,7 +15,6 @@ from pydantic import Field
 
 from aptp_bench.budget import TOLERANCE
 from aptp_bench.errors import BudgetError
-from aptp_bench.models.pipelines import tokens_of
 from aptp_bench.plugins import Job, Method, PluginConfig
 
 if TYPE_CHECKING:
@@ -78,7 +77,7 @@ def _reusing(job: Job, branch: int) -> float:
     from aptp_bench.pruning.macs import count, example_inputs
 
     unet: Any = job.teacher.unet
-    counted = count(unet, example_inputs(unet, tokens=tokens_of(job.teacher)), job.budget.convention)
+    counted = count(unet, example_inputs(unet, tokens=job.tokens), job.budget.convention)
     return 1 - sum(counted.under(path) for path in left_out(unet, branch)) / counted.total
 
 

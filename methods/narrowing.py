@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from aptp_bench.models.pipelines import tokens_of
 from aptp_bench.plugins import Job, PluginConfig
 
 if TYPE_CHECKING:
@@ -87,7 +86,7 @@ def narrow(job: Job, config: NarrowingConfig, saliency: Saliency, first: bool = 
         budget_fit.uniform(group.size, config.rounding, group.step) if local else budget_fit.ranked(score, group.step)
         for group, score in zip(groups, scores, strict=True)
     ]
-    inputs = example_inputs(unet, tokens=tokens_of(job.teacher))
+    inputs = example_inputs(unet, tokens=job.tokens)
     fitted = budget_fit.fit(unet, groups, queue, job.budget, inputs)
     if Ranks.here().first:
         lost = {group.path: [n, group.size] for group, n in zip(groups, fitted.removed, strict=True)}

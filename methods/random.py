@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from aptp_bench.models.pipelines import tokens_of
 from aptp_bench.plugins import Job, Method, PluginConfig
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ class Random(Method):
         lots = torch.rand(1, space.size, generator=generator("random", job.seed))
         if not self.config.depth:
             lots[:, space.width_size :] = float("inf")
-        inputs = example_inputs(unet, tokens=tokens_of(job.teacher))
+        inputs = example_inputs(unet, tokens=job.tokens)
         cost = Cost.of(unet, space, inputs, job.budget.convention)
         landed = land(lots, torch.ones(1), cost, job.budget, chunks=chunks(unet, space, self.config.align))
         return Mixture.of_one(cut(unet, space, landed.keep[0]))

@@ -60,9 +60,9 @@ def timing(evidence: Evidence) -> tuple[Setup, Protocol]:
     """How the system of a run is timed: in its own type, on its own prompts."""
     import torch
 
-    from aptp_bench.models.pipelines import tokens_of
     from aptp_bench.profiling.setups import Setup
     from aptp_bench.profiling.speed import Protocol
+    from aptp_bench.pruning.unets import tokens_of
 
     system = evidence.system
     often = system.latency

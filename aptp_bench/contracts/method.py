@@ -43,6 +43,13 @@ class Job:
     sampling: SamplingConfig = SamplingConfig()  # noqa: RUF009 (frozen)
     labels: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
+    @property
+    def tokens(self) -> int:
+        """Length of the text that the U-Net reads; 1 where it reads none."""
+        from aptp_bench.pruning.unets import tokens_of
+
+        return tokens_of(self.teacher)
+
 
 class Method(Plugin, ABC):
     """Prunes a teacher to a budget. `paper` is how to cite it.

@@ -15,7 +15,7 @@ from aptp_bench.core.recipe import Recipe
 from aptp_bench.errors import DataError
 from aptp_bench.generation.image_sets import Rows
 from aptp_bench.harness.sources import source_of
-from aptp_bench.models.pipelines import tokens_of
+from aptp_bench.pruning.unets import tokens_of
 
 if TYPE_CHECKING:
     import datasets

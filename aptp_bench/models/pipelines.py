@@ -18,12 +18,6 @@ def assembled(unet: Any, parts: dict[str, Any]) -> Any:
     return Unconditional(unet, **parts)
 
 
-def tokens_of(pipeline: Any) -> int:
-    """Length of the text that the U-Net reads; 1, the implicit condition's, where it reads none."""
-    tokenizer = getattr(pipeline, "tokenizer", None)
-    return 1 if tokenizer is None else int(tokenizer.model_max_length)
-
-
 def encoded(vae: Any, images: Tensor) -> Tensor:
     """images: [n, C, H, W] in [-1, 1] -> latents [n, c, h, w] as the U-Net has them: a posterior's mode, before quantising."""
     found = vae.encode(images)

@@ -22,8 +22,7 @@ from aptp_bench.core.noise import generator
 from aptp_bench.core.progress import Progress
 from aptp_bench.errors import ConfigError
 from aptp_bench.models.mixture import Mixture
-from aptp_bench.models.pipelines import tokens_of
-from aptp_bench.pruning.unets import text_width
+from aptp_bench.pruning.unets import text_width, tokens_of
 from aptp_bench.training.latents import Pairs
 
 if TYPE_CHECKING:

@@ -40,3 +40,9 @@ def text_width(unet: Any) -> int | None:
     """Width of the text that a U-Net reads; None if it reads none."""
     config = unet.config
     return getattr(config, "encoder_hid_dim", None) or getattr(config, "cross_attention_dim", None)
+
+
+def tokens_of(pipeline: Any) -> int:
+    """Length of the text that the U-Net reads; 1, the implicit condition's, where it reads none."""
+    tokenizer = getattr(pipeline, "tokenizer", None)
+    return 1 if tokenizer is None else int(tokenizer.model_max_length)

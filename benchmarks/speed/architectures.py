@@ -27,7 +27,6 @@ from aptp_bench.methods.ld_pruner.operators import operators, savings, stand_ins
 from aptp_bench.methods.ld_pruner.pruning import chosen, cuts
 from aptp_bench.methods.ld_pruner.scoring import scored
 from aptp_bench.models.mixture import Mixture
-from aptp_bench.models.pipelines import tokens_of
 from aptp_bench.models.stable_diffusion import pipeline
 from aptp_bench.models.weights import quiet
 from aptp_bench.profiling import targets
@@ -36,6 +35,7 @@ from aptp_bench.profiling.speed_suite import Campaign, Row
 from aptp_bench.profiling.targets import Subject
 from aptp_bench.pruning.macs import example_inputs
 from aptp_bench.pruning.surgery import clone
+from aptp_bench.pruning.unets import tokens_of
 
 SMALL = 8  # height and width of the latents that methods run the network on
 

@@ -24,7 +24,7 @@ class Uniform(bench.Method):
         if self.config.keep == "first":
             shares = [-share for share in shares]
         scores = torch.cat([*shares, torch.full((len(space.depths),), torch.inf)])  # infinite: stays
-        inputs = bench.example_inputs(unet, tokens=job.teacher.tokenizer.model_max_length)
+        inputs = bench.example_inputs(unet, tokens=job.tokens)
         cost = bench.Cost.of(unet, space, inputs, job.budget.convention)
         landed = bench.land(scores[None], torch.ones(1), cost, job.budget)
         return bench.Mixture.of_one(bench.cut(unet, space, landed.keep[0]))

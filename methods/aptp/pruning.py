@@ -29,7 +29,6 @@ from aptp_bench.methods.aptp.routing import Routing
 from aptp_bench.methods.aptp.search import Search
 from aptp_bench.methods.aptp.transport import Similarity
 from aptp_bench.models.mixture import ConstantRouter, Mixture, Router
-from aptp_bench.models.pipelines import tokens_of
 from aptp_bench.plugins import Job
 from aptp_bench.pruning.cost import Cost
 from aptp_bench.pruning.gates import Gated, GateSpace
@@ -104,7 +103,7 @@ def searching(
     prompts = torch.zeros(len(job.train), 1) if learned is None else learned(job.train.captions)
     width = None if learned is None else prompts.shape[1]
     architect = Architect(width, space.size, codes, generator("aptp", job.seed)).to(job.device)
-    inputs = example_inputs(unet, tokens=tokens_of(job.teacher))
+    inputs = example_inputs(unet, tokens=job.tokens)
     with frozen(unet), Gated(unet, space, config.placement) as gated:
         yield Search(
             gated=gated,

@@ -21,7 +21,6 @@ from aptp_bench.methods.ld_pruner.operators import Operator, operators, savings,
 from aptp_bench.methods.ld_pruner.scores import finite
 from aptp_bench.methods.ld_pruner.scoring import Scored, scored
 from aptp_bench.models.mixture import Mixture
-from aptp_bench.models.pipelines import tokens_of
 from aptp_bench.plugins import Job
 from aptp_bench.pruning.macs import example_inputs
 from aptp_bench.pruning.surgery import clone
@@ -45,7 +44,7 @@ def prune(job: Job, config: LDPrunerConfig) -> Mixture:
     """Score, choose, modify. Raises BudgetError if the budget cannot be met, or not by the p that is asked for."""
     unet = job.teacher.unet
     among = operators(unet, config.candidates, config.resnets)
-    inputs = example_inputs(unet, tokens=tokens_of(job.teacher))
+    inputs = example_inputs(unet, tokens=job.tokens)
     dense, saved = savings(unet, among, inputs, job.budget.convention)
     _check_reach(job, cuts(among, saved, dense))
     found = scored(job, config, among)

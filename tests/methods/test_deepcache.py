@@ -29,7 +29,7 @@ def calls(mixture: Mixture, job: Job) -> ImageCalls:
 
 def ratio(mixture: Mixture, job: Job) -> float:
     """Its mean MACs as a share of the dense network's, in the budget's convention."""
-    inputs = example_inputs(job.teacher.unet, tokens=job.teacher.tokenizer.model_max_length)
+    inputs = example_inputs(job.teacher.unet, tokens=job.tokens)
     name = job.budget.convention
     return calls(mixture, job).macs(mixture.experts[0], inputs, name) / count(job.teacher.unet, inputs, name).total
 

@@ -12,7 +12,7 @@ from aptp_bench.core.settings import SamplingConfig
 from aptp_bench.errors import WeightsError
 from aptp_bench.generation.sampling import Sampler
 from aptp_bench.models import weights
-from aptp_bench.models.pipelines import encoded, tokens_of
+from aptp_bench.models.pipelines import encoded
 from aptp_bench.models.unconditional import (
     AUDIO_DIFFUSION_GEOMETRY,
     MINI_FACES_GEOMETRY,
@@ -23,6 +23,7 @@ from aptp_bench.models.unconditional import (
 )
 from aptp_bench.pruning.gates import GateSpace
 from aptp_bench.pruning.macs import count, example_inputs, parameters
+from aptp_bench.pruning.unets import tokens_of
 
 pytestmark = pytest.mark.usefixtures("offline")
 SAMPLING = SamplingConfig(steps=2, guidance=1.0, scheduler="ddim", exact=True)
