@@ -27,6 +27,9 @@ def generate(
     ],
     prompt: Annotated[list[str] | None, typer.Option(help="What to draw; may be given again.")] = None,
     prompts: Annotated[Path | None, typer.Option(help="A text file, a prompt a line.")] = None,
+    number: Annotated[
+        int | None, typer.Option(min=1, help="Of a model that reads no prompts: how many images.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder of the images and of prompts.json.")] = Path("images"),
     steps: Annotated[int | None, typer.Option(help="Sampler steps; default: the run's.")] = None,
     guidance: Annotated[float | None, typer.Option(help="Guidance scale; default: the run's.")] = None,
@@ -47,13 +50,14 @@ def generate(
     from aptp_bench.models.weights import quiet
     from aptp_bench.serving.serve import check_folder, draw, open_source
 
-    asked = _texts(prompt or [], prompts, save)
+    asked = _texts(prompt or [], prompts, number, save)
     if asked:
         check_folder(out)
     threads.use_threads()
     with quiet():
         source = open_source(run, provenance.device(device), _dtype(dtype), held)
         source = _changed(source, {"steps": steps, "guidance": guidance, "batch": batch, "exact": exact}, seed)
+        _check_task(source, asked)
         source.pipeline.set_progress_bar_config(desc="generate", disable=not sys.stderr.isatty())
         rows = draw(source, asked, out, index) if asked else []
         if save is not None:
@@ -61,13 +65,28 @@ def generate(
     _show(rows, out, save, as_json)
 
 
-def _texts(given: list[str], file: Path | None, save: Path | None) -> list[str]:
+def _texts(given: list[str], file: Path | None, number: int | None, save: Path | None) -> list[str]:
+    """What to draw: prompts, or as many empty ones."""
     from aptp_bench.serving.serve import read_prompts
 
     asked = [*given, *(read_prompts(file) if file is not None else [])]
-    if not asked and (save is None or file is not None):
-        raise ConfigError("there is no prompt; give --prompt TEXT, or --prompts FILE with a prompt a line")
-    return asked
+    if asked and number is not None:
+        raise ConfigError("--number is for models that read no prompts; leave out it or the prompts")
+    if not asked and number is None and (save is None or file is not None):
+        raise ConfigError(
+            "there is no prompt; give --prompt TEXT, or --prompts FILE with a prompt a line (--number N where the model "
+            "reads none)"
+        )
+    return asked or [""] * (number or 0)
+
+
+def _check_task(source: Source, asked: list[str]) -> None:
+    """Raise ConfigError for prompts that would not be read, and for images without the prompts that they need."""
+    if not asked or any(asked) == source.pipeline.reads_prompts:
+        return
+    if any(asked):
+        raise ConfigError("this model reads no prompts; use --number N for N images")
+    raise ConfigError("this model draws prompts; give --prompt TEXT, or --prompts FILE with a prompt a line")
 
 
 def _dtype(name: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -16,6 +17,15 @@ def assembled(unet: Any, parts: dict[str, Any]) -> Any:
     from aptp_bench.models.unconditional import Unconditional
 
     return Unconditional(unet, **parts)
+
+
+def saved_parts(folder: Path) -> dict[str, Any]:
+    """All but the U-Net of the pipeline saved in `folder`, by their names. Raises WeightsError."""
+    if (folder / "text_encoder").is_dir():
+        return stable_diffusion.read_parts(folder)
+    from aptp_bench.models import unconditional
+
+    return unconditional.read_parts(folder)
 
 
 def encoded(vae: Any, images: Tensor) -> Tensor:

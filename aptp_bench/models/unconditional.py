@@ -174,7 +174,7 @@ class UnconditionalModel(ModelPlugin):
         if weights == RANDOM:
             return self.geometry.build()
         folder = self.source(weights)
-        made = Unconditional(**read_parts(folder, self.geometry.quantised), unet=_unet(folder))
+        made = Unconditional(**read_parts(folder), unet=_unet(folder))
         self.check_geometry(made.unet, folder)
         return made
 
@@ -220,7 +220,7 @@ class AudioDiffusion(UnconditionalModel):
     hub_ids = ("teticio/latent-audio-diffusion-256",)
 
 
-def read_parts(folder: Path, quantised: bool) -> dict[str, Any]:
+def read_parts(folder: Path) -> dict[str, Any]:
     """Autoencoder ("vae") and scheduler of the pipeline saved in `folder`. Raises WeightsError."""
     place = next((folder / name for name in AUTOENCODERS if (folder / name).is_dir()), None)
     if place is None or not (folder / "scheduler").is_dir():
@@ -228,7 +228,12 @@ def read_parts(folder: Path, quantised: bool) -> dict[str, Any]:
         raise WeightsError(
             f"{folder} is no unconditional pipeline: it has no {lacks}; give a folder saved by diffusers"
         )
-    vae = sources.load(VQModel if quantised else AutoencoderKL, place)
+    try:
+        kind = json.loads((place / "config.json").read_text(encoding="utf-8"))["_class_name"]
+        autoencoder = {"VQModel": VQModel, "AutoencoderKL": AutoencoderKL}[kind]
+    except (OSError, ValueError, KeyError, TypeError) as err:
+        raise WeightsError(f"{place} holds neither a VQModel nor an AutoencoderKL; fetch it again") from err
+    vae = sources.load(autoencoder, place)
     try:
         settings = json.loads((folder / "scheduler" / "scheduler_config.json").read_text(encoding="utf-8"))
         scheduler = scheduler_class(settings["_class_name"]).from_config(settings)

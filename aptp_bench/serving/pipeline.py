@@ -26,7 +26,7 @@ from aptp_bench.generation.generate import batches
 from aptp_bench.generation.sampling import PARTS, Sampler, parts_of, quantised
 from aptp_bench.models.checkpoint import json_document
 from aptp_bench.models.mixture import INDEX, Mixture, saved_experts
-from aptp_bench.models.stable_diffusion import read_parts
+from aptp_bench.models.pipelines import saved_parts
 from aptp_bench.models.weights import quiet
 from aptp_bench.serving import requests
 from aptp_bench.serving.requests import Request
@@ -54,14 +54,19 @@ class ServedBatch:
 
 
 class RoutedPipeline(DiffusionPipeline):
-    """A mixture at work: the parts of a Stable Diffusion around experts and the router over them.
+    """A mixture at work: the parts of a pipeline around experts and the router over them.
+
+    Of a model that reads no prompts there are no text_encoder and no tokenizer, and prompts are empty texts.
 
     mixture: its experts are used where they are; `from_pretrained` reads them when they are asked for and holds a few.
     """
 
     mixture: Mixture
+    _optional_components = ["text_encoder", "tokenizer"]
 
-    def __init__(self, vae: Any, text_encoder: Any, tokenizer: Any, scheduler: Any, mixture: Mixture) -> None:
+    def __init__(
+        self, vae: Any, scheduler: Any, mixture: Mixture, text_encoder: Any = None, tokenizer: Any = None
+    ) -> None:
         super().__init__()
         self.register_modules(
             vae=vae, text_encoder=text_encoder, tokenizer=tokenizer, scheduler=scheduler, mixture=mixture
@@ -113,7 +118,7 @@ class RoutedPipeline(DiffusionPipeline):
             raise WeightsError(
                 f"{folder} holds a {kind}, not a {cls.__name__}; load it with diffusers, or name another"
             )
-        return cls.around(read_parts(folder), folder / MIXTURE, device, torch_dtype, held)
+        return cls.around(saved_parts(folder), folder / MIXTURE, device, torch_dtype, held)
 
     def save_pretrained(self, folder: str | Path) -> None:  # type: ignore[override]
         """Write the parts as diffusers does, and the mixture; `folder` appears whole or not at all, safetensors only.
@@ -121,8 +126,8 @@ class RoutedPipeline(DiffusionPipeline):
         The router names its prompt encoder and the digest of its weights. Raises CheckpointError.
         """
         with written_aside(Path(folder), marker=f"{MIXTURE}/{INDEX}") as aside, quiet():
-            for name in PARTS:
-                getattr(self, name).save_pretrained(aside / name)
+            for name, part in self.parts.items():
+                part.save_pretrained(aside / name)
             self.mixture.save(aside / MIXTURE)
             facts = {k: v for k, v in json.loads(self.to_json_string()).items() if k != "_name_or_path"}
             (aside / self.config_name).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
@@ -186,14 +191,23 @@ class RoutedPipeline(DiffusionPipeline):
 
         Images are floats [*, 3, H, W] in [0, 1], or latents. Call within torch.inference_mode(). Raises ConfigError.
         """
-        parts = {name: getattr(self, name) for name in PARTS}
-        sampler = Sampler(parts, request.sampling, plan=self.mixture.plan)
+        sampler = Sampler(self.parts, request.sampling, plan=self.mixture.plan)
         with self.progress_bar(total=len(request.prompts)) as bar:
             for expert, at in self.layout(routes, request.sampling.batch):
                 prompts, negatives = [request.prompts[i] for i in at], [request.negatives[i] for i in at]
                 images = sampler(self._expert(expert), prompts, request.noise[at], negatives, latent)
                 yield ServedBatch(expert, at, images)
                 bar.update(len(at))
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """All but the mixture, by name."""
+        return {name: part for name in PARTS if (part := getattr(self, name)) is not None}
+
+    @property
+    def reads_prompts(self) -> bool:
+        """Whether prompts say what is drawn."""
+        return self.text_encoder is not None
 
     def layout(self, routes: Tensor, batch_size: int) -> list[tuple[int, list[int]]]:
         """(expert, positions of its prompts) for every batch; experts that are in memory come first."""
