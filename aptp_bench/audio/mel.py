@@ -98,7 +98,7 @@ class Mel:
         wave = self._with_phases(np.sqrt(spectra(filters(self), power)))
         return wave * (np.float32(PEAK) / np.abs(wave).max())
 
-    def _with_phases(self, size: NDArray[np.float32]) -> Wave:
+    def _with_phases(self, size: NDArray[np.floating]) -> Wave:
         """Griffin & Lim 1984 with momentum. size: of each frequency, [1 + n_fft/2, frames] -> [samples]."""
         turns = np.random.RandomState(0).uniform(size=size.shape)  # this generator is the same in every numpy
         found = size * np.exp(2j * np.pi * turns).astype(np.complex64)
@@ -129,7 +129,7 @@ def filters(mel: Mel) -> NDArray[np.float32]:
     return np.ascontiguousarray(found, dtype=np.float32)
 
 
-def spectra(bank: NDArray[np.float32], power: NDArray[np.float32]) -> NDArray[np.float32]:
+def spectra(bank: NDArray[np.float32], power: NDArray[np.floating]) -> NDArray[np.floating]:
     """Non-negative power of every frequency that gives the bands' power: [bands, frames] -> [bins, frames].
 
     Expectation maximisation (Richardson 1972, Lucy 1974) from a flat spectrum. Least squares, librosa's way, would care for the
