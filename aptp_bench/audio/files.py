@@ -51,7 +51,7 @@ def read(path: Path, rate: int) -> Wave:
         raise DataError(f"sound {path} is missing; restore it") from err
     except (OSError, EOFError, riff.Error) as err:
         reason = " ".join(str(err).split()) or "the file ends too early"
-        raise DataError(f"sound {path} is broken ({reason}); save it as WAV, 16-bit PCM") from err
+        raise DataError(f"sound {path} cannot be read ({reason}); save it as WAV, 16-bit PCM") from err
     if facts.framerate != rate:
         raise DataError(f"sound {path} has {facts.framerate} samples a second, not {rate}; resample it first")
     if facts.sampwidth != 2:

@@ -7,15 +7,17 @@ non-negative spectra for the bands and their phases by Griffin and Lim's iterati
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aptp_bench.audio.waves import Wave, checked
-from aptp_bench.errors import ConfigError, DataError
+from aptp_bench.errors import ConfigError, DataError, WeightsError
 
 Picture: TypeAlias = NDArray[np.uint8]
 
@@ -23,6 +25,8 @@ LEAST = 1e-10  # power that counts as none, librosa's amin
 TINY = np.float32(1e-20)  # power below which nothing is divided by
 EM_STEPS = 100  # of the spectra behind the bands: these are met within a grey level
 MOMENTUM = 0.99  # of the fast Griffin-Lim algorithm (Perraudin et al. 2013, Section 4), librosa's
+PUBLIC_NAMES = {"rate": "sample_rate", "hop": "hop_length", "n_fft": "n_fft", "bands": "y_res", "frames": "x_res",
+                "iterations": "n_iter"}  # fmt: skip
 PEAK = 0.9  # of a wave that is made from a picture, which knows nothing of loudness
 
 
@@ -49,6 +53,16 @@ class Mel:
             raise ConfigError(
                 f"frames of {self.n_fft} samples cannot be put together again every {self.hop}; use an even n_fft of 2 hop or more"
             )
+
+    @classmethod
+    def read(cls, file: Path) -> Mel:
+        """The Mel of a mel_config.json, which lies beside AudioDiffusion's weights. Raises WeightsError if it is none."""
+        try:
+            found = json.loads(file.read_text(encoding="utf-8"))
+            sizes = {ours: int(found[theirs]) for ours, theirs in PUBLIC_NAMES.items()}
+            return cls(**sizes, top_db=float(found["top_db"]))
+        except (OSError, ValueError, KeyError, TypeError, ConfigError) as err:
+            raise WeightsError(f"{file} is no Mel configuration ({type(err).__name__}: {err}); fetch it again") from err
 
     @property
     def samples(self) -> int:
@@ -82,7 +96,7 @@ class Mel:
 
         The same picture gives the same wave: phases start from fixed random numbers. Raises DataError for another shape or type.
         """
-        if picture.dtype != np.uint8 or picture.shape[-2:] != (self.bands, self.frames):
+        if picture.dtype != np.uint8 or picture.shape[-2:] != (self.bands, self.frames) or not picture.size:
             raise DataError(
                 f"a picture must be uint8 [..., {self.bands}, {self.frames}], got {picture.dtype} {list(picture.shape)}"
                 "; make it with this Mel"

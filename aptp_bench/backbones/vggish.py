@@ -55,7 +55,8 @@ def log_mel(wave: Wave) -> NDArray[np.float32]:
 def examples(wave: Wave, rate: int) -> NDArray[np.float32]:
     """What the network reads of sounds at `rate` samples a second: [..., samples] -> [..., k, 96, 64], k an example each 0.96 s.
 
-    Raises DataError for a sound that is shorter than one.
+    As in vggish_input.py. The code of FAD's authors takes the first 0.96 s of every whole second instead. Raises DataError for a
+    sound that is shorter than one example.
     """
     wave = resampled(checked(wave), rate, RATE)
     if wave.shape[-1] < SHORTEST:

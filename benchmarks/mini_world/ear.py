@@ -12,7 +12,7 @@ from aptp_bench.backbones.ear import MiniEar, seen
 from aptp_bench.benchmarks.mini_world.loop import Parts, Recipe, averaged, fit
 from aptp_bench.benchmarks.mini_world.sounds import LABELS, Sounds
 
-RECIPE = Recipe(steps=1_200, batch=64, lr=3e-3, warmup=50, ema=0.99, save_every=200, seed=5)
+RECIPE = Recipe(steps=1_200, batch=64, lr=3e-3, warmup=50, ema=0.99, save_every=200, seed=5)  # three minutes on a CPU
 LATEST = 3  # frames that a sound is moved by, at most
 
 

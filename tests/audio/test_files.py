@@ -65,9 +65,14 @@ def test_broken_files_are_refused_in_one_line(tmp_path: Path) -> None:
     whole = write(tmp_path / "whole.wav", hum(), RATE).read_bytes()
     for name, data in {"empty": b"", "text": b"RIFF, no", "head": whole[:30], "cut": whole[:-100]}.items():
         (path := tmp_path / f"{name}.wav").write_bytes(data)
-        with pytest.raises(DataError, match=rf"{name}\.wav is broken") as caught:
+        with pytest.raises(DataError, match=rf"{name}\.wav (is broken|cannot be read)") as caught:
             read(path, RATE)
         assert "\n" not in str(caught.value)
+    floats = bytearray(whole)
+    floats[20] = 3  # WAVE_FORMAT_IEEE_FLOAT
+    (tmp_path / "floats.wav").write_bytes(floats)
+    with pytest.raises(DataError, match="save it as WAV, 16-bit PCM"):
+        read(tmp_path / "floats.wav", RATE)
     with pytest.raises(DataError, match="is missing"):
         read(tmp_path / "none.wav", RATE)
     with pytest.raises(DataError, match="8 bits a sample"):

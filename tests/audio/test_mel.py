@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from aptp_bench.audio.mel import AUDIO_DIFFUSION, EM_STEPS, MINI, PEAK, Mel, filters, spectra
 from aptp_bench.data.sounds import KINDS, render, sample
-from aptp_bench.errors import ConfigError, DataError
+from aptp_bench.errors import ConfigError, DataError, WeightsError
 
 SMALL = Mel(rate=4_000, hop=64, n_fft=256, bands=24, frames=20)
 SIZES = pytest.mark.parametrize("mel", [SMALL, MINI, AUDIO_DIFFUSION])
@@ -153,7 +154,10 @@ def test_what_is_no_clip_is_refused(wave: np.ndarray, what: str) -> None:
         MINI.spectrogram(wave)
 
 
-@pytest.mark.parametrize("picture", [np.zeros((64, 64)), np.zeros((64, 63), np.uint8), np.zeros((63, 64), np.uint8)])
+@pytest.mark.parametrize(
+    "picture",
+    [np.zeros((64, 64)), np.zeros((0, 64, 64), np.uint8), np.zeros((64, 63), np.uint8), np.zeros((63, 64), np.uint8)],
+)
 def test_what_is_no_picture_is_refused(picture: np.ndarray) -> None:
     with pytest.raises(DataError, match="uint8"):
         MINI.waveform(picture)
@@ -173,3 +177,17 @@ def test_sizes_that_cannot_be_are_refused(wrong: dict[str, float]) -> None:
 def test_empty_bands_are_refused() -> None:
     with pytest.raises(ConfigError, match="too many"):
         filters(replace(MINI, n_fft=512, bands=400))
+
+
+def test_the_configuration_beside_audio_diffusions_weights_is_read(tmp_path: Path) -> None:
+    (file := tmp_path / "mel_config.json").write_text(
+        '{"_class_name": "Mel", "_diffusers_version": "0.8.0", "hop_length": 512, "n_fft": 2048, "n_iter": 32,'
+        ' "sample_rate": 22050, "top_db": 80, "x_res": 256, "y_res": 256}'
+    )
+    assert Mel.read(file) == AUDIO_DIFFUSION
+    for text in ("{", "[]", '{"hop_length": 512}', file.read_text().replace("2048", "3")):
+        file.write_text(text)
+        with pytest.raises(WeightsError, match=r"mel_config\.json is no Mel configuration"):
+            Mel.read(file)
+    with pytest.raises(WeightsError):
+        Mel.read(tmp_path / "none.json")
