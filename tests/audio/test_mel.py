@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from aptp_bench.audio import mel
 from aptp_bench.audio.mel import AUDIO_DIFFUSION, EM_STEPS, MINI, PEAK, Mel, filters, spectra
 from aptp_bench.data.sounds import KINDS, render, sample
 from aptp_bench.errors import ConfigError, DataError, WeightsError
@@ -127,6 +128,17 @@ def test_the_same_picture_gives_the_same_wave_of_one_peak() -> None:
     assert np.array_equal(state, np.random.get_state()[1])  # nobody else's random numbers are touched
     assert wave.shape == (MINI.samples,) and wave.dtype == np.float32
     assert np.abs(wave).max() == pytest.approx(PEAK, rel=1e-6)
+
+
+@pytest.mark.parametrize(("n_fft", "hop"), [(256, 64), (256, 100), (128, 64)])
+def test_frames_are_put_together_again_to_the_ends(n_fft: int, hop: int) -> None:
+    wave = np.random.RandomState(0).uniform(-1, 1, 20 * hop - 1).astype(np.float32)
+    spectrum = mel._stft(wave, n_fft, hop)
+    assert spectrum.shape == (1 + n_fft // 2, 20)
+    again = mel._istft(spectrum, hop, len(wave))
+    whole = len(wave) - hop  # what lies beyond the last frame's middle is in one frame alone
+    assert np.abs(again - wave)[:whole].max() < 1e-5
+    assert again.shape == wave.shape
 
 
 def test_spectra_are_not_negative_and_give_the_bands() -> None:
