@@ -1,0 +1,1 @@
+"""Sounds: waves and their rates, Mel spectrograms and the way back, WAV files."""
