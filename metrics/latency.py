@@ -1,7 +1,7 @@
-"""Seconds per image, measured, beside the dense network's in the same session.
+"""Seconds per image, measured, beside the dense network's in the same session; and how much of its time is saved.
 
 The protocol is that of profiling.speed: U-Net calls of every expert, whole images of the busiest one, and the router.
-Absolute seconds are this machine's: compare ratios.
+Absolute seconds are this machine's: compare ratios. Both metrics read one timing, which is made once and kept.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from aptp_bench.plugins import Metric
 from aptp_bench.records import Measurement
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from aptp_bench.contracts.evidence import Evidence
     from aptp_bench.profiling.setups import Setup
-    from aptp_bench.profiling.speed import Protocol
+    from aptp_bench.profiling.speed import Protocol, Times
 
 CALLS_PER_IMAGE_TIMED = 5  # an image is dozens of U-Net calls: it is timed this many times less often
 
@@ -29,24 +31,18 @@ class Latency(Metric):
 
     def __call__(self, evidence: Evidence) -> Measurement:
         """The median, with a bootstrap interval over timed runs; detail has the ratio to dense and the conditions."""
-        from aptp_bench.profiling import speed
         from aptp_bench.profiling.alignment import alignment
-        from aptp_bench.profiling.timing import conditions, summary
+        from aptp_bench.profiling.timing import summary
 
         system, share = evidence.system, traffic(evidence)
-        setup, protocol = timing(evidence)
-        ready = speed.Ready(setup, system.teacher, protocol.device)
-        times = speed.measure(system.mixture, share, ready, protocol).times
-        mixture, dense = times.per_image(share, setup.batch)
+        times = timed(evidence)
+        mixture, dense = times.per_image(share, system.latency.batch)
         facts: dict[str, Any] = {
-            **conditions(system.device, system.dtype),
+            **circumstances(evidence),
             "unet_calls": times.calls_per_image,
             "unet_call": {"dense": summary(times.dense_calls), "experts": [summary(each) for each in times.calls]},
             "image": {"expert": times.busiest, "timed": summary(times.image), "dense": summary(times.dense_image)},
             "router": summary(times.route),
-            "batch": setup.batch,
-            "steps": protocol.sampling.steps,
-            "guidance": protocol.sampling.guidance,
             "dense_s": float(dense[0]),
             "ratio": float((mixture / dense)[0]),
             "ratio_interval": percentile(mixture / dense),
@@ -54,6 +50,60 @@ class Latency(Metric):
             "alignment": [alignment(system.mixture.experts[i], system.teacher.unet) for i in range(len(share))],
         }
         return self.measured(float(mixture[0]), n=len(times.image), interval=percentile(mixture), **facts)
+
+
+class Speedup(Metric):
+    """Share of the dense network's time for an image that is saved: (t0 - t) / t0, from the timing of latency."""
+
+    name, unit, better = "speedup", "%", "higher"
+    title = "Speed-up"
+    needs = frozenset({"mixture", "captions"})
+    paper = "Castells et al., LD-Pruner, CVPR Workshops 2024, pp. 821-830"
+
+    def __call__(self, evidence: Evidence) -> Measurement:
+        """From the medians, with a bootstrap interval over timed runs; below zero where the mixture is slower."""
+        times = timed(evidence)
+        mixture, dense = times.per_image(traffic(evidence), evidence.system.latency.batch)
+        saved = 100 * (1 - mixture / dense)
+        return self.measured(float(saved[0]), n=len(times.image), interval=percentile(saved), **circumstances(evidence))
+
+
+def timed(evidence: Evidence) -> Times:
+    """The system's times, made once: they are kept with the run's stages, and in memory where there are none.
+
+    Images' digest stands for the mixture that made them; without images nothing is kept on disk.
+    """
+    from aptp_bench.core.source import source_digest
+    from aptp_bench.profiling import speed
+
+    system = evidence.system
+
+    def measured() -> dict[str, Tensor]:
+        setup, protocol = timing(evidence)
+        ready = speed.Ready(setup, system.teacher, protocol.device)
+        return speed.measure(system.mixture, traffic(evidence), ready, protocol).times.tensors()
+
+    images = None if evidence.image_set is None else evidence.image_set.digest
+    place = ("timing", images or "")
+    if place not in evidence.read:
+        key = {"images": images, "latency": system.latency.model_dump(), "source": source_digest(timing, speed.measure)}
+        key |= circumstances(evidence)
+        evidence.read[place] = measured() if images is None else evidence.cache("timing", key, measured)
+    return speed.Times.of(evidence.read[place])
+
+
+def circumstances(evidence: Evidence) -> dict[str, Any]:
+    """What the times depend on beside the networks."""
+    from aptp_bench.profiling.timing import conditions
+
+    system = evidence.system
+    setup, protocol = timing(evidence)
+    return {
+        **conditions(system.device, system.dtype),
+        "batch": setup.batch,
+        "steps": protocol.sampling.steps,
+        "guidance": protocol.sampling.guidance,
+    }
 
 
 def timing(evidence: Evidence) -> tuple[Setup, Protocol]:

@@ -77,6 +77,16 @@ class FinetuneConfig(Frozen):
     )
     precision: Precision = Field("float32", description="autocast type; the authors use float32")
     checkpoint_every: int = Field(500, ge=1, description="steps between two checkpoints")
+    reset: bool = Field(
+        False,
+        description="train the pruned architecture from scratch: every weight is drawn anew before the first step, by "
+        "seed (LD-Pruner, Tables 2 and 3)",
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_default_reset(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """`reset` only where it is True: keys of stages and settings of records from before it stay what they were."""
+        return _unless_set(handler(self), "reset")
 
     def steps_each(self, pairs: Sequence[int]) -> list[int]:
         """Steps of every expert, by how many training pairs it serves; of one that serves none, 0."""
@@ -106,8 +116,7 @@ class SamplingConfig(Frozen):
     @model_serializer(mode="wrap")
     def _without_default_exact(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """`exact` only where it is True: keys of stages and settings of records from before it stay what they were."""
-        dumped: dict[str, Any] = handler(self)
-        return dumped if self.exact else {key: value for key, value in dumped.items() if key != "exact"}
+        return _unless_set(handler(self), "exact")
 
 
 class LatencyConfig(Frozen):
@@ -116,3 +125,8 @@ class LatencyConfig(Frozen):
     warmup: int = Field(2, ge=0, description="untimed calls before the timed ones")
     repeats: int = Field(10, gt=1, description="timed calls; the median and the spread are reported")
     batch: int = Field(1, gt=0, description="samples in a call")
+
+
+def _unless_set(dumped: dict[str, Any], flag: str) -> dict[str, Any]:
+    """`dumped` without a flag that is False."""
+    return dumped if dumped.get(flag) else {key: value for key, value in dumped.items() if key != flag}

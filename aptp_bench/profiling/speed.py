@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -89,6 +89,19 @@ class Times:
     route: Tensor
     calls_per_image: int
     busiest: int  # the expert of `image`
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All of it as tensors by name, to be kept; `of` reads them."""
+        numbers = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "calls"}
+        named = {name: torch.as_tensor(value).clone() for name, value in numbers.items()}
+        return named | {f"calls.{i}": each for i, each in enumerate(self.calls)}
+
+    @classmethod
+    def of(cls, kept: Mapping[str, Tensor]) -> Times:
+        """What `tensors` gave."""
+        calls = [kept[f"calls.{i}"] for i in range(sum(name.startswith("calls.") for name in kept))]
+        numbers = {name: int(kept[name]) for name in ("calls_per_image", "busiest")}
+        return cls(calls, **{name: kept[name] for name in ("dense_calls", "image", "dense_image", "route")}, **numbers)
 
     def per_image(self, share: Tensor, batch: int, resamples: int = RESAMPLES) -> tuple[Tensor, Tensor]:
         """Seconds per image of the mixture, traffic-weighted, and of the dense network: [resamples], estimate first.

@@ -91,6 +91,22 @@ class Pointwise(Substitute):
         return self.conv(x)
 
 
+class PoolPointwise(Pointwise):
+    """2x2 average pooling, then a 1x1 convolution: where a module halves the resolution and changes the width."""
+
+    def forward(self, x: Tensor, *_: Any, **__: Any) -> Tensor:
+        """x: [B, in_channels, H, W] -> [B, out_channels, ceil(H/2), ceil(W/2)]."""
+        return self.conv(F.avg_pool2d(x, 2, ceil_mode=True))
+
+
+class UpsamplePointwise(Pointwise):
+    """A 1x1 convolution, then nearest-neighbour interpolation: where a module doubles the resolution and changes the width."""
+
+    def forward(self, x: Tensor, output_size: Any = None, *_: Any, **__: Any) -> Tensor:
+        """x: [B, in_channels, H, W] -> [B, out_channels, 2H, 2W], or of `output_size` (see NearestUpsample)."""
+        return nearest(self.conv(x), output_size)
+
+
 class PoolDownsample(Substitute):
     """2x2 average pooling in place of a strided convolution; odd sizes round up as the convolution's do."""
 
@@ -107,9 +123,17 @@ class NearestUpsample(Substitute):
     """Nearest-neighbour interpolation without the convolution that follows it."""
 
     def forward(self, hidden_states: Tensor, output_size: Any = None, *_: Any, **__: Any) -> Tensor:
-        """hidden_states: [B, C, H, W] -> [B, C, 2H, 2W], or [B, C, *output_size] where the skip needs another size."""
-        size = None if output_size is None else torch.Size(output_size)
-        return F.interpolate(hidden_states, size=size, scale_factor=None if size else 2.0, mode="nearest")
+        """hidden_states: [B, C, H, W] -> [B, C, 2H, 2W], or [B, C, *output_size] where the skip needs another size.
+
+        A tensor in its place is a ResBlock's time embedding, and says nothing.
+        """
+        return nearest(hidden_states, output_size)
+
+
+def nearest(x: Tensor, output_size: Any) -> Tensor:
+    """x: [B, C, H, W], twice as large, or of `output_size` if it is one."""
+    size = None if output_size is None or isinstance(output_size, Tensor) else torch.Size(output_size)
+    return F.interpolate(x, size=size, scale_factor=None if size else 2.0, mode="nearest")
 
 
 SUBSTITUTES: dict[str, type[Substitute]] = {
@@ -118,6 +142,8 @@ SUBSTITUTES: dict[str, type[Substitute]] = {
     "identity": Identity,
     "zeros": Zeros,
     "pointwise": Pointwise,
+    "pool_pointwise": PoolPointwise,
+    "upsample_pointwise": UpsamplePointwise,
     "pool_downsample": PoolDownsample,
     "nearest_upsample": NearestUpsample,
 }

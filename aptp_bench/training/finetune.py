@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 import torch
 from diffusers import UNet2DConditionModel
-from torch import Tensor
+from torch import Tensor, nn
 
 from aptp_bench.core.lazy import OnDemand
-from aptp_bench.core.noise import expert_seed
+from aptp_bench.core.noise import expert_seed, generator
 from aptp_bench.core.progress import Progress, SilentProgress
 from aptp_bench.core.settings import FinetuneConfig
+from aptp_bench.errors import TrainingError
 from aptp_bench.models.mixture import Mixture
 from aptp_bench.pruning.surgery import clone
 from aptp_bench.training import diffusion
@@ -76,7 +77,8 @@ def finetune(  # noqa: PLR0913 - what, by whom, on what, how, and where
     steps = config.steps_each([len(own) for own in members])
     for i, own in enumerate(members):
         if not len(own):
-            lesson.progress.say(f"expert {i + 1} of {len(mixture)} serves no training prompt: left as it was pruned")
+            left = "its new weights are left as drawn" if config.reset else "left as it was pruned"
+            lesson.progress.say(f"expert {i + 1} of {len(mixture)} serves no training prompt: {left}")
     tuned = OnDemand(lambda i: tune(mixture.experts[i], members[i], steps[i], lesson, i), len(mixture))
     for i in range(len(mixture)):
         tuned[i]
@@ -91,19 +93,36 @@ def shares(mixture: Mixture, pairs: Pairs) -> list[Tensor]:
 
 def tune(expert: UNet2DConditionModel, members: Tensor, steps: int, lesson: Lesson, index: int) -> UNet2DConditionModel:
     """A copy of one expert, trained on the pairs `members` for `steps`; read from its folder if it was done before."""
-    student = clone(expert).requires_grad_(True).to(lesson.device).eval()
-    config = lesson.config.training(steps)
+    student, seed = clone(expert).requires_grad_(True).eval(), expert_seed(lesson.seed, index)
+    if lesson.config.reset:
+        reset_(student.cpu(), seed)
+    student, config = student.to(lesson.device), lesson.config.training(steps)
     with frozen(lesson.teacher):
         train(
             student,
             partial(_loss, student, members, lesson),
             config,
-            seed=expert_seed(lesson.seed, index),
+            seed=seed,
             folder=lesson.folder / f"expert-{index:02d}",
             progress=lesson.progress,
             label=f"fine-tune expert {index + 1}",
         )
     return student.requires_grad_(False)
+
+
+def reset_(network: nn.Module, seed: int) -> None:
+    """Draw every weight anew, in place and on the CPU, as PyTorch does for new layers. The seed decides.
+
+    Raises TrainingError for parameters of a module that cannot draw them.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(generator("reset", seed).initial_seed())
+        for path, module in network.named_modules():
+            own = dict(module.named_parameters(recurse=False))
+            if hasattr(module, "reset_parameters"):
+                module.reset_parameters()
+            elif own:
+                raise TrainingError(f"'{path}' cannot draw {', '.join(own)} anew; leave out finetune.reset")
 
 
 def _loss(

@@ -28,6 +28,7 @@ class LDPruner(Method):
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "mini": {"prompts": 8, "generations": 4, "steps": 2, "guidance": 1.0, "batch": 32},
         "smoke": {"prompts": 2, "generations": 2, "steps": 1, "guidance": 1.0},
+        "paper": {"candidates": "paper"},
     }
     # Supplementary Table 4: 0.7 for features and outputs; the denoising loss beside them as in BK-SDM
     finetuning: ClassVar[dict[str, Any]] = {"alpha_ddpm": 1.0, "alpha_distill": 0.7, "blocks": "sum", "snr_gamma": None}

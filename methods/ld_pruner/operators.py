@@ -1,8 +1,9 @@
 """The operators of a U-Net that LD-Pruner may modify, and what stands in for each.
 
 Paper: LD-Pruner, Section 2.2: an operator is removed where its output is shaped as its input, else a 1x1 convolution,
-pooling or interpolation takes its place. Which modules are operators is our choice: ResBlocks, transformers and
-samplers, and the layers inside. The network's ends (conv_in, conv_out, conv_norm_out) and its embeddings are none.
+pooling or interpolation takes its place, or two of them. The paper names kinds of operators (PAPER) and lists none: which
+modules are candidates is an option. ResBlocks, feed-forwards and time projections are ours. The network's ends (conv_in,
+conv_out, conv_norm_out) and its embeddings are none. Networks with text (UNet2DConditionModel) and without (UNet2DModel).
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from diffusers.models.attention_processor import Attention
 from diffusers.models.downsampling import Downsample2D
 from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
-from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.models.upsampling import Upsample2D
 from torch import nn
 
@@ -26,14 +27,26 @@ from aptp_bench.pruning.substitutes import (
     NearestUpsample,
     Pointwise,
     PoolDownsample,
+    PoolPointwise,
     SkipResnet,
     SkipTransformer,
     Substitute,
+    UpsamplePointwise,
     Zeros,
 )
 from aptp_bench.pruning.surgery import meta_clone, substitute_
 
 FREE = frozenset({"time_emb_proj", "group_norm", "layer_norm", "activation"})  # kinds with hardly a MAC
+CONVOLUTIONS = frozenset(
+    {"conv", "conv_pointwise", "downsample", "downsample_pointwise", "upsample", "upsample_pointwise"}
+)
+PROJECTIONS = frozenset(
+    {"proj_in", "proj_out"}
+)  # of a transformer: 1x1 convolutions in SD 1.4, linear layers in SD 2.1
+ATTENTIONS = frozenset({"attn1", "attn2", "attention"})
+COMPOSITES = frozenset({"transformer", "transformer_block"})  # Transformer2DModel, BasicTransformerBlock
+NORMS = frozenset({"group_norm", "layer_norm"})
+PAPER = CONVOLUTIONS | PROJECTIONS | ATTENTIONS | COMPOSITES | NORMS | {"activation"}  # kinds that the paper names
 NORM_OF = {"attn1": "norm1", "attn2": "norm2", "ff": "norm3"}  # the LayerNorm that a branch of a transformer reads
 
 
@@ -55,16 +68,24 @@ class Operator:
 
 
 def operators(
-    unet: UNet2DConditionModel, candidates: Candidates = "costly", resnets: Shortcut = "shortcut"
+    unet: nn.Module, candidates: Candidates = "costly", resnets: Shortcut = "shortcut"
 ) -> tuple[Operator, ...]:
-    """All candidates in the order of the modules, an operator before those inside it: 168 in SD 2.1, 320 with `all`."""
+    """All candidates in the order of the modules, an operator before those inside it.
+
+    In SD 2.1 `costly` finds 168, `paper` 276 and `all` 336.
+    """
     streams = _streams(unet) if resnets == "slice" else {}
     found = []
     for path, module in unet.named_modules():
         parts = next((rule(module) for host, rule in _HOSTS if isinstance(module, host)), ())
         found += [(f"{path}.{part}".rstrip("."), kind) for part, kind in parts]
-    wanted = [(path, kind) for path, kind in found if candidates == "all" or kind not in FREE]
+    wanted = [(path, kind) for path, kind in found if _asked(kind, candidates)]
     return tuple(Operator(path, kind, streams.get(path), _reader(path, kind)) for path, kind in wanted)
+
+
+def _asked(kind: str, candidates: Candidates) -> bool:
+    """Whether a kind is among the candidates."""
+    return {"costly": kind not in FREE | {"transformer_block"}, "paper": kind in PAPER, "all": True}[candidates]
 
 
 def stand_in(unet: nn.Module, operator: Operator) -> Substitute:
@@ -88,7 +109,7 @@ def stand_ins(unet: nn.Module, operator: Operator) -> dict[str, Substitute]:
 
 
 def savings(
-    unet: UNet2DConditionModel, among: Sequence[Operator], inputs: ExampleInputs, convention: Convention
+    unet: Any, among: Sequence[Operator], inputs: ExampleInputs, convention: Convention
 ) -> tuple[int, dict[str, int]]:
     """The dense MACs, and what modifying each operator alone saves, by path.
 
@@ -127,8 +148,8 @@ def _streams(unet: Any) -> dict[str, int]:
 
 
 def _resnet_parts(m: Any) -> Iterator[tuple[str, str]]:
-    if m.upsample is None and m.downsample is None:  # one that resamples is no operator, what is inside is
-        yield "", "resnet" if m.conv_shortcut is None else "resnet_shortcut"
+    way = "resnet_down" if m.downsample is not None else "resnet_up" if m.upsample is not None else "resnet"
+    yield "", way if m.conv_shortcut is None else f"{way}_shortcut"
     for name in ("conv1", "conv2"):
         conv = getattr(m, name)
         yield name, "conv" if conv.in_channels == conv.out_channels else "conv_pointwise"
@@ -144,6 +165,7 @@ def _transformer_parts(m: Any) -> Iterator[tuple[str, str]]:
         if getattr(m, name).weight.shape[0] == getattr(m, name).weight.shape[1]:
             yield name, name
     for i, block in enumerate(m.transformer_blocks):
+        yield f"transformer_blocks.{i}", "transformer_block"
         for name in ("attn1", "attn2", "ff"):
             if getattr(block, name) is not None:
                 yield f"transformer_blocks.{i}.{name}", name
@@ -152,22 +174,38 @@ def _transformer_parts(m: Any) -> Iterator[tuple[str, str]]:
                 yield f"transformer_blocks.{i}.{name}", "layer_norm"
 
 
+def _attention_parts(m: Any) -> Iterator[tuple[str, str]]:
+    """None for one inside a transformer, which adds the residual itself: the transformer's host has named it."""
+    if m.residual_connection:
+        yield "", "attention"
+        if m.group_norm is not None:
+            yield "group_norm", "group_norm"
+
+
 def _sampler_parts(m: Any) -> Iterator[tuple[str, str]]:
-    """None for a sampler that has no convolution, or whose convolution changes the width."""
-    if isinstance(m.conv, nn.Conv2d) and m.conv.in_channels == m.conv.out_channels:
-        yield "", "downsample" if isinstance(m, Downsample2D) else "upsample"
+    """None for a sampler that has no convolution."""
+    if isinstance(m.conv, nn.Conv2d):
+        kind = "downsample" if isinstance(m, Downsample2D) else "upsample"
+        yield "", kind if m.conv.in_channels == m.conv.out_channels else f"{kind}_pointwise"
 
 
 _HOSTS: tuple[tuple[Any, Callable[[Any], Iterator[tuple[str, str]]]], ...] = (
     (ResnetBlock2D, _resnet_parts),
     (Transformer2DModel, _transformer_parts),
+    (Attention, _attention_parts),
     ((Downsample2D, Upsample2D), _sampler_parts),
 )
 
 STAND_INS: Mapping[str, Callable[[Any], Substitute]] = {
     "resnet": lambda m: Identity(),
     "resnet_shortcut": lambda m: Pointwise.after(m.conv_shortcut),
+    "resnet_down": lambda m: PoolDownsample(),
+    "resnet_down_shortcut": lambda m: PoolPointwise.after(m.conv_shortcut),
+    "resnet_up": lambda m: NearestUpsample(),
+    "resnet_up_shortcut": lambda m: UpsamplePointwise.after(m.conv_shortcut),
     "transformer": lambda m: SkipTransformer(),
+    "transformer_block": lambda m: Identity(),
+    "attention": lambda m: Identity(),
     "attn1": lambda m: Zeros(),
     "attn2": lambda m: Zeros(),
     "ff": lambda m: Zeros(),
@@ -176,7 +214,9 @@ STAND_INS: Mapping[str, Callable[[Any], Substitute]] = {
     "conv": lambda m: Identity(),
     "conv_pointwise": Pointwise.after,
     "downsample": lambda m: PoolDownsample(),
+    "downsample_pointwise": lambda m: PoolPointwise.after(m.conv),
     "upsample": lambda m: NearestUpsample(),
+    "upsample_pointwise": lambda m: UpsamplePointwise.after(m.conv),
     "time_emb_proj": lambda m: Zeros(m.out_features),
     "group_norm": lambda m: Identity(),
     "layer_norm": lambda m: Identity(),

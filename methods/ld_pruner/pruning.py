@@ -17,6 +17,7 @@ from aptp_bench.core.distributed import Ranks
 from aptp_bench.core.files import write_json
 from aptp_bench.errors import BudgetError
 from aptp_bench.methods.ld_pruner.config import LDPrunerConfig
+from aptp_bench.methods.ld_pruner.latents import reads_text, spared
 from aptp_bench.methods.ld_pruner.operators import Operator, operators, savings, stand_ins
 from aptp_bench.methods.ld_pruner.scores import finite
 from aptp_bench.methods.ld_pruner.scoring import Scored, scored
@@ -50,11 +51,14 @@ def prune(job: Job, config: LDPrunerConfig) -> Mixture:
     found = scored(job, config, among)
     ranked = sorted(among, key=lambda operator: found.scores[operator.path])  # ties in the order of the modules
     cut = chosen(list(cuts(ranked, saved, dense, thrifty=config.p is None)), job.budget, config.p)
+    first = found.samples / (1 + len(among)) / config.steps  # samples of an operator's first steps
+    reused = first * sum(spared(unet, found.scores, inputs).values())
     if Ranks.here().first:
-        write_json(job.workdir / REPORT, _report(ranked, found, saved, cut))
+        report = {"unet_samples_saved": reused, **_report(ranked, found, saved, cut)}
+        write_json(job.workdir / REPORT, report)
     job.progress.say(
-        f"LD-Pruner: {found.samples} U-Net samples scored {len(among)} operators; {len(cut.operators)} are modified, "
-        f"{cut.ratio:.4f} of the dense MACs are left ({job.budget.convention})"
+        f"LD-Pruner: {found.samples} U-Net samples scored {len(among)} operators, {reused:.0f} of them were known; "
+        f"{len(cut.operators)} are modified, {cut.ratio:.4f} of the dense MACs are left ({job.budget.convention})"
     )
     modules = {path: module for operator in cut.operators for path, module in stand_ins(unet, operator).items()}
     return Mixture.of_one(clone(unet, modules=modules), _remark(job.budget, config.p, cut, len(among)))

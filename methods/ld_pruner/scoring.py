@@ -1,9 +1,9 @@
 """The loop over all operators, Algorithm 1, and the file that lets it go on after a kill.
 
 Ours differs in what costs time, not in what comes out: many prompts share a U-Net call, text is read from the training
-pairs, and blocks that run before the modified operator are not computed again in the first step, where all networks
-get the same input. The order is turned around, prompts outside and operators inside, so that only one part of the
-prompts is held; several processes share the work.
+pairs, and the parts that end before the modified operator's own begins are not computed again in the first step, where
+all networks get the same input: the distances are the same to the last bit. The order is turned around, prompts outside
+and operators inside, so that only one part of the prompts is held; several processes share the work.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from aptp_bench.core.files import write_text
 from aptp_bench.core.noise import generator
 from aptp_bench.core.store import digest_of
 from aptp_bench.methods.ld_pruner.config import LDPrunerConfig
-from aptp_bench.methods.ld_pruner.latents import Trial, answering, overhearing, trials
+from aptp_bench.methods.ld_pruner.latents import Trial, answering, overhearing, reads_text, trials
 from aptp_bench.methods.ld_pruner.operators import Operator, stand_in
 from aptp_bench.methods.ld_pruner.scores import avg_dist, finite, score, std_dist
 from aptp_bench.plugins import Job
@@ -36,7 +36,7 @@ Row = dict[str, Any]  # part, operator, samples, and the distances of the part's
 class Scored:
     """What all latents say about each operator, by path, in the order of the operators; the lowest score goes first.
 
-    samples: U-Net samples spent, the original's latents included; calls that reuse known blocks count in full.
+    samples: U-Net samples spent, the original's latents included; calls that reuse known parts count in full.
     """
 
     scores: dict[str, float]
@@ -48,7 +48,7 @@ class Scored:
 
 def scored(job: Job, config: LDPrunerConfig, among: Sequence[Operator]) -> Scored:
     """Score every operator of the job's teacher, from where a killed run left off. The teacher is only read."""
-    prompts = drawn(len(job.train), config.prompts, job.seed)
+    prompts = drawn(len(job.train), config.prompts, job.seed) if reads_text(job.teacher) else [0]
     parts = trials(job.teacher, job.train, prompts, config, job.seed)
     ranks = Ranks.here()
     ledger = Ledger(job.workdir, _key(job, config, prompts, among), ranks.rank)
@@ -82,7 +82,7 @@ class _Bench:
     def row(self, part: int, operator: Operator) -> Row:
         """Modify, sample, compare, restore."""
         trial = self.parts[part]
-        if part != self.held:  # the original's latents, and what its blocks answer in the first step
+        if part != self.held:  # the original's latents, and what its parts answer in the first step
             self.answers: dict[str, Any] = {}
             self.original, self.held = trial.latents(self.unet, overhearing(self.unet, self.answers)), part
         with swapped(self.unet, operator.path, stand_in(self.unet, operator)):
@@ -134,7 +134,7 @@ def _key(job: Job, config: LDPrunerConfig, prompts: Sequence[int], among: Sequen
     facts = {
         "settings": config.model_dump(mode="json", exclude={"score", "p"}),
         "seed": job.seed,
-        "captions": [job.train.captions[i] for i in prompts],
+        "captions": [job.train.captions[i] for i in prompts] if reads_text(job.teacher) else [],
         "operators": [operator.path for operator in among],
         "teacher": weights_digest(job.teacher),
     }

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from aptp_bench.contracts.evidence import uncached
 from aptp_bench.core.settings import LatencyConfig, SamplingConfig
 from aptp_bench.harness.costs import network_facts
 from aptp_bench.models.mixture import Mixture
@@ -97,4 +98,4 @@ def evidence(teacher: Any, mixture: Mixture) -> Any:
         SamplingConfig(steps=2),
         LatencyConfig(warmup=1, repeats=5),
     )
-    return SimpleNamespace(captions=CAPTIONS, system=system)
+    return SimpleNamespace(captions=CAPTIONS, system=system, image_set=None, read={}, cache=uncached)

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from aptp_bench.metrics.latency import Latency
+from aptp_bench.metrics.latency import Latency, Speedup
 from aptp_bench.models.call_plan import CallPlan
 from aptp_bench.models.mixture import Mixture
-from aptp_bench.profiling import alignment
+from aptp_bench.profiling import alignment, speed
 from aptp_bench.profiling.speed import Times, count_calls
 
 
@@ -95,6 +96,7 @@ def test_an_image_is_timed_with_the_calls_that_are_planned(evidence, monkeypatch
     system, whole = evidence.system, Latency()(evidence)
     system.mixture = Mixture(system.mixture.experts, system.mixture.router, plan=CallPlan(of=9, made=3, full=3))
     system.sampling = system.sampling.model_copy(update={"steps": 8})
+    evidence.read.clear()
     third = Latency()(evidence).detail
     assert whole.detail["unet_calls"] == third["unet_calls"] == 3  # of two steps, and of two of eight
     assert third["steps"] == 8 and third["ratio"] < 0.75 * whole.detail["ratio"]
@@ -109,3 +111,63 @@ def test_a_slow_expert_shows_in_the_value(evidence, monkeypatch) -> None:
     calls = [each["median_s"] for each in slow.detail["unet_call"]["experts"]]
     assert calls[0] > calls[1] + 0.01
     assert slow.value > slow.detail["image"]["timed"]["median_s"] + 0.4 * 3 * 0.01
+
+
+def test_times_can_be_kept() -> None:
+    made = times()
+    again = Times.of(made.tensors())
+    assert (again.calls_per_image, again.busiest, len(again.calls)) == (10, 1, 2)
+    assert all(torch.equal(a, b) for a, b in zip(again.calls, made.calls, strict=True))
+    for name in ("dense_calls", "image", "dense_image", "route"):
+        assert torch.equal(getattr(again, name), getattr(made, name))
+
+
+def held(evidence, monkeypatch, made: Times | None = None) -> list[int]:
+    """Evidence whose system takes `made` to measure; the list grows by one each time it is measured."""
+    measured: list[int] = []
+
+    def measure(*_) -> SimpleNamespace:
+        measured.append(1)
+        return SimpleNamespace(times=made or times())
+
+    monkeypatch.setattr(speed, "measure", measure)
+    monkeypatch.setattr("aptp_bench.core.source.source_digest", lambda *_: "source")
+    monkeypatch.setattr(alignment, "alignment", lambda *_: {})
+    return measured
+
+
+def test_the_speed_up_is_the_share_of_the_dense_time_that_is_saved_and_costs_no_second_timing(
+    evidence, monkeypatch
+) -> None:
+    noisy = torch.tensor([10.0, 11.0, 12.0, 11.5, 10.5], dtype=torch.float64)
+    measured = held(evidence, monkeypatch, times(image=noisy))
+    found, beside = Speedup()(evidence), Latency()(evidence)
+    assert found.value == pytest.approx(100 * (beside.detail["dense_s"] - beside.value) / beside.detail["dense_s"])
+    low, high = beside.detail["ratio_interval"]
+    assert found.interval == pytest.approx((100 * (1 - high), 100 * (1 - low)))
+    assert found.interval[0] < found.value < found.interval[1] and found.n == beside.n
+    assert found.detail.items() <= beside.detail.items() and found.detail["device"]  # so boards hold them apart alike
+    assert len(measured) == 1
+
+
+def test_a_timing_is_kept_under_the_images_and_all_that_it_depends_on(evidence, monkeypatch) -> None:
+    measured, kept = held(evidence, monkeypatch), {}
+
+    def cache(name, key, compute):
+        place = name, repr(sorted(key.items()))
+        if place not in kept:
+            kept[place] = compute()
+        return kept[place]
+
+    evidence.cache = cache
+    for digest, repeats, expected in (("a", 5, 1), ("a", 5, 1), ("b", 5, 2), ("b", 6, 3)):
+        evidence.read.clear()  # another process
+        evidence.image_set = SimpleNamespace(digest=digest)
+        evidence.system.latency = evidence.system.latency.model_copy(update={"repeats": repeats})
+        Latency()(evidence), Speedup()(evidence)
+        assert len(measured) == expected == len(kept)
+
+
+def test_a_slower_mixture_has_a_negative_speed_up(evidence, monkeypatch) -> None:
+    held(evidence, monkeypatch, times(image=constant(82.0)))
+    assert Speedup()(evidence).value < -90

@@ -11,8 +11,10 @@ from aptp_bench.pruning.substitutes import (
     NearestUpsample,
     Pointwise,
     PoolDownsample,
+    PoolPointwise,
     SkipResnet,
     SkipTransformer,
+    UpsamplePointwise,
     Zeros,
     name_of,
 )
@@ -35,20 +37,25 @@ PLACES = {
     "down_blocks.0.downsamplers.0": PoolDownsample(),
     "up_blocks.0.upsamplers.0": NearestUpsample(),
 }
+COMBINED = {
+    "down_blocks.0.downsamplers.0": PoolPointwise(32, 32),
+    "up_blocks.0.upsamplers.0": UpsamplePointwise(64, 64),
+}
+PUT = [*PLACES.items(), *COMBINED.items()]
 
 
-@pytest.mark.parametrize("path", PLACES)
-def test_network_runs_and_changes(path, unet, inputs):
+@pytest.mark.parametrize(("path", "module"), PUT, ids=[path for path, _ in PUT])
+def test_network_runs_and_changes(path, module, unet, inputs):
     given = inputs(2, size=7)  # odd sizes round up
     with torch.no_grad():
         plain = unet(**given).sample
-        with swapped(unet, path, PLACES[path]):
+        with swapped(unet, path, module):
             changed = unet(**given).sample
         assert changed.shape == plain.shape and not torch.equal(changed, plain)
         assert torch.equal(unet(**given).sample, plain)
 
 
-@pytest.mark.parametrize("module", PLACES.values(), ids=PLACES)
+@pytest.mark.parametrize("module", [module for _, module in PUT], ids=[path for path, _ in PUT])
 def test_settings_rebuild_it(module):
     again = SUBSTITUTES[name_of(module)](**module.settings)
     assert type(again) is type(module)
@@ -57,7 +64,7 @@ def test_settings_rebuild_it(module):
 
 def test_only_table_entries_have_names():
     assert name_of(torch.nn.Identity()) is None
-    assert {name_of(module) for module in PLACES.values()} == set(SUBSTITUTES)
+    assert {name_of(module) for _, module in PUT} == set(SUBSTITUTES)
 
 
 def test_pointwise_takes_over_what_a_convolution_does_to_flat_images():
@@ -71,3 +78,10 @@ def test_resampling_rounds_as_the_convolutions_do():
     assert PoolDownsample()(torch.randn(1, 2, 5, 7)).shape == (1, 2, 3, 4)
     assert NearestUpsample()(torch.randn(1, 2, 3, 4)).shape == (1, 2, 6, 8)
     assert NearestUpsample()(torch.randn(1, 2, 3, 4), torch.Size([5, 7])).shape == (1, 2, 5, 7)
+    assert PoolPointwise(2, 3)(torch.randn(1, 2, 5, 7)).shape == (1, 3, 3, 4)
+    assert UpsamplePointwise(2, 3)(torch.randn(1, 2, 3, 4), (5, 7)).shape == (1, 3, 5, 7)
+
+
+@pytest.mark.parametrize("module", [NearestUpsample(), UpsamplePointwise(2, 2)])
+def test_a_resblocks_time_embedding_is_no_size(module):
+    assert module(torch.randn(3, 2, 3, 4), torch.randn(3, 16)).shape == (3, 2, 6, 8)

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from aptp_bench.core.progress import SilentProgress
 from aptp_bench.core.settings import FinetuneConfig
+from aptp_bench.errors import TrainingError
 from aptp_bench.models.mixture import Mixture
 from aptp_bench.pruning.gates import GateSpace, guarded
 from aptp_bench.pruning.surgery import clone, cut
 from aptp_bench.training import finetune as module
-from aptp_bench.training.finetune import finetune, shares
+from aptp_bench.training.finetune import finetune, reset_, shares
 from aptp_bench.training.latents import Pairs
 
 if TYPE_CHECKING:
@@ -169,3 +170,55 @@ def test_dropped_prompts_read_the_empty_text(
 def test_one_expert_is_a_mixture_too(tiny: StableDiffusionPipeline, tune: Any) -> None:
     result = tune(of=Mixture.of_one(tiny.unet), steps=1)
     assert len(result) == 1 and not same(result.experts[0], tiny.unet)
+
+
+def test_from_scratch_keeps_the_shapes_and_none_of_the_weights(mixture: Mixture, tune: Any) -> None:
+    result = tune(steps=0, reset=True)
+    for i in range(2):
+        old, new = mixture.experts[i].state_dict(), result.experts[i].state_dict()
+        assert {name: t.shape for name, t in new.items()} == {name: t.shape for name, t in old.items()}
+        drawn = [name for name in new if new[name].unique().numel() > 1]  # a norm's are ones and zeros anew
+        assert drawn and not [name for name in drawn if torch.equal(new[name], old[name])]
+
+
+def test_from_scratch_the_seed_decides_and_no_other_random_numbers(mixture: Mixture, tune: Any) -> None:
+    before = torch.random.get_rng_state()
+    one = tune("a", steps=1, reset=True)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    torch.rand(3)
+    other, trained = tune("b", steps=1, reset=True), tune("c", steps=1)
+    assert all(same(one.experts[i], other.experts[i]) for i in range(2))
+    assert not same(one.experts[0], trained.experts[0])
+    first, second = clone(mixture.experts[0]), clone(mixture.experts[0])
+    reset_(first, 0), reset_(second, 1)
+    assert not same(first, second)
+
+
+def test_a_killed_fine_tuning_from_scratch_goes_on_with_the_same_result(tune: Any, killed: Any) -> None:
+    whole = tune("whole", reset=True)
+    with pytest.raises(KeyboardInterrupt):
+        tune("broken", reset=True, progress=killed(3))
+    resumed = tune("broken", reset=True)
+    assert all(same(whole.experts[i], resumed.experts[i]) for i in range(2))
+
+
+def test_parameters_that_nothing_can_draw_are_an_error() -> None:
+    network = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ParameterList([torch.zeros(3)]))
+    with pytest.raises(TrainingError, match="'1' cannot draw"):
+        reset_(network, 0)
+
+
+def test_an_expert_from_scratch_without_pairs_is_said_to_be_as_drawn(tune: Any, pairs: Pairs) -> None:
+    lines: list[str] = []
+    progress = SilentProgress()
+    progress.say = lines.append  # type: ignore[method-assign]
+    tune(data=pairs.subset([1, 3]), progress=progress, reset=True, steps=1)
+    assert "as drawn" in lines[0]
+
+
+def test_settings_name_the_reset_only_where_it_is_set() -> None:
+    """Keys of stages and identities of records are made of them: those from before it stay what they were."""
+    plain, reset = FinetuneConfig(), FinetuneConfig(reset=True)
+    assert "reset" not in plain.model_dump(mode="json") and "reset" not in json.loads(plain.model_dump_json())
+    assert reset.model_dump(mode="json", exclude={"checkpoint_every"})["reset"] is True
+    assert "reset" not in reset.training(3).model_dump() and FinetuneConfig(**reset.model_dump()) == reset

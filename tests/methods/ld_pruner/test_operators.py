@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
+from diffusers.models.downsampling import Downsample2D
+from diffusers.models.resnet import ResnetBlock2D
+from diffusers.models.upsampling import Upsample2D
 from torch import Tensor
 
 from aptp_bench.methods.ld_pruner.operators import FREE, Operator, operators, savings, stand_in, stand_ins
@@ -29,11 +32,13 @@ COSTLY = {
     "downsample": 3,
     "upsample": 3,
 }
+COMPOSITE = {"transformer_block": 16}  # beside `transformer`, which is costly too
 FREE_COUNTS = {"time_emb_proj": 22, "group_norm": 60, "layer_norm": 48, "activation": 22}
 SAVED = {  # G at 96x96 with every operator of the kind modified alone, added up: aptp, exact
     "resnet": (85.1, 84.9),
     "resnet_shortcut": (282.8, 282.4),
     "transformer": (913.0, 603.9),
+    "transformer_block": (884.1, 575.1),
     "attn1": (370.1, 367.6),
     "attn2": (341.3, 34.8),
     "ff": (172.7, 172.7),
@@ -93,7 +98,44 @@ def test_sd21_has_the_operators_of_the_table(sd21: UNet2DConditionModel) -> None
     costly = operators(sd21)
     assert Counter(operator.kind for operator in costly) == COSTLY and len(costly) == 168
     everything = operators(sd21, "all")
-    assert Counter(operator.kind for operator in everything) == COSTLY | FREE_COUNTS and len(everything) == 320
+    assert Counter(operator.kind for operator in everything) == COSTLY | COMPOSITE | FREE_COUNTS
+    assert len(everything) == 336
+
+
+def test_the_papers_candidates_are_the_kinds_that_it_names(sd21: UNet2DConditionModel) -> None:
+    named, everything = operators(sd21, "paper"), operators(sd21, "all")
+    assert [o for o in everything if o in named] == list(named) and len(named) == 276
+    ours = {"resnet", "resnet_shortcut", "ff", "time_emb_proj"}
+    assert {o.kind for o in everything} - {o.kind for o in named} == ours
+    types = {type(sd21.get_submodule(o.path)).__name__ for o in named}
+    assert {"Conv2d", "Attention", "GroupNorm", "LayerNorm", "SiLU"} <= types
+    assert {"BasicTransformerBlock", "Transformer2DModel"} <= types
+
+
+class Held(torch.nn.Module):
+    def __init__(self, part: torch.nn.Module) -> None:
+        super().__init__()
+        self.part = part
+
+
+COMBINATIONS = {
+    "downsample_pointwise": Downsample2D(4, use_conv=True, out_channels=6),
+    "upsample_pointwise": Upsample2D(4, use_conv=True, out_channels=6),
+    "resnet_down": ResnetBlock2D(in_channels=4, temb_channels=8, groups=2, down=True),
+    "resnet_up": ResnetBlock2D(in_channels=4, temb_channels=8, groups=2, up=True),
+    "resnet_down_shortcut": ResnetBlock2D(in_channels=4, out_channels=6, temb_channels=8, groups=2, down=True),
+    "resnet_up_shortcut": ResnetBlock2D(in_channels=4, out_channels=6, temb_channels=8, groups=2, up=True),
+}
+
+
+@pytest.mark.parametrize("kind", COMBINATIONS)
+def test_where_resolution_and_width_change_the_stand_ins_are_combined(kind: str) -> None:
+    module, temb = COMBINATIONS[kind].eval(), () if "sample" in kind else (torch.randn(2, 8),)
+    (operator,) = (o for o in operators(Held(module), "all") if o.path == "part")
+    assert operator.kind == kind
+    x = torch.randn(2, 4, 6, 6)
+    with torch.no_grad():
+        assert stand_in(Held(module), operator)(x, *temb).shape == module(x, *temb).shape
 
 
 @pytest.mark.parametrize(("column", "convention"), [(0, "aptp"), (1, "exact")])
@@ -119,7 +161,7 @@ def test_the_ends_and_the_embeddings_are_never_candidates(build: Build) -> None:
 def test_every_operator_alone_changes_the_output_and_can_be_put_back(config: dict[str, Any], build: Build) -> None:
     unet, inputs = build(**TWO_STAGES | config), given()
     original, among = output(unet, **inputs), operators(unet, "all")
-    assert config or {operator.kind for operator in among} == COSTLY.keys() | FREE_COUNTS.keys()
+    assert config or {operator.kind for operator in among} == (COSTLY | COMPOSITE | FREE_COUNTS).keys()
     _, saved = savings(unet, operators(unet), example_inputs(unet, tokens=5), "exact")
     assert all(saved.values())
     for operator in among:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 
-from aptp_bench import registry
+from aptp_bench import config, registry
 from aptp_bench.budget import Budget
 from aptp_bench.core.progress import SilentProgress
 from aptp_bench.core.settings import FinetuneConfig
@@ -225,6 +225,7 @@ def test_the_cost_is_said_and_reported(job: Jobs, settings: dict[str, Any]) -> N
     given = job(0.7, progress=Said())
     LDPruner(**settings).prune(given)
     assert report(given)["unet_samples"] == (1 + len(operators(given.teacher.unet))) * 4
+    assert 0 < report(given)["unet_samples_saved"] < 0.5 * report(given)["unet_samples"]
     (line,) = Said.lines
     assert str(report(given)["unet_samples"]) in line and f"{report(given)['macs_ratio']:.4f}" in line
 
@@ -244,6 +245,7 @@ def test_a_budget_that_cannot_be_met_is_refused_before_any_scoring(job: Jobs, se
         {"score": "deviation", "unbiased": True},
         {"resnets": "slice", "guidance": 3.0},
         {"prompts": 1000, "batch": 64},
+        {"candidates": "paper"},
     ],
     ids=lambda changes: "-".join(changes),
 )
@@ -276,8 +278,32 @@ def test_one_generation_has_no_deviation_to_score_by(changes: dict[str, Any]) ->
     LDPruner(generations=2, **changes)
 
 
-@pytest.mark.parametrize("scale", ["mini", "smoke"])
+@pytest.mark.parametrize("scale", ["mini", "smoke", "paper"])
 def test_presets_and_fine_tuning_are_settings_that_exist(scale: str) -> None:
     assert registry.get("methods", "ld_pruner") is LDPruner
     LDPruner(**LDPruner.presets[scale])
     assert FinetuneConfig(**LDPruner.finetuning).alpha_distill == 0.7
+
+
+def test_the_papers_candidates_are_the_default_at_paper_scale_alone() -> None:
+    found = {scale: config.recipe("ld_pruner", "coco", scale).method_config["candidates"] for scale in config.SCALES}
+    assert found == {"mini": "costly", "smoke": "costly", "paper": "paper"}
+
+
+def test_at_a_budget_of_everything_p_alone_decides(job: Jobs, left: Any, settings: dict[str, Any]) -> None:
+    """The paper's rule: so many operators, whatever they save."""
+    given = job(1.0)
+    mixture = LDPruner(**settings | {"candidates": "paper", "p": 9}).prune(given)
+    modified = [row["operator"] for row in report(given)["operators"] if row["modified"]]
+    assert len(modified) == 9 and stand_ins(mixture.experts[0]) == with_norms(modified)
+    assert report(given)["macs_ratio"] == pytest.approx(left(mixture.experts[0], given))
+
+
+def test_a_transformer_takes_the_place_of_its_blocks_and_these_of_their_branches(tiny: Any) -> None:
+    paper = {o.path: o for o in operators(tiny.unet, "paper")}
+    outer = next(o for o in paper.values() if o.kind == "transformer")
+    block, branch = paper[f"{outer.path}.transformer_blocks.0"], paper[f"{outer.path}.transformer_blocks.0.attn1"]
+    saved = {outer.path: 40, block.path: 30, branch.path: 10}
+    steps = list(cuts([branch, block, outer], saved, 100))
+    assert [paths(cut) for cut in steps] == [[], [branch.path], [block.path], [outer.path]]
+    assert [paths(cut) for cut in cuts([outer, block, branch], saved, 100)] == [[], [outer.path]]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,16 @@ def test_scores_are_algorithm_1s(
     assert list(found.scores) == [operator.path for operator in few]
     for path, value in expected.items():
         assert found.scores[path] == pytest.approx(value, rel=1e-3), path
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.5])
+def test_what_is_not_computed_again_changes_no_score_by_a_bit(
+    guidance: float, job: Jobs, settings: dict[str, Any], few: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = config(settings, guidance=guidance, steps=2)
+    found = scored(job(workdir=tmp_path / "known"), asked, few)
+    monkeypatch.setattr("aptp_bench.methods.ld_pruner.scoring.answering", lambda *_, **__: nullcontext())
+    assert scored(job(workdir=tmp_path / "plain"), asked, few) == found
 
 
 @pytest.mark.parametrize(
