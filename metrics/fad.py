@@ -30,7 +30,7 @@ class FAD(Metric):
 
     name, unit, better, backbone = "fad", "", "lower", "audio"
     title = "FAD"
-    needs = frozenset({"sounds", "real sounds"})
+    needs = frozenset({"images", "reals"})  # spectrograms
     paper = "Kilgour et al. 2019, arXiv:1812.08466"
 
     class Config(PluginConfig):

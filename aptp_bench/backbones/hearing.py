@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from aptp_bench.audio.mel import MINI
+from aptp_bench.audio.mel import AUDIO_DIFFUSION, MINI, Mel
 from aptp_bench.backbones.networks import Backbone, BackboneConfig
-from aptp_bench.errors import MetricError
 from aptp_bench.models import weights
 
 if TYPE_CHECKING:
@@ -17,11 +16,15 @@ if TYPE_CHECKING:
 
 
 class SoundBackbone(Backbone):
-    """A network that hears: `sound_features` in the place of `image_features`."""
+    """A network that hears. Sounds come as waves, or as the Mel spectrograms that models of sounds make, `mel` saying how."""
+
+    mel: ClassVar[Mel]
 
     def image_features(self, images: Tensor) -> dict[str, Tensor]:
-        """Raises MetricError: it reads sounds."""
-        raise MetricError(f"{self.name} hears sounds and sees no images; choose another backbone")
+        """images: spectrograms in grey, uint8 [n, bands, frames, 3] -> those of the waves behind them. Raises DataError."""
+        import torch
+
+        return self.sound_features(torch.from_numpy(self.mel.waveform(images[..., 0].numpy())), self.mel.rate)
 
     def sound_features(self, waves: Tensor, rate: int) -> dict[str, Tensor]:
         """waves: float32 [n, samples] in [-1, 1] at `rate` samples a second -> {"embedding": [n, d] or [n, k, d], …}."""
@@ -32,6 +35,7 @@ class MiniEar(SoundBackbone):
     """The mini world's classifier of sounds, in the place of VGGish."""
 
     name, role, world, embedded = "mini-ear", ("audio",), "mini", "ear"
+    mel = MINI
     resize = f"resampled to {MINI.rate} Hz, the first {MINI.seconds:.3f} s, Mel spectrogram {MINI.bands}x{MINI.frames}"
 
     @cached_property
@@ -41,25 +45,34 @@ class MiniEar(SoundBackbone):
 
         return weights.freeze(ear.MiniEar.load(self.source)).to(self.device)
 
+    def image_features(self, images: Tensor) -> dict[str, Tensor]:
+        """images: uint8 [n, 64, 64, 3], read as they are -> {"embedding": [n, 128], "logits": [n, kinds]}."""
+        return self._batches(images[..., 0], self._read)
+
     def sound_features(self, waves: Tensor, rate: int) -> dict[str, Tensor]:
         """waves: float32 [n, samples] -> {"embedding": [n, 128], "logits": [n, kinds]}. Raises DataError for what is no wave."""
         import torch
 
         from aptp_bench.audio.waves import fitted, resampled
-        from aptp_bench.backbones import ear
 
         def read(part: Tensor) -> dict[str, Tensor]:
             clips = fitted(resampled(part.numpy(), rate, MINI.rate), MINI.samples)
-            found = self.network(ear.seen(torch.from_numpy(MINI.spectrogram(clips))).to(self.device))
-            return {"embedding": found["pool"], "logits": found["logits"]}
+            return self._read(torch.from_numpy(MINI.spectrogram(clips)))
 
         return self._batches(waves, read)
+
+    def _read(self, spectrograms: Tensor) -> dict[str, Tensor]:
+        from aptp_bench.backbones import ear
+
+        found = self.network(ear.seen(spectrograms).to(self.device))
+        return {"embedding": found["pool"], "logits": found["logits"]}
 
 
 class VGGish(SoundBackbone):
     """VGGish (Hershey et al. 2017, arXiv:1609.09430), the network that FAD is defined with."""
 
     name, role, world = "vggish", ("audio",), "paper"
+    mel = AUDIO_DIFFUSION
 
     class Config(BackboneConfig):
         """The defaults are those of FAD's authors, the last ReLU excepted."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from aptp_bench.audio.mel import Mel
 from aptp_bench.contracts.base import Plugin
 from aptp_bench.core.recipe import Task
 from aptp_bench.errors import WeightsError
@@ -23,6 +24,7 @@ class ModelPlugin(Plugin, ABC):
     task: ClassVar[Task] = "text-to-image"
     resolution: ClassVar[int]  # pixels, width = height, at which images are made
     latent_size: ClassVar[int]
+    mel: ClassVar[Mel | None] = None  # of an audio model: how its images are sounds
     tokens: ClassVar[int] = 77  # length of the text that the U-Net reads
 
     @abstractmethod

@@ -53,7 +53,7 @@ class Recipe(Frozen):
     sampling: SamplingConfig
     metrics: tuple[str, ...]
     backbones: dict[str, str] = Field(
-        description="which network plays each role: inception, clip_score, cmmd, preference, hps, perceptual"
+        description="which network plays each role: inception, clip_score, cmmd, preference, hps, perceptual, audio"
     )
     latency: LatencyConfig
     reference: str | None = Field(None, description="method of the reference row")

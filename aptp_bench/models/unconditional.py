@@ -17,6 +17,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, DiffusionPipeline, VQModel
 from torch import Tensor
 
 from aptp_bench import assets
+from aptp_bench.audio.mel import AUDIO_DIFFUSION, MINI
 from aptp_bench.contracts.model import ModelPlugin
 from aptp_bench.errors import WeightsError
 from aptp_bench.models import weights as sources
@@ -159,6 +160,24 @@ MINI_FACES_GEOMETRY = Geometry(
 )
 
 
+MINI_SOUNDS_GEOMETRY = Geometry(
+    unet={**AUDIO_DIFFUSION_GEOMETRY.unet, "block_out_channels": (16, 16, 32, 32, 64, 64), "norm_num_groups": 8},
+    vae={
+        "in_channels": 1,
+        "out_channels": 1,
+        "block_out_channels": (24, 48),
+        "layers_per_block": 1,
+        "latent_channels": 1,
+        "norm_num_groups": 8,
+        "sample_size": 64,
+        "scaling_factor": 1.0,
+        "down_block_types": ("DownEncoderBlock2D",) * 2,
+        "up_block_types": ("UpDecoderBlock2D",) * 2,
+    },
+    quantised=False,
+)
+
+
 class UnconditionalModel(ModelPlugin):
     """An unconditional model of one geometry; `hub_ids` are tried in their order, in the hub's cache first."""
 
@@ -204,6 +223,17 @@ class MiniFaces(UnconditionalModel):
         return assets.path("faces") if weights is None else super().source(weights)
 
 
+class MiniSounds(UnconditionalModel):
+    """The mini world's AudioDiffusion: its topology on 64x64 Mel spectrograms of two seconds, trained on played sounds."""
+
+    name, world, task, resolution, latent_size = "mini-sounds", "mini", "audio", 64, 32
+    geometry, mel = MINI_SOUNDS_GEOMETRY, MINI
+
+    def source(self, weights: str | None) -> Path:
+        """The embedded pipeline, unless other weights are asked for."""
+        return assets.path("sounds") if weights is None else super().source(weights)
+
+
 class LDMCelebAHQ(UnconditionalModel):
     """LDM-4 on CelebA-HQ at 256 pixels (Rombach et al. 2022): faces from 64x64x3 latents of a VQ autoencoder."""
 
@@ -216,7 +246,7 @@ class AudioDiffusion(UnconditionalModel):
     """AudioDiffusion's latent model: Mel spectrograms of 256x256 (22,050 Hz, five seconds) from 32x32x1 latents."""
 
     name, world, task, resolution, latent_size = "audio-diffusion-256", "paper", "audio", 256, 32
-    geometry = AUDIO_DIFFUSION_GEOMETRY
+    geometry, mel = AUDIO_DIFFUSION_GEOMETRY, AUDIO_DIFFUSION
     hub_ids = ("teticio/latent-audio-diffusion-256",)
 
 

@@ -17,7 +17,7 @@ from aptp_bench.core.distributed import Ranks
 from aptp_bench.core.files import write_json
 from aptp_bench.errors import BudgetError
 from aptp_bench.methods.ld_pruner.config import LDPrunerConfig
-from aptp_bench.methods.ld_pruner.latents import reads_text, spared
+from aptp_bench.methods.ld_pruner.latents import spared
 from aptp_bench.methods.ld_pruner.operators import Operator, operators, savings, stand_ins
 from aptp_bench.methods.ld_pruner.scores import finite
 from aptp_bench.methods.ld_pruner.scoring import Scored, scored

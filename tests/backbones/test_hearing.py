@@ -13,8 +13,7 @@ from aptp_bench.audio.mel import MINI
 from aptp_bench.audio.waves import resampled
 from aptp_bench.backbones import ear, hearing, vggish
 from aptp_bench.data.sounds import RATE, render, sample
-from aptp_bench.errors import DataError, MetricError, WeightsError
-from aptp_bench.plugins import BackbonePlugin
+from aptp_bench.errors import DataError, WeightsError
 
 pytestmark = pytest.mark.usefixtures("offline")
 
@@ -73,11 +72,12 @@ def test_vggishs_weights_are_named_with_the_commands_that_fetch_them() -> None:
         _ = hearing.VGGish().network
 
 
-@pytest.mark.parametrize("kind", [hearing.MiniEar, hearing.VGGish])
-def test_ears_see_nothing(kind: type[BackbonePlugin]) -> None:
-    with pytest.raises(MetricError, match="no images"):
-        kind().image_features(torch.zeros(1, 8, 8, 3, dtype=torch.uint8))
-    assert kind.role == ("audio",)
+def test_the_mini_ear_hears_a_spectrogram_as_the_wave_behind_it(folder: Path) -> None:
+    network = hearing.MiniEar(weights=str(folder), device="cpu")
+    pictures = torch.from_numpy(MINI.spectrogram(clips(2).numpy()))[..., None].expand(-1, -1, -1, 3)
+    assert torch.equal(
+        network.image_features(pictures)["embedding"], network.sound_features(clips(2), RATE)["embedding"]
+    )
 
 
 def test_nothing_and_noise_that_is_no_number_are_refused(folder: Path) -> None:
