@@ -22,9 +22,9 @@ def served(stock: Stock) -> Drawn:
     words = ", ".join(str(each) for each in printed)
     figure = loads.bars(counts, budgets, "", convention)
     note = f"{stock.note}. Published budgets of its 16 experts (Table 2): {words}"
-    data = {"id": stock.figure.id, "title": stock.title, "note": note, "convention": convention}
+    data = {"id": stock.figure.id, "title": stock.title_of_one, "note": note, "convention": convention}
     data |= {"served": counts, "budgets": budgets, "published_budgets": printed}  # type: ignore[dict-item]
-    return Drawn.of(footed(figure, stock.title, note), data)
+    return Drawn.of(footed(figure, stock.title_of_one, note), data)
 
 
 def kept(stock: Stock) -> Drawn:
@@ -32,6 +32,6 @@ def kept(stock: Stock) -> Drawn:
     facts = RunFacts(only(stock.items).runs[0])
     found = blocks.kept(facts, SilentProgress())
     figure = blocks.heat_map(found, facts.budgets, "", facts.convention)
-    data = {"id": stock.figure.id, "title": stock.title, "note": stock.note, "convention": facts.convention}
+    data = {"id": stock.figure.id, "title": stock.title_of_one, "note": stock.note, "convention": facts.convention}
     data |= {"budgets": facts.budgets, "kept": found}  # type: ignore[dict-item]
-    return Drawn.of(footed(figure, stock.title, stock.note), data)
+    return Drawn.of(footed(figure, stock.title_of_one, stock.note), data)

@@ -12,6 +12,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from aptp_bench.records import Measurement
+from aptp_bench.reporting.figures.search import logarithmic
 from aptp_bench.reporting.figures.style import COLOURS, MARKERS, PLAIN
 from aptp_bench.reporting.paper_figures.drawn import Drawn, footed
 from aptp_bench.reporting.paper_figures.stock import Item, Stock
@@ -24,6 +25,7 @@ Point = dict[str, Any]
 Panel = dict[str, Any]  # title, x, y, lines: name -> points, levels: name -> point (without x), published
 FORMULAS = {"sum": "sum", "product": "product", "average": "average alone", "deviation": "deviation alone"}
 DENSE = "dense"
+FEW = 300.0  # a factor up to which a logarithmic axis has three ticks a decade
 WIDE, HIGH = 3.9, 3.5  # inches of a panel
 
 
@@ -181,7 +183,7 @@ def _draw(axes: Any, panel: Panel) -> None:
         if level["low"] is not None:
             axes.axhspan(level["low"], level["high"], color="grey", alpha=0.15, linewidth=0)
     if panel.get("log"):
-        axes.set_yscale("log")
+        _logarithmic(axes, panel)
     if panel["x"] == "number of experts":
         axes.set_xticks(sorted({point["x"] for points in panel["lines"].values() for point in points}))
     axes.set(xlabel=panel["x"], ylabel=panel["y"])
@@ -191,6 +193,13 @@ def _draw(axes: Any, panel: Panel) -> None:
     axes.margins(x=0.08, y=0.12)
     if len(panel["lines"]) + len(panel["levels"]) > 1:
         axes.legend(fontsize=7, frameon=False)
+
+
+def _logarithmic(axes: Any, panel: Panel) -> None:
+    """A logarithmic axis with plain numbers, where all values are above 0."""
+    values = [p["y"] for points in panel["lines"].values() for p in points] + [p["y"] for p in panel["levels"].values()]
+    if min(values) > 0:
+        logarithmic(axes, few=max(values) / min(values) < FEW)
 
 
 def _reach(points: Sequence[Point], at: str, low: str, high: str) -> list[list[float]] | None:

@@ -22,7 +22,7 @@ from aptp_bench.core.intervals import student
 from aptp_bench.core.store import SCRATCH
 from aptp_bench.errors import DataError, FigureError
 from aptp_bench.harness.run_folder import RunFolder
-from aptp_bench.reporting.figures.style import COLOURS, HATCHES, MARKERS, PLAIN
+from aptp_bench.reporting.figures.style import COLOURS, HATCHES, INK, MARKERS, PLAIN
 from aptp_bench.reporting.paper_figures.drawn import Drawn, footed
 from aptp_bench.reporting.paper_figures.stock import Stock, only
 
@@ -69,9 +69,9 @@ def position(path: str) -> tuple[Any, ...]:
 
 
 def _drawn(stock: Stock, rows: list[Row], plot: Any) -> Drawn:
-    data = {"id": stock.figure.id, "title": stock.title, "note": stock.note, "operators": rows}
+    data = {"id": stock.figure.id, "title": stock.title_of_one, "note": stock.note, "operators": rows}
     with mpl.rc_context(PLAIN):
-        return Drawn.of(footed(plot(rows), stock.title, stock.note), data)
+        return Drawn.of(footed(plot(rows), stock.title_of_one, stock.note), data)
 
 
 def _rows(run: RunFolder) -> list[Row]:
@@ -247,7 +247,13 @@ def _count_plot(rows: Sequence[Row]) -> Figure:
             "hatch": HATCHES[place // len(COLOURS) % len(HATCHES)],
         }
         bars = axes.bar(blocks, heights, bottom=base, edgecolor="white", linewidth=0.4, label=kind, **look)
-        axes.bar_label(bars, [str(each) if each else "" for each in heights], label_type="center", fontsize=6.5)
+        axes.bar_label(
+            bars,
+            [str(each) if each else "" for each in heights],
+            label_type="center",
+            fontsize=6.5,
+            color=_on(look["color"]),
+        )
         base += heights
     for at, block in enumerate(blocks):
         candidates = sum(row["block"] == block for row in rows)
@@ -256,6 +262,11 @@ def _count_plot(rows: Sequence[Row]) -> Figure:
     axes.margins(y=0.12)
     axes.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
+
+
+def _on(colour: str) -> str:
+    """In which a number can be read on a bar."""
+    return "white" if colour == INK else INK
 
 
 def _blocks(axes: Any, rows: Sequence[Row], named: bool = True) -> None:

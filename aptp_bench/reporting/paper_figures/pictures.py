@@ -37,15 +37,15 @@ def one_each(stock: Stock) -> Drawn:
 
 
 def ends(stock: Stock) -> Drawn:
-    """APTP, Fig. 4: prompts of cheap and of dear experts, beside the dense network where its run is there."""
+    """APTP, Fig. 4: prompts of cheap and of dear experts, beside the dense network where all its runs are there."""
+    found = [(part.dataset, _facts(only(part.items))) for part in stock.parts]
+    dense = [facts.beside("generate") for _, facts in found]
+    whole = all(beside is not None for beside, _ in dense)
     rows: list[Row] = []
-    columns: tuple[str, ...] = ()
-    for part in stock.parts:
-        facts = _facts(only(part.items))
-        beside, missing = facts.beside("generate")
-        for panel in samples.ends(facts, beside, missing):
-            rows += [replace(row, label=f"{part.dataset}, {panel.name}: {row.label}") for row in panel.rows]
-            columns = max(columns, panel.columns, key=len)
+    for (dataset, facts), (beside, missing) in zip(found, dense, strict=True):
+        for panel in samples.ends(facts, beside if whole else None, missing):
+            rows += [replace(row, label=f"{dataset}, {panel.name}: {row.label}") for row in panel.rows]
+    columns = ("dense", "pruned") if whole else ("pruned",)
     return _drawn(stock, rows, columns)
 
 
@@ -61,14 +61,10 @@ def styles(stock: Stock) -> Drawn:
     """APTP, Fig. 13: a row a data set, prompts of styles."""
     rows = []
     for part in stock.parts:
-        facts = _facts(only(part.items))
-        at = _labelled(facts, STYLE)[:STYLED]
-        rows.append(
-            Row(
-                f"{only(part.items).label} trained on {part.dataset}",
-                tuple(_tile(facts, place, "partiprompts") for place in at),
-            )
-        )
+        item = only(part.items)
+        facts = _facts(item)
+        tiles = [_tile(facts, place, "partiprompts") for place in _labelled(facts, STYLE)[:STYLED]]
+        rows.append(Row(f"{item.label} trained on {part.dataset}", tuple(tiles)))
     return _drawn(stock, rows)
 
 
@@ -78,7 +74,7 @@ def side_by_side_prompts(stock: Stock) -> Drawn:
     captions = _facts(stock.items[0]).captions("partiprompts")
     at = places(wanted, captions) or list(range(min(len(wanted), len(captions))))
     columns = tuple(f"{item.label}\n{part.dataset}" for part in stock.parts for item in part.items)
-    return _drawn(stock, _grid([item for part in stock.parts for item in part.items], at, "partiprompts"), columns)
+    return _drawn(stock, _grid(stock.items, at, "partiprompts"), columns)
 
 
 def side_by_side(stock: Stock) -> Drawn:
@@ -148,9 +144,15 @@ def _labelled(facts: RunFacts, challenge: str) -> list[int]:
 
 def _drawn(stock: Stock, rows: Sequence[Row], columns: tuple[str, ...] = ()) -> Drawn:
     panel = Panel(stock.figure.id, stock.figure.title, "", tuple(rows), columns)
-    figure = samples.figure(panel, stock.title, stock.note)
+    figure = samples.figure(panel, stock.title_of_one, stock.note)
     shown = [{"label": row.label, "tiles": [_shown(each) for each in row.tiles]} for row in rows]
-    data = {"id": stock.figure.id, "title": stock.title, "note": stock.note, "columns": list(columns), "rows": shown}
+    data = {
+        "id": stock.figure.id,
+        "title": stock.title_of_one,
+        "note": stock.note,
+        "columns": list(columns),
+        "rows": shown,
+    }
     return Drawn.of(figure, data)
 
 

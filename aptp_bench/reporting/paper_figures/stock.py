@@ -91,12 +91,13 @@ class Stock:
 
     @property
     def title(self) -> str:
-        """What is seen, of which data, model and world, and over how many seeds."""
-        what = self.items[0].recipe
-        seeds = sorted({record.what.seed for item in self.items for record in item.records})
-        shown = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
-        where = " and ".join(dict.fromkeys(part.dataset for part in self.parts))
-        return f"{self.figure.title}\n{where}, {what.model}, {shown}: {NAMES[what.scale]}"
+        """What is seen, of which data, model and world, and over which seeds."""
+        return self._titled([record for item in self.items for record in item.records])
+
+    @property
+    def title_of_one(self) -> str:
+        """The same for a figure that shows the first seed of each row."""
+        return self._titled([record for item in self.items for record in item.records[:1]])
 
     @property
     def draws(self) -> str:
@@ -108,6 +109,13 @@ class Stock:
     def note(self) -> str:
         """How to get the figure again."""
         return f"{self.figure.name}. Again: {self.again} && {self.draws}"
+
+    def _titled(self, shown: Sequence[Record]) -> str:
+        seeds = sorted({record.what.seed for record in shown})
+        said = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+        where = " and ".join(dict.fromkeys(part.dataset for part in self.parts))
+        what = self.items[0].recipe
+        return f"{self.figure.title}\n{where}, {what.model}, {said}: {NAMES[what.scale]}"
 
 
 @dataclass(frozen=True)

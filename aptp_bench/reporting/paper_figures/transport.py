@@ -35,10 +35,10 @@ def squares(stock: Stock) -> Drawn:
     variants = {_variant(item): _experts(item.runs[0]) for item in stock.items}
     convention = stock.items[0].recipe.budget.convention
     budgets = {_variant(item): item.records[0].expert_ratios(convention) for item in stock.items}
-    figure = grids(variants, budgets, stock.title, convention)
-    data = {"id": stock.figure.id, "title": stock.title, "note": stock.note}
+    figure = grids(variants, budgets, stock.title_of_one, convention)
+    data = {"id": stock.figure.id, "title": stock.title_of_one, "note": stock.note}
     data |= {"convention": convention, "experts": variants, "budgets": budgets}  # type: ignore[dict-item]
-    return Drawn.of(footed(figure, stock.title, stock.note), data)
+    return Drawn.of(footed(figure, stock.title_of_one, stock.note), data)
 
 
 def _variant(item: Item) -> str:
