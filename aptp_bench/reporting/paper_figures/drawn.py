@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import matplotlib as mpl
+
 from aptp_bench.core.files import write_text, write_whole
 from aptp_bench.reporting.figures import style, svg_digest
 from aptp_bench.reporting.numbers import rounded
@@ -27,7 +29,13 @@ class Drawn:
 
     @classmethod
     def of(cls, figure: Figure, data: Mapping[str, Any]) -> Drawn:
-        """A figure and its data, whose numbers are rounded to what a measurement can say."""
+        """A figure and its data, whose numbers are rounded to what a measurement can say.
+
+        It is laid out here, once: each saving would move it a little, so that a file would depend on those before it.
+        """
+        with mpl.rc_context(style.PLAIN):
+            figure.draw_without_rendering()
+        figure.set_layout_engine("none")
         return cls(figure, plain(data))
 
 

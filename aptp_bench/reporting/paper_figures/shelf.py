@@ -12,7 +12,7 @@ from aptp_bench.harness.run_folder import FILE, RunFolder
 from aptp_bench.records import Record, file_name
 from aptp_bench.reporting.ranking.entries import Entry, entries, question
 
-World = tuple[str | None, ...]  # digests of the weights and of the data: what a comparison must have in common
+Digests = tuple[str | None, ...]  # digests of the weights and of the data: what a comparison must have in common
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,12 @@ class Shelf:
         return whole if stages else [*self.records, *whole]
 
 
-def world(record: Record) -> World:
+def world(record: Record) -> Digests:
     """The digests by which two records are of the same weights and data."""
     return tuple(record.how.digests.get(name) for name in ("model", "train", "val"))
 
 
-def _most(rows: Iterable[Sequence[Entry]]) -> World | None:
+def _most(rows: Iterable[Sequence[Entry]]) -> Digests | None:
     """The weights and data that most rows were run with, the latest among equals."""
     counts = Counter(each for row in rows for each in {world(entry.first): None for entry in row})
     return max(reversed(counts), key=lambda each: counts[each]) if counts else None
