@@ -14,6 +14,7 @@ from aptp_bench.cli import (
     compare,
     doctor,
     evaluate,
+    figures,
     generate,
     leaderboard,
     listings,
@@ -44,7 +45,7 @@ def _add(*modules: ModuleType) -> None:
         app.command(epilog=module.EPILOG)(getattr(module, module.__name__.rpartition(".")[2]))
 
 
-_add(run, suite, submit, report, compare, plot, tables, leaderboard, generate, route, profile, evaluate)
+_add(run, suite, submit, report, compare, plot, tables, figures, leaderboard, generate, route, profile, evaluate)
 listings.register(app)
 _add(check, doctor)
 

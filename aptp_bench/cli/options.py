@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …; auto takes a GPU if there is one.")]
+IMAGE_KINDS = ("svg", "png")
+ImageKinds = Annotated[str, typer.Option("--format", help="svg, png, or both with a comma between.")]
 ResultsDir = Annotated[
     Path | None,
     typer.Option(
@@ -29,6 +31,17 @@ def records_in(results_dir: Path) -> dict[Path, Record]:
     for reason in malformed.values():
         typer.echo(f"left out: {reason}", err=True)
     return found
+
+
+def image_kinds(text: str) -> list[str]:
+    """The kinds of image files that a comma stands between. Raises ConfigError for another."""
+    from aptp_bench.errors import ConfigError
+
+    found = [part.strip() for part in text.split(",") if part.strip()]
+    for each in found or [text]:
+        if each not in IMAGE_KINDS:
+            raise ConfigError(f"--format draws {' and '.join(IMAGE_KINDS)}; got '{each}'")
+    return list(dict.fromkeys(found))
 
 
 def print_json(document: Any) -> None:

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aptp_bench.cli.options import records_in
+from aptp_bench.cli.options import ImageKinds, image_kinds, records_in
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FORMATS = ("svg", "png")
 FOLDER = "figures"
 EPILOG = (
     "Examples: aptp-bench plot runs/aptp-coco-0.78exact-seed0-mini --only search  |  "
@@ -28,7 +27,7 @@ def plot(
     out: Annotated[
         Path | None, typer.Option(help=f"Folder of the figures; default: {FOLDER} in the run's folder, or here.")
     ] = None,
-    kinds: Annotated[str, typer.Option("--format", help="svg, png, or both with a comma between.")] = "svg,png",
+    kinds: ImageKinds = "svg,png",
     only: Annotated[
         list[str] | None, typer.Option(help="Only figures of this name, or that have it as a part; may be given again.")
     ] = None,
@@ -39,7 +38,7 @@ def plot(
     from aptp_bench.errors import FigureError
     from aptp_bench.reporting.figures import style
 
-    formats = _formats(kinds)
+    formats = image_kinds(kinds)
     folder = out or (Path(FOLDER) if run is None else run / FOLDER)
     check_writable(folder, "--out")
     drawn = 0
@@ -51,16 +50,6 @@ def plot(
         drawn += 1
     if not drawn:
         raise FigureError("there is nothing to draw; see above, or ask for other figures with --only")
-
-
-def _formats(text: str) -> list[str]:
-    from aptp_bench.errors import ConfigError
-
-    found = [part.strip() for part in text.split(",") if part.strip()]
-    for each in found or [text]:
-        if each not in FORMATS:
-            raise ConfigError(f"--format draws {' and '.join(FORMATS)}; got '{each}'")
-    return list(dict.fromkeys(found))
 
 
 def _of_run(run: Path, only: Sequence[str]) -> Iterator[tuple[str, Figure]]:

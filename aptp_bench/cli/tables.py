@@ -23,12 +23,14 @@ def tables(
     names: Annotated[bool, typer.Option("--list", help="List the tables, and stop.")] = False,
 ) -> None:
     """The tables of the papers: what they print, what was measured here, and what is not run yet."""
+    from aptp_bench.reporting.paper_tables.prompts import prompt_lists
     from aptp_bench.reporting.paper_tables.published import PublishedTable, published
 
-    asked = list(published().values()) if id is None else [PublishedTable.get(id)]
+    lists = [each for each in prompt_lists().values() if id in (None, each.id)]
+    asked = list(published().values()) if id is None else [] if lists else [PublishedTable.get(id)]
     if names:
-        for table in asked:
-            typer.echo(f"{table.id}: {table.name}: {table.title}")
+        named = [*((t.id, t.name, t.title) for t in asked), *((t.id, t.name, t.title) for t in lists)]
+        typer.echo("\n".join(": ".join(each) for each in named))
         return
     from aptp_bench.errors import ConfigError
     from aptp_bench.harness.replicates import of_all
@@ -39,7 +41,8 @@ def tables(
         raise ConfigError(f"there is no format '{format}'; use --format with one of {', '.join(FORMATS)}")
     found = records_in(results_dir)
     kept = of_all(found)
-    _show(FORMATS[format]([fill(table, found.values(), kept) for table in asked]), out)
+    filled = [fill(table, found.values(), kept) for table in asked]
+    _show(FORMATS[format]([*filled, *(each.filled() for each in lists)]), out)
 
 
 def _show(text: str, out: Path | None) -> None:

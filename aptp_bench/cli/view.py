@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from aptp_bench.core.store import Stage
     from aptp_bench.evaluation.conformance import Verdict
     from aptp_bench.records import Measurement, Record
+    from aptp_bench.reporting.paper_figures.status import Status
 
 RANDOM = "random weights: images are noise, quality numbers mean nothing"
 PIPE = 250  # characters of a line that nobody looks at in a window
@@ -113,6 +114,20 @@ def show_listing(group: str, rows: Sequence[Mapping[str, Any]]) -> None:
     for row in rows:
         if row["unavailable"] is not None:
             line(console, f"{row['name']} cannot run here: {row['unavailable']}")
+
+
+def show_statuses(found: Sequence[Status], world: str) -> None:
+    """The papers' figures and tables, a line each, and below them what makes the data of those that are not ready."""
+    console, colours = wide_console(), {"ready": "green", "needs": "yellow", "cannot": "dim"}
+    table = plain_table(["id", "of", "what it shows", "state", "why"])
+    for each in found:
+        *facts, why = map(escape, (each.id, each.name, each.title, each.why))
+        table.add_row(*facts, f"[{colours[each.state]}]{each.state}[/]", why)
+    titled(console, f"figures and tables of the papers; {SAID[world]}", table)
+    for each in found:
+        if each.state == "needs":
+            line(console, f"{each.kind} {each.id}: {each.command}")
+    line(console, ", ".join(f"{sum(each.state == state for each in found)} {state}" for state in colours))
 
 
 def show_plugin(row: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from aptp_bench.reporting.paper_tables.formats import FORMATS
+from aptp_bench.reporting.paper_tables.prompts import prompt_lists
 from aptp_bench.reporting.paper_tables.published import published
 
 
@@ -28,7 +29,7 @@ def test_without_an_id_every_table_is_printed(call: Any, format: str, tmp_path: 
     code, out = call("tables", "--format", format)
     assert code == 0
     if format == "csv":
-        assert {row["table"] for row in csv.DictReader(io.StringIO(out))} == set(published())
+        assert {row["table"] for row in csv.DictReader(io.StringIO(out))} == {*published(), *prompt_lists()}
     else:
         assert all(table.name in out for table in published().values())
     assert list(tmp_path.iterdir()) == []
@@ -51,7 +52,7 @@ def test_output_is_utf8_whatever_the_terminal_says(call: Any, monkeypatch: pytes
 
 def test_tables_are_listed(call: Any) -> None:
     code, out = call("tables", "--list")
-    assert code == 0 and [line.partition(":")[0] for line in out.splitlines()] == list(published())
+    assert code == 0 and [line.partition(":")[0] for line in out.splitlines()] == [*published(), *prompt_lists()]
 
 
 def test_a_broken_record_is_named_and_left_out(call: Any, tmp_path: Path, tracked: Path) -> None:

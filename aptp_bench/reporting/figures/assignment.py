@@ -22,19 +22,24 @@ ALONE = "each prompt by itself, as it is served"
 BALANCED = "one balanced batch, as in training"
 
 
-def grids(variants: Mapping[str, Sequence[int]], budgets: Sequence[float], title: str, convention: str) -> Figure:
+Budgets = Sequence[float] | Mapping[str, Sequence[float]]
+
+
+def grids(variants: Mapping[str, Sequence[int]], budgets: Budgets, title: str, convention: str) -> Figure:
     """A grid of squares for each variant, a square a prompt, row by row; its colour is the budget of its expert.
 
-    variants: name -> expert of each prompt; budgets: of each expert its share of the dense MACs.
+    variants: name -> expert of each prompt; budgets: of each expert its share of the dense MACs, by variant where each
+    has its own experts.
     """
+    own = budgets if isinstance(budgets, Mapping) else dict.fromkeys(variants, budgets)
     most = max(len(experts) for experts in variants.values())
     edge = max(1, math.ceil(math.sqrt(most)))
     with mpl.rc_context(PLAIN):
         figure = Figure(figsize=(4.6 * len(variants) + 1.0, 5.2), layout="constrained")
         panels = figure.subplots(1, len(variants), squeeze=False)[0]
-        scale = tones(budgets)
+        scale = tones([share for each in own.values() for share in each])
         for axes, (name, experts) in zip(panels, variants.items(), strict=True):
-            _grid(axes, experts, budgets, edge, scale)
+            _grid(axes, experts, own[name], edge, scale)
             served = np.bincount(np.asarray(experts, dtype=int))
             busiest = f"the busiest has {served.max() / max(1, served.sum()):.0%}"
             axes.set_title(f"{name}:\n{np.count_nonzero(served)} experts in use, {busiest}", fontsize=9)

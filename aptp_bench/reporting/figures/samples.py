@@ -21,7 +21,7 @@ from PIL import Image
 from aptp_bench.errors import FigureError
 from aptp_bench.generation.images import image_path, read_image
 from aptp_bench.harness.run import GENERATE
-from aptp_bench.reporting.figures.style import PLAIN
+from aptp_bench.reporting.figures.style import GREY, PLAIN
 
 if TYPE_CHECKING:
     from aptp_bench.reporting.figures.facts import On, RunFacts
@@ -34,6 +34,7 @@ EDGE = 128  # pixels of a tile at most; smaller images stay as they are
 ENDS = 4  # one in so many experts is called cheap, and one dear
 # inches of a drawn figure: edge of a tile, its step to the next, a line of its text, width of row labels, room above
 TILE, STEP, LINE, LABEL, TOP = 1.15, 1.24, 0.1, 1.7, 0.8
+NOTE = 0.22  # inches of the note below all
 
 
 @dataclass(frozen=True)
@@ -136,14 +137,14 @@ def tile(path: Path) -> bytes:
     return stream.getvalue()
 
 
-def figure(panel: Panel, title: str) -> Figure:
-    """The panel on one sheet, every tile with its text. Raises FigureError if it has no tile."""
+def figure(panel: Panel, title: str, note: str = "") -> Figure:
+    """The panel on one sheet, every tile with its text; the note below all. Raises FigureError if it has no tile."""
     across = max((len(row.tiles) for row in panel.rows), default=0)
     if across == 0:
         raise FigureError(f"there is no image for '{panel.name}'; generate more: --set sizes.val=…")
     lines = max(len(_text(each)) for row in panel.rows for each in row.tiles)
     step = TILE + LINE * lines + 0.12
-    size = (max(4.0, LABEL + across * STEP), TOP + len(panel.rows) * step)
+    size = (max(4.0, LABEL + across * STEP), TOP + len(panel.rows) * step + (NOTE if note else 0.0))
     with mpl.rc_context(PLAIN):
         drawn = Figure(figsize=size)
         axes = drawn.add_axes((0, 0, 1, 1))
@@ -154,6 +155,7 @@ def figure(panel: Panel, title: str) -> Figure:
             axes.text(LABEL + place * STEP + TILE / 2, TOP - 0.06, name, ha="center", va="bottom", size=8)
         for place, row in enumerate(panel.rows):
             _draw_row(axes, row, TOP + place * step)
+        axes.text(0.1, size[1] - NOTE / 2, note.replace("$", r"\$"), va="center", size=5.5, color=GREY)
         axes.set_aspect("equal")
         return drawn
 

@@ -86,6 +86,14 @@ def smoothed(values: Sequence[float], window: int) -> np.ndarray:
     return np.divide(total, count, out=np.full(len(found), np.nan), where=count > 0.5)
 
 
+def logarithmic(axes: Any, few: bool) -> None:
+    """A logarithmic axis whose ticks are plain numbers, three a decade where there are few decades."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
 def _names(rows: Rows) -> list[str]:
     """Of what the rows report the numbers, the known ones first."""
     found = dict.fromkeys(
@@ -108,16 +116,8 @@ def _panel(axes: Any, rows: Rows, name: str) -> None:
         )
     known = [value for value in values if math.isfinite(value)]
     if known and min(known) > 0 and max(known) / min(known) > DECADES:
-        _logarithmic(axes, few=max(known) / min(known) < 300)
+        logarithmic(axes, few=max(known) / min(known) < 300)
     axes.grid(True, linewidth=0.3, alpha=0.6)
-
-
-def _logarithmic(axes: Any, few: bool) -> None:
-    """A logarithmic axis whose ticks are plain numbers, three a decade where there are few decades."""
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _runs(rows: Rows) -> list[tuple[int, list[Mapping[str, Any]]]]:

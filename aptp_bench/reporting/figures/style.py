@@ -10,7 +10,7 @@ import html
 import io
 import re
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -18,7 +18,8 @@ from matplotlib.figure import Figure
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 HATCHES = ("", "//", "..", "xx")
-INK = "#000000"
+INK, GREY = "#000000", "#777777"
+DPI = 150
 PLAIN: dict[str, Any] = {"svg.hashsalt": "aptp-bench", "svg.fonttype": "none", "font.size": 9}
 
 
@@ -26,7 +27,13 @@ def save(figure: Figure, path: Path) -> None:
     """Write a .png or .svg on white; the same figure gives the same bytes."""
     metadata: dict[str, Any] = {"Date": None} if path.suffix == ".svg" else {"Software": None}
     with mpl.rc_context(PLAIN):
-        figure.savefig(path, dpi=150, metadata=metadata)
+        figure.savefig(path, dpi=DPI, metadata=metadata)
+
+
+def save_png(figure: Figure, stream: IO[bytes]) -> None:
+    """The bytes of a PNG on white, as `save` writes them."""
+    with mpl.rc_context(PLAIN):
+        figure.savefig(stream, format="png", dpi=DPI, metadata={"Software": None})
 
 
 def svg(figure: Figure, transparent: bool = False) -> str:

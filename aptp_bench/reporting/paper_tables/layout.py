@@ -65,7 +65,8 @@ def lay_out(filled: FilledTable) -> Sheet:
     """The table's sheet."""
     table, maker = filled.table, _Maker(filled)
     labels = tuple("\n".join(filter(None, (line.label, OURS if line.ours else line.setting))) for line in filled.lines)
-    groups = (maker.published(), *(maker.measured(world) for world in WORLDS))
+    worlds = [world for world in WORLDS if any(world in cell.ours for line in filled.lines for cell in line.cells)]
+    groups = (maker.published(), *(maker.measured(world) for world in worlds))
     return Sheet(table.id, table.name, table.title, labels, groups, tuple(maker.notes()))
 
 
