@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from diffusers import UNet2DConditionModel
+from diffusers.models.embeddings import AttentionPooling
 from torch import Tensor, nn
 
 from aptp_bench.core.lazy import OnDemand
@@ -111,7 +112,7 @@ def tune(expert: UNet2DConditionModel, members: Tensor, steps: int, lesson: Less
 
 
 def reset_(network: nn.Module, seed: int) -> None:
-    """Draw every weight anew, in place and on the CPU, as PyTorch does for new layers. The seed decides.
+    """Draw every weight anew, in place and on the CPU, as new layers of PyTorch and diffusers do. The seed decides.
 
     Raises TrainingError for parameters of a module that cannot draw them.
     """
@@ -121,6 +122,8 @@ def reset_(network: nn.Module, seed: int) -> None:
             own = dict(module.named_parameters(recurse=False))
             if hasattr(module, "reset_parameters"):
                 module.reset_parameters()
+            elif isinstance(module, AttentionPooling):
+                nn.init.normal_(module.positional_embedding, std=module.positional_embedding.shape[-1] ** -0.5)
             elif own:
                 raise TrainingError(f"'{path}' cannot draw {', '.join(own)} anew; leave out finetune.reset")
 

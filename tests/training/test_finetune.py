@@ -202,6 +202,20 @@ def test_a_killed_fine_tuning_from_scratch_goes_on_with_the_same_result(tune: An
     assert all(same(whole.experts[i], resumed.experts[i]) for i in range(2))
 
 
+def test_every_network_of_the_suite_can_be_drawn_anew_as_diffusers_draws_it(small_sd: StableDiffusionPipeline) -> None:
+    """The mini world's U-Net pools the text too; a new one of diffusers has weights as large."""
+    fresh = type(small_sd.unet).from_config(small_sd.unet.config)
+    drawn = clone(small_sd.unet)
+    with torch.no_grad():
+        for p in drawn.parameters():
+            p.fill_(9.0)
+    reset_(drawn, 0)
+    for (name, p), q in zip(drawn.named_parameters(), fresh.parameters(), strict=True):
+        assert not (p == 9.0).any(), name
+        if p.numel() >= 512:
+            assert p.std().item() == pytest.approx(q.std().item(), rel=0.2), name
+
+
 def test_parameters_that_nothing_can_draw_are_an_error() -> None:
     network = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ParameterList([torch.zeros(3)]))
     with pytest.raises(TrainingError, match="'1' cannot draw"):
