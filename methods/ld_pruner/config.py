@@ -23,7 +23,10 @@ class LDPrunerConfig(PluginConfig):
         "model without text has one condition, whatever is set here",
     )
     generations: int = Field(
-        2, ge=1, description="n: latents a prompt; with 1 there is no deviation; the paper's number is lost"
+        2,
+        ge=1,
+        description="n: latents a prompt; with 1 there is no deviation; the paper's number is lost. Of a model without "
+        "prompts, which has one condition: `batch` of them, if that is more",
     )
     steps: int = Field(10, ge=1, description="DDIM steps that make a latent; the paper's sampler and number are lost")
     guidance: float = Field(

@@ -15,7 +15,7 @@ from itertools import takewhile
 from typing import Any
 
 import torch
-from diffusers import DDIMScheduler, UNet2DConditionModel
+from diffusers import DDIMScheduler
 from torch import Tensor, nn
 
 from aptp_bench.core.noise import starting_noise
@@ -23,6 +23,7 @@ from aptp_bench.methods.ld_pruner.config import LDPrunerConfig
 from aptp_bench.pruning.gates import blocks
 from aptp_bench.pruning.macs import ExampleInputs, count
 from aptp_bench.pruning.surgery import meta_clone
+from aptp_bench.pruning.unets import text_width
 from aptp_bench.training.latents import Pairs, encode_text
 
 
@@ -72,7 +73,7 @@ class Trial:
 
 def reads_text(teacher: Any) -> bool:
     """Whether the model draws what a caption says; one that does not has a single condition (Section 2.3)."""
-    return isinstance(teacher.unet, UNet2DConditionModel)
+    return text_width(teacher.unet) is not None
 
 
 def trials(teacher: Any, train: Pairs, prompts: list[int], config: LDPrunerConfig, seed: int) -> list[Trial]:

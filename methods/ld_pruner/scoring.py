@@ -48,7 +48,11 @@ class Scored:
 
 def scored(job: Job, config: LDPrunerConfig, among: Sequence[Operator]) -> Scored:
     """Score every operator of the job's teacher, from where a killed run left off. The teacher is only read."""
-    prompts = drawn(len(job.train), config.prompts, job.seed) if reads_text(job.teacher) else [0]
+    if reads_text(job.teacher):
+        prompts = drawn(len(job.train), config.prompts, job.seed)
+    else:  # one condition: as many latents of it as are made together
+        prompts = [0]
+        config = config.model_copy(update={"generations": max(config.generations, config.batch)})
     parts = trials(job.teacher, job.train, prompts, config, job.seed)
     ranks = Ranks.here()
     ledger = Ledger(job.workdir, _key(job, config, prompts, among), ranks.rank)
