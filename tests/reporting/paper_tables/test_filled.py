@@ -14,7 +14,7 @@ from aptp_bench.reporting.paper_tables.filled import CellValue, FilledTable, fil
 from aptp_bench.reporting.paper_tables.formats import markdown
 from aptp_bench.reporting.paper_tables.published import published
 from aptp_bench.reporting.paper_tables.readings import Reading, readings
-from aptp_bench.reporting.ranking.entries import Entry, question
+from aptp_bench.reporting.ranking.entries import question
 
 Made = Callable[..., Record]
 
@@ -207,16 +207,6 @@ def test_experts_are_numbered_by_their_cost_and_words_may_be_lacking(made: Made)
     assert [value(table, f"Expert {i}", "macs_ratio", "mini") for i in (1, 2, 3)] == [0.5, 0.7, 0.9]
     words = [found(table, f"Expert {i}", "words", "mini").text for i in (1, 2, 3, 4)]
     assert words == ["words not kept by this record", "serves no prompt", "cat", "no such expert"]
-
-
-def test_the_committed_records_fill_the_mini_columns(committed: list[Record]) -> None:
-    main, parts = filled("aptp_1b", committed), filled("aptp_3", committed)
-    own = [record for record in committed if record.what.method == "aptp" and record.what.budget.ratio == 0.78]
-    plain = [record.results["fid"].value for record in own if not Entry((record,)).changed]
-    assert value(main, "APTP (0.78)", "fid", "mini") == pytest.approx(sum(plain) / len(plain))
-    assert value(parts, "+ Distillation (APTP)", "fid", "mini") == value(main, "APTP (0.78)", "fid", "mini")
-    for table in (main, parts):
-        assert all(each.summary for world, each in every(table) if world == "mini")
 
 
 def test_a_count_has_no_interval_though_other_rows_vary(made: Made) -> None:
