@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from aptp_bench.reporting.ranking.boards import Board, Column
 
 OPEN, CLOSE, FIGURE = "<!-- power -->", "<!-- /power -->", "power.svg"
-GAPS, SEEDS = (0.01, 0.02, 0.05), (1, 2, 3, 5, 10)
+GAPS, SEEDS = (0.01, 0.02, 0.05, 0.1, 0.2), (1, 2, 3, 5, 10)
 FOUND = 0.8  # how often
 
 
