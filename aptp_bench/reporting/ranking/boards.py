@@ -29,6 +29,7 @@ Kind = Literal["reference", "main", "variant"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 ALONE = "one entry alone: nothing to rank it with"
 NO_DIRECTION = "neither higher nor lower is better"
+NEARLY = 0.8
 SHOWN = 4  # significant digits of what is exact
 HIDDEN = ("metric", "unit", "world", "captions", "images", "pixels", "n")  # of a protocol: said once for the board
 
@@ -118,13 +119,18 @@ def groups_of(among: Iterable[Board]) -> list[ComparisonGroup]:
 
 
 def main_board(among: Sequence[Board]) -> Board | None:
-    """The board that speaks for all: of the first world that has a ranking, the one with most ranked entries."""
+    """The board that speaks for all: of the first world that has a ranking, the leanest of those with most records.
+
+    Most: NEARLY as many as the fullest. Where more is cut, methods differ more.
+    """
     ranked = [board for board in among if board.first_ranked is not None]
-    return max(
-        (board for board in ranked if board.group.world == ranked[0].group.world),
-        key=lambda board: len(board.of("main")),
-        default=None,
-    )
+    here = [board for board in ranked if board.group.world == ranked[0].group.world]
+    most = max(map(_records, here), default=0)
+    return min((b for b in here if _records(b) >= NEARLY * most), key=lambda board: board.ratio, default=None)
+
+
+def _records(board: Board) -> int:
+    return sum(len(row.entry.records) for row in board.of("main"))
 
 
 def _board(group: ComparisonGroup, ratio: float, convention: str) -> Board:

@@ -167,7 +167,14 @@ def test_values_are_shown_to_two_digits_of_their_doubt(make_record):
     assert shown["fid"] == 2 and shown["cmmd"] == 3 and shown["parameters"] == 3
 
 
-def test_the_main_board_is_the_fullest_of_the_first_world(make_record):
+def test_the_main_board_is_the_leanest_of_those_nearly_as_full_as_the_fullest(make_record):
+    full = [make_record(method, budget=0.64) for method in "abcdef"]
+    nearly = [make_record(method, budget=0.5) for method in "abcde"]
+    few = [make_record(method, budget=0.35) for method in "ab"]
+    assert main_board(boards([*few, *full, *nearly])).name == "0.5exact"
+
+
+def test_the_main_board_is_of_the_first_world(make_record):
     mini = [make_record(method) for method in "abcd"]
     paper = [make_record(method, world="paper") for method in "ab"]
     fuller = [make_record(method, budget=0.5, world="paper") for method in "abc"]
