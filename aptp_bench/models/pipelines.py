@@ -14,7 +14,7 @@ def assembled(unet: Any, parts: dict[str, Any]) -> Any:
     """A pipeline of a U-Net and the other parts by their names, without progress bars of its own."""
     if "text_encoder" in parts:
         return stable_diffusion.pipeline(unet, **parts)
-    from aptp_bench.models.unconditional import Unconditional
+    from aptp_bench.models.unconditional_pipeline import Unconditional
 
     return Unconditional(unet, **parts)
 
@@ -23,9 +23,9 @@ def saved_parts(folder: Path) -> dict[str, Any]:
     """All but the U-Net of the pipeline saved in `folder`, by their names. Raises WeightsError."""
     if (folder / "text_encoder").is_dir():
         return stable_diffusion.read_parts(folder)
-    from aptp_bench.models import unconditional
+    from aptp_bench.models.unconditional_pipeline import read_parts
 
-    return unconditional.read_parts(folder)
+    return read_parts(folder)
 
 
 def encoded(vae: Any, images: Tensor) -> Tensor:

@@ -1,70 +1,27 @@
-"""Diffusion without prompts: LDM-4 on CelebA-HQ, AudioDiffusion on Mel spectrograms, and the pipeline of both.
+"""Diffusion without prompts: LDM-4 on CelebA-HQ, AudioDiffusion on Mel spectrograms, and their twins in the mini world.
 
-LD-Pruner (CVPR Workshops 2024) prunes these beside Stable Diffusion. An unconditional model is the case of one implicit
-condition: the pipeline takes prompts, as many as images, and does not read them.
+LD-Pruner (CVPR Workshops 2024) prunes these beside Stable Diffusion.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
-
-import torch
-from diffusers import AutoencoderKL, DDIMScheduler, DiffusionPipeline, VQModel
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from aptp_bench import assets
 from aptp_bench.audio.mel import AUDIO_DIFFUSION, MINI
 from aptp_bench.contracts.model import ModelPlugin
-from aptp_bench.errors import WeightsError
 from aptp_bench.models import weights as sources
-from aptp_bench.models.stable_diffusion import RANDOM, scheduler_class
-from aptp_bench.pruning.unets import UNet2DModel
+from aptp_bench.models.stable_diffusion import RANDOM
 
-AUTOENCODERS = {"vqvae": "the name in LDM's and AudioDiffusion's repositories", "vae": "the name in ours"}
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL, VQModel
+
+    from aptp_bench.models.unconditional_pipeline import Unconditional
+    from aptp_bench.pruning.unets import UNet2DModel
+
 FILES = ("model_index.json", "*/*.json", "unet/*.safetensors", "vae/*.safetensors", "vqvae/*.safetensors")
-
-
-@dataclass
-class Made:
-    """What the pipeline returns, as diffusers' own do."""
-
-    images: Tensor
-
-
-class Unconditional(DiffusionPipeline):
-    """Noise to images by a U-Net that reads no text; called as Stable Diffusion's pipeline is."""
-
-    unet: UNet2DModel
-    vae: AutoencoderKL | VQModel
-    scheduler: Any
-
-    def __init__(self, unet: Any, vae: Any, scheduler: Any) -> None:
-        super().__init__()
-        self.register_modules(unet=unet, vae=vae, scheduler=scheduler)
-        self.set_progress_bar_config(disable=True)
-
-    @torch.no_grad()
-    def __call__(
-        self, prompt: Sequence[str], latents: Tensor, num_inference_steps: int, output_type: str = "pt", **_: Any
-    ) -> Made:
-        """One image a prompt: float [n, C, H, W] in [0, 1], or its latents. latents: noise, [n, c, h, w]."""
-        self.scheduler.set_timesteps(num_inference_steps, device=latents.device)
-        x = latents * self.scheduler.init_noise_sigma
-        for t in self.scheduler.timesteps:
-            guess = self.unet(self.scheduler.scale_model_input(x, t), t).sample
-            x = self.scheduler.step(guess, t, x).prev_sample
-        if output_type == "latent":
-            return Made(x)
-        pixels = self.vae.decode(x / self.vae.config.scaling_factor).sample
-        return Made((pixels / 2 + 0.5).clamp(0, 1))
-
-    def encode_prompt(self, prompt: Sequence[str], device: Any, *_: Any, **__: Any) -> tuple[Tensor, None]:
-        """The one implicit condition, [n, 1, 1]."""
-        return torch.zeros(len(prompt), 1, 1, device=device), None
 
 
 @dataclass(frozen=True)
@@ -78,14 +35,23 @@ class Geometry:
 
     def build_unet(self) -> UNet2DModel:
         """The U-Net, on torch's current default device."""
+        from aptp_bench.pruning.unets import UNet2DModel
+
         return sources.freeze(UNet2DModel(**self.unet))
 
     def build_vae(self) -> AutoencoderKL | VQModel:
         """The autoencoder, on torch's current default device."""
+        from diffusers import AutoencoderKL, VQModel
+
         return sources.freeze(VQModel(**self.vae) if self.quantised else AutoencoderKL(**self.vae))
 
     def build(self, seed: int = 0) -> Unconditional:
         """A whole pipeline with random weights, decided by `seed`; torch's generators are left as they were."""
+        import torch
+        from diffusers import DDIMScheduler
+
+        from aptp_bench.models.unconditional_pipeline import Unconditional
+
         device = torch.get_default_device()
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
@@ -190,10 +156,12 @@ class UnconditionalModel(ModelPlugin):
 
         Raises WeightsError if there are none, if a file is corrupt, or if its U-Net has another geometry.
         """
+        from aptp_bench.models.unconditional_pipeline import read
+
         if weights == RANDOM:
             return self.geometry.build()
         folder = self.source(weights)
-        made = Unconditional(**read_parts(folder), unet=_unet(folder))
+        made = read(folder)
         self.check_geometry(made.unet, folder)
         return made
 
@@ -208,6 +176,8 @@ class UnconditionalModel(ModelPlugin):
 
     def skeleton(self) -> UNet2DModel:
         """The U-Net on the meta device."""
+        import torch
+
         with torch.device("meta"):
             return self.geometry.build_unet()
 
@@ -248,31 +218,3 @@ class AudioDiffusion(UnconditionalModel):
     name, world, task, resolution, latent_size = "audio-diffusion-256", "paper", "audio", 256, 32
     geometry, mel = AUDIO_DIFFUSION_GEOMETRY, AUDIO_DIFFUSION
     hub_ids = ("teticio/latent-audio-diffusion-256",)
-
-
-def read_parts(folder: Path) -> dict[str, Any]:
-    """Autoencoder ("vae") and scheduler of the pipeline saved in `folder`. Raises WeightsError."""
-    place = next((folder / name for name in AUTOENCODERS if (folder / name).is_dir()), None)
-    if place is None or not (folder / "scheduler").is_dir():
-        lacks = "autoencoder (vqvae/ or vae/)" if place is None else "scheduler/"
-        raise WeightsError(
-            f"{folder} is no unconditional pipeline: it has no {lacks}; give a folder saved by diffusers"
-        )
-    try:
-        kind = json.loads((place / "config.json").read_text(encoding="utf-8"))["_class_name"]
-        autoencoder = {"VQModel": VQModel, "AutoencoderKL": AutoencoderKL}[kind]
-    except (OSError, ValueError, KeyError, TypeError) as err:
-        raise WeightsError(f"{place} holds neither a VQModel nor an AutoencoderKL; fetch it again") from err
-    vae = sources.load(autoencoder, place)
-    try:
-        settings = json.loads((folder / "scheduler" / "scheduler_config.json").read_text(encoding="utf-8"))
-        scheduler = scheduler_class(settings["_class_name"]).from_config(settings)
-    except Exception as err:  # diffusers has its own errors; all mean the same here
-        raise WeightsError(f"{folder} has an unreadable scheduler ({sources.first_line(err)}); fetch it again") from err
-    return {"vae": vae, "scheduler": scheduler}
-
-
-def _unet(folder: Path) -> UNet2DModel:
-    if not (folder / "unet").is_dir():
-        raise WeightsError(f"{folder} is no unconditional pipeline: it has no unet/; give a folder saved by diffusers")
-    return sources.load(UNet2DModel, folder / "unet")

@@ -15,7 +15,8 @@ from aptp_bench.benchmarks.mini_world.scenes import LABELS, Scenes
 from aptp_bench.benchmarks.mini_world.unet import plain_attention, timesteps
 from aptp_bench.benchmarks.mini_world.vae import EDGES, edges, half, psnr
 from aptp_bench.data import scenes
-from aptp_bench.models.unconditional import MINI_FACES_GEOMETRY, Unconditional
+from aptp_bench.models.unconditional import MINI_FACES_GEOMETRY
+from aptp_bench.models.unconditional_pipeline import Unconditional
 from aptp_bench.pruning.unets import UNet2DModel
 
 AUTOENCODER = Recipe(steps=2_500, batch=64, lr=1e-3, cooldown=0.3, ema=0.99, seed=8)

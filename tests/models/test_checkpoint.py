@@ -159,8 +159,8 @@ def test_tensors_that_do_not_fit_are_refused(change, said, saved):
 
 def test_config_of_another_class_is_refused(saved):
     config = json.loads((saved / CONFIG).read_text())
-    (saved / CONFIG).write_text(json.dumps({**config, "_class_name": "UNet2DModel"}))
-    with pytest.raises(CheckpointError, match="UNet2DModel"):
+    (saved / CONFIG).write_text(json.dumps({**config, "_class_name": "UNet1DModel"}))
+    with pytest.raises(CheckpointError, match="UNet1DModel"):
         load_unet(saved)
 
 

@@ -19,8 +19,8 @@ from aptp_bench.models.unconditional import (
     AudioDiffusion,
     LDMCelebAHQ,
     MiniFaces,
-    Unconditional,
 )
+from aptp_bench.models.unconditional_pipeline import Unconditional
 from aptp_bench.pruning.gates import GateSpace
 from aptp_bench.pruning.macs import count, example_inputs, parameters
 from aptp_bench.pruning.unets import tokens_of

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from aptp_bench.errors import ConfigError
@@ -21,9 +23,11 @@ def test_the_defaults_are_the_papers() -> None:
 
 
 @pytest.mark.parametrize("scale", sorted(APTP.presets))
-def test_presets_change_sizes_steps_and_rates_only(scale: str) -> None:
+def test_what_a_preset_changes_beside_sizes_steps_and_rates_is_explained(scale: str) -> None:
     allowed = {"experts", "warmup_steps", "joint_steps", "batch", "lr", "lr_warmup", "align_steps", "checkpoint_every"}
-    assert set(APTP.presets[scale]) <= allowed
+    page = (Path(__file__).parents[3] / "docs" / "aptp_in_the_mini_world.md").read_text(encoding="utf-8")
+    more = set(APTP.presets[scale]) - allowed
+    assert all(f"{name}=" in page for name in more)
     APTP(**APTP.presets[scale])
 
 
