@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -109,7 +110,9 @@ def fit(
         if (step + 1) % recipe.save_every == 0 or step + 1 == last:
             _keep(folder / "state.safetensors", module, optimiser, average, step + 1)
             speed = (step + 1 - first) * recipe.batch / (time.time() - started)
-            line = {"step": step + 1, "per_s": round(speed, 1)} | {k: round(float(v), 4) for k, v in parts.items()}
+            line: dict[str, Any] = {"step": step + 1, "per_s": round(speed, 1)} | {
+                k: round(float(v), 4) for k, v in parts.items()
+            }
             line["device"] = device_name(device)
             _log(folder, line | (_with(module, average, watch, step + 1) if watch else {}))
     module.load_state_dict(average)

@@ -92,7 +92,8 @@ class World:
             case "sentence_encoder":
                 sentence.train(*self.pictures, folder)
             case _:
-                faces.train_part(part, *map(faces.portraits, self.more), self.work)
+                data, held_out = (faces.portraits(each) for each in self.more)
+                faces.train_part(part, data, held_out, self.work)
 
     def autoencoder(self) -> AutoencoderKL:
         """The autoencoder with its best decoder."""
@@ -119,8 +120,8 @@ class World:
         file = self.work / "encoded" / f"{split}.safetensors"
         return unet.encode(data, *(part.to(self.device) for part in parts), self.tokenizer, file)
 
-    def eyes(self, number: int = 128) -> unet.Eyes:
-        """What watches whether captions are followed."""
+    def eyes(self, number: int = 128) -> unet.Eyes | None:
+        """What watches whether captions are followed, if anything does."""
         held = self.encoded("held_out")
         auto, judge = self.autoencoder(), classifier.trained(self.work / "inception")
         return unet.Eyes(auto, judge, self.held_out, held["text"][:number].float(), held["empty"].float())
