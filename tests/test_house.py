@@ -34,6 +34,18 @@ def test_the_version_is_in_the_changelog_or_unreleased() -> None:
     assert re.search(rf"^## ({re.escape(__version__)}|Unreleased)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
 
 
+def test_every_package_is_in_the_wheel(tracked: Path) -> None:
+    listed = (tracked / "pyproject.toml").read_text(encoding="utf-8")
+    for top, prefix in (
+        ("aptp_bench", ""),
+        ("methods", "aptp_bench."),
+        ("metrics", "aptp_bench."),
+        ("benchmarks", "aptp_bench."),
+    ):
+        for file in (tracked / top).rglob("__init__.py"):
+            assert f'"{prefix}{".".join(file.parent.relative_to(tracked).parts)}"' in listed, file.parent
+
+
 def test_the_harness_imports_no_method_and_no_metric() -> None:
     plugin = re.compile(r"aptp_bench\.(methods|metrics)(\.|$)")
     for file in sorted((ROOT / "aptp_bench").rglob("*.py")):
