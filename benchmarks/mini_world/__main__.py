@@ -1,8 +1,8 @@
 """Train the embedded mini world from nothing: python -m aptp_bench.benchmarks.mini_world --work DIR
 
 Parts are trained in order and each goes on from its checkpoint in DIR if it was stopped. The autoencoder and the U-Net are trained on
---device: eight minutes on an H200, about a day on a CPU by the rates of earlier trainings. `--only unet --unet-steps 40000` trains one part longer; `--ship`
-writes the models and their recipes into the package and measures them.
+--device: eight minutes on an H200, about a day on a CPU by the rates of earlier trainings. `--only unet --unet-steps 40000` trains one
+part longer; `--ship` writes the models and their recipes into the package and measures them.
 """
 
 from __future__ import annotations
