@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from aptp_bench import assets
-from aptp_bench.contracts.model import ModelPlugin
 from aptp_bench.errors import WeightsError
 from aptp_bench.models import weights as sources
+from aptp_bench.models.family import Family
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
@@ -174,11 +173,11 @@ MINI_GEOMETRY = Geometry(
 )
 
 
-class StableDiffusion(ModelPlugin):
+class StableDiffusion(Family):
     """A Stable Diffusion of one geometry; `hub_ids` are tried in their order, in the hub's cache first."""
 
     geometry: ClassVar[Geometry]
-    hub_ids: ClassVar[tuple[str, ...]] = ()
+    files = FILES
 
     def load(self, weights: str | None = None) -> StableDiffusionPipeline:
         """A pipeline in float32, eval mode, frozen, no safety checker. weights: None, a folder, a hub id, or "random".
@@ -194,32 +193,13 @@ class StableDiffusion(ModelPlugin):
         self.check_geometry(made.unet, folder)
         return made
 
-    def source(self, weights: str | None) -> Path:
-        """The folder that `load` reads. Raises WeightsError."""
-        return sources.find(self.name, weights, self.hub_ids, FILES)
-
-    @classmethod
-    def unavailable(cls) -> str | None:
-        """Why its weights cannot be had, with the command that fixes it; `random` always can."""
-        return sources.lacking(cls.hub_ids, lambda: cls().source(None))
-
-    def skeleton(self) -> UNet2DConditionModel:
-        """The U-Net on the meta device."""
-        import torch
-
-        with torch.device("meta"):
-            return self.geometry.build_unet()
-
 
 class MiniSD(StableDiffusion):
     """The mini world's Stable Diffusion: SD 2.1's topology at 32 pixels, trained on its captioned scenes."""
 
     name, world, resolution, latent_size, geometry = "mini-sd", "mini", 32, 8, MINI_GEOMETRY
     tokens = MINI_GEOMETRY.tokens
-
-    def source(self, weights: str | None) -> Path:
-        """The embedded pipeline, unless other weights are asked for."""
-        return assets.path("stable_diffusion") if weights is None else super().source(weights)
+    embedded = "stable_diffusion"
 
 
 class SD21(StableDiffusion):

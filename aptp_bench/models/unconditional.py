@@ -6,13 +6,11 @@ LD-Pruner (CVPR Workshops 2024) prunes these beside Stable Diffusion.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from aptp_bench import assets
 from aptp_bench.audio.mel import AUDIO_DIFFUSION, MINI
-from aptp_bench.contracts.model import ModelPlugin
 from aptp_bench.models import weights as sources
+from aptp_bench.models.family import Family
 from aptp_bench.models.stable_diffusion import RANDOM
 
 if TYPE_CHECKING:
@@ -144,11 +142,11 @@ MINI_SOUNDS_GEOMETRY = Geometry(
 )
 
 
-class UnconditionalModel(ModelPlugin):
+class UnconditionalModel(Family):
     """An unconditional model of one geometry; `hub_ids` are tried in their order, in the hub's cache first."""
 
     geometry: ClassVar[Geometry]
-    hub_ids: ClassVar[tuple[str, ...]] = ()
+    files = FILES
     tokens = 1
 
     def load(self, weights: str | None = None) -> Unconditional:
@@ -165,32 +163,13 @@ class UnconditionalModel(ModelPlugin):
         self.check_geometry(made.unet, folder)
         return made
 
-    def source(self, weights: str | None) -> Path:
-        """The folder that `load` reads. Raises WeightsError."""
-        return sources.find(self.name, weights, self.hub_ids, FILES)
-
-    @classmethod
-    def unavailable(cls) -> str | None:
-        """Why its weights cannot be had, with the command that fixes it; `random` always can."""
-        return sources.lacking(cls.hub_ids, lambda: cls().source(None))
-
-    def skeleton(self) -> UNet2DModel:
-        """The U-Net on the meta device."""
-        import torch
-
-        with torch.device("meta"):
-            return self.geometry.build_unet()
-
 
 class MiniFaces(UnconditionalModel):
     """The mini world's LDM-4: its topology at 32 pixels, trained on the portraits of the scenes."""
 
     name, world, task, resolution, latent_size = "mini-faces", "mini", "image", 32, 8
     geometry = MINI_FACES_GEOMETRY
-
-    def source(self, weights: str | None) -> Path:
-        """The embedded pipeline, unless other weights are asked for."""
-        return assets.path("faces") if weights is None else super().source(weights)
+    embedded = "faces"
 
 
 class MiniSounds(UnconditionalModel):
@@ -198,10 +177,7 @@ class MiniSounds(UnconditionalModel):
 
     name, world, task, resolution, latent_size = "mini-sounds", "mini", "audio", 64, 32
     geometry, mel = MINI_SOUNDS_GEOMETRY, MINI
-
-    def source(self, weights: str | None) -> Path:
-        """The embedded pipeline, unless other weights are asked for."""
-        return assets.path("sounds") if weights is None else super().source(weights)
+    embedded = "sounds"
 
 
 class LDMCelebAHQ(UnconditionalModel):

@@ -1,0 +1,37 @@
+"""What every model family of one geometry has in common: where its weights lie, and its U-Net without them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+from aptp_bench import assets
+from aptp_bench.contracts.model import ModelPlugin
+from aptp_bench.models import weights as sources
+
+
+class Family(ModelPlugin):
+    """Of one geometry. hub_ids are tried in their order, in the hub's cache first; embedded: its folder in the package."""
+
+    geometry: ClassVar[Any]  # has build_unet()
+    files: ClassVar[tuple[str, ...]]  # patterns of what is wanted of a repository
+    hub_ids: ClassVar[tuple[str, ...]] = ()
+    embedded: ClassVar[str | None] = None
+
+    def source(self, weights: str | None) -> Path:
+        """The folder that `load` reads; of an embedded model its own, unless other weights are asked for. Raises WeightsError."""
+        if weights is None and self.embedded is not None:
+            return assets.path(self.embedded)
+        return sources.find(self.name, weights, self.hub_ids, self.files)
+
+    @classmethod
+    def unavailable(cls) -> str | None:
+        """Why its weights cannot be had, with the command that fixes it; `random` always can."""
+        return sources.lacking(cls.hub_ids, lambda: cls().source(None))
+
+    def skeleton(self) -> Any:
+        """The U-Net on the meta device."""
+        import torch
+
+        with torch.device("meta"):
+            return self.geometry.build_unet()
