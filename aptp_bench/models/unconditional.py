@@ -129,7 +129,7 @@ MINI_SOUNDS_GEOMETRY = Geometry(
     vae={
         "in_channels": 1,
         "out_channels": 1,
-        "block_out_channels": (24, 48),
+        "block_out_channels": (16, 32),
         "layers_per_block": 1,
         "latent_channels": 1,
         "norm_num_groups": 8,
@@ -139,6 +139,7 @@ MINI_SOUNDS_GEOMETRY = Geometry(
         "up_block_types": ("UpDecoderBlock2D",) * 2,
     },
     quantised=False,
+    scheduler={"clip_sample": False},
 )
 
 

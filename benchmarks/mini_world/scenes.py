@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import count, islice
 from multiprocessing import Pool
 from pathlib import Path
 from zlib import crc32
@@ -20,6 +22,8 @@ SPLITS = {
     "more": (1_001, 256_000),  # the same and others: for the autoencoder and the U-Net, which see millions
     "val": (2_001, 4_096),
 }  # (seed, scenes of each world); no dataset the harness serves uses these seeds
+PORTRAITS = {"train": (1_001, 24_000), "val": (2_001, 1_024)}  # (seed, portraits): what the unconditional model learns
+Job = tuple[str, int, int]  # world, seed, index
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,11 @@ class Scenes:
 
     def __len__(self) -> int:
         return len(self.captions)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the pictures lie."""
+        return self.images.device
 
     def to(self, device: torch.device) -> Scenes:
         """With its pictures on a device; the rest is read on the CPU."""
@@ -60,28 +69,34 @@ def gather(split: str, work: Path, number: int | None = None) -> Scenes:
 
     number: scenes of each world, as many as the split has if None.
     """
-    folder = work / "scenes" / split
+    seed, all_of_them = SPLITS[split]
+    # the two worlds alternate, so that any stretch of the array holds both
+    jobs = ((world, seed, index) for index in range(number or all_of_them) for world in ("coco", "cc3m"))
+    return _kept(work / "scenes" / split, jobs)
+
+
+def portraits(split: str, work: Path, number: int | None = None) -> Scenes:
+    """The first portraits of cc3m under a split's seed, kept as `gather` keeps its pictures. number: how many, all if None."""
+    seed, all_of_them = PORTRAITS[split]
+    every = (("cc3m", seed, index) for index in count())
+    jobs = islice((job for job in every if scenes.sample(*job).composition == "portrait"), number or all_of_them)
+    return _kept(work / "portraits" / split, jobs)
+
+
+def _kept(folder: Path, jobs: Iterable[Job]) -> Scenes:
     if not (folder / "captions.json").exists():
-        _draw_all(split, folder, number)
+        folder.mkdir(parents=True, exist_ok=True)
+        with Pool(processors()) as pool:
+            drawn = pool.map(_one, list(jobs), chunksize=500)
+        np.save(folder / "images.npy", np.stack([d[0] for d in drawn]))
+        np.save(folder / "labels.npy", np.array([d[1] for d in drawn], dtype=np.int64))
+        (folder / "captions.json").write_text(json.dumps([d[2] for d in drawn]), encoding="utf-8")
     captions = json.loads((folder / "captions.json").read_text(encoding="utf-8"))
     images, labels = (np.load(folder / f"{name}.npy", allow_pickle=False) for name in ("images", "labels"))
     return Scenes(torch.from_numpy(images), torch.from_numpy(labels), captions)
 
 
-def _draw_all(split: str, folder: Path, number: int | None) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    seed, all_of_them = SPLITS[split]
-    number = number or all_of_them
-    # the two worlds alternate, so that any stretch of the array holds both
-    jobs = [(world, seed, index) for index in range(number) for world in ("coco", "cc3m")]
-    with Pool(processors()) as pool:
-        drawn = pool.map(_one, jobs, chunksize=500)
-    np.save(folder / "images.npy", np.stack([d[0] for d in drawn]))
-    np.save(folder / "labels.npy", np.array([d[1] for d in drawn], dtype=np.int64))
-    (folder / "captions.json").write_text(json.dumps([d[2] for d in drawn]), encoding="utf-8")
-
-
-def _one(job: tuple[str, int, int]) -> tuple[np.ndarray, list[int], list[str]]:
+def _one(job: Job) -> tuple[np.ndarray, list[int], list[str]]:
     scene = scenes.sample(*job)
     return scenes.draw(scene), labels_of(scene), scenes.captions(scene)
 

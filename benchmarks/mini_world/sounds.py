@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from aptp_bench.audio.mel import MINI
+from aptp_bench.backbones.ear import seen
 from aptp_bench.core.threads import processors
 from aptp_bench.data import sounds
 
@@ -31,9 +32,18 @@ class Sounds:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the spectrograms lie."""
+        return self.spectrograms.device
+
     def to(self, device: torch.device) -> Sounds:
         """With its spectrograms on a device; the labels are read on the CPU."""
         return replace(self, spectrograms=self.spectrograms.to(device))
+
+    def pixels(self, index: Tensor) -> Tensor:
+        """Spectrograms as float [n, 1, 64, 64] in [-1, 1]; the index lies where they do."""
+        return seen(self.spectrograms[index])
 
 
 def gather(split: str, work: Path, number: int | None = None) -> Sounds:

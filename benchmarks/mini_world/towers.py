@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTokenizer, CLIPVisionConfig
+from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTextConfig, CLIPTokenizer, CLIPVisionConfig
 
 from aptp_bench.benchmarks.mini_world.loop import Parts, Recipe, averaged, fit
 from aptp_bench.benchmarks.mini_world.scenes import LABELS, Scenes
@@ -21,6 +21,12 @@ TEXT_ENCODER = Recipe(steps=1_000, batch=128, lr=1e-3, ema=0.99, save_every=200,
 JUDGE = Recipe(steps=1_400, batch=128, lr=1e-3, ema=0.99, save_every=200, seed=2)
 MEAN, STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 WIDTH = 128
+
+
+def eyesight() -> CLIPImageProcessor:
+    """How pictures come to the towers."""
+    return CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32},
+                              image_mean=list(MEAN), image_std=list(STD))  # fmt: skip
 
 
 class Towers(nn.Module):

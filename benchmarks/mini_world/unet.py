@@ -18,6 +18,7 @@ from aptp_bench.benchmarks.mini_world.classifier import accuracy
 from aptp_bench.benchmarks.mini_world.loop import Parts, Recipe, fit
 from aptp_bench.benchmarks.mini_world.scenes import Scenes
 from aptp_bench.benchmarks.mini_world.towers import tokenised
+from aptp_bench.benchmarks.mini_world.vae import half
 from aptp_bench.models.stable_diffusion import MINI_GEOMETRY, SCHEDULER
 
 RECIPE = Recipe(steps=6_731, batch=1_024, lr=1.2e-3, warmup=500, cooldown=0.3, ema=0.9985, seed=4)  # 6,892,544 images
@@ -104,7 +105,7 @@ def train(
     def loss(drawn: Parts) -> Parts:
         latents, noise, t = drawn["latents"], drawn["noise"], drawn["t"]
         a = alphas[t][:, None, None, None]
-        with torch.autocast(device.type, torch.bfloat16, cache_enabled=False):
+        with half(device):
             guess = unet(a.sqrt() * latents + (1 - a).sqrt() * noise, t, drawn["text"]).sample
         return {"loss": F.mse_loss(guess.float(), a.sqrt() * noise - (1 - a).sqrt() * latents)}
 

@@ -4,26 +4,35 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, StableDiffusionPipeline
-from transformers import CLIPImageProcessor, CLIPModel, CLIPProcessor, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPModel, CLIPProcessor, CLIPTextModel, CLIPTokenizer
 
 from aptp_bench import assets
-from aptp_bench.benchmarks.mini_world import classifier, faces, pick, scenes, sentence, tokenizer, towers, unet, vae
+from aptp_bench.benchmarks.mini_world import classifier, ear, pick, scenes, sentence, sounds, tokenizer, towers, unconditional, unet, vae
 from aptp_bench.benchmarks.mini_world.loop import Recipe, averaged
 from aptp_bench.core.files import write_json
 from aptp_bench.models.stable_diffusion import pipeline
 
 PARTS = (
     *("tokenizer", "text_encoder", "inception", "vae", "decoder", "unet", "clip", "pick", "sentence_encoder"),
-    *faces.PARTS,
+    "ear",
+    *unconditional.PARTS,
 )
 RECIPES = {"vae": vae.RECIPE, "decoder": vae.DECODER, "unet": unet.RECIPE}  # of the parts that see millions of pictures
+SINGLE = {
+    name: {name: recipe}
+    for name, recipe in {
+        "clip": towers.JUDGE, "pick": pick.RECIPE, "inception": classifier.RECIPE, "sentence_encoder": sentence.RECIPE,
+        "ear": ear.RECIPE,
+    }.items()
+}  # fmt: skip
+ASSETS = ("stable_diffusion", *SINGLE, *unconditional.RECIPES)
 PATCH = 8  # of the image towers, in pixels
 
 
@@ -64,6 +73,16 @@ class World:
         """Those, and four times as many to train on, on the device."""
         return scenes.gather("more", self.work).to(self.device), self.held_out
 
+    @cached_property
+    def faces(self) -> tuple[scenes.Scenes, scenes.Scenes]:
+        """Portraits to train on, on the device, and to look at."""
+        return scenes.portraits("train", self.work).to(self.device), scenes.portraits("val", self.work)
+
+    @cached_property
+    def sounds(self) -> tuple[sounds.Sounds, sounds.Sounds]:
+        """Sounds to train on, on the device, and to look at."""
+        return sounds.gather("train", self.work).to(self.device), sounds.gather("val", self.work)
+
     def train_part(self, part: str, until: int | None = None) -> None:
         """Train one of PARTS, from its checkpoint on; what it needs of others is read.
 
@@ -91,9 +110,12 @@ class World:
                 pick.train(self.judge(), *self.pictures, self.tokenizer, folder)
             case "sentence_encoder":
                 sentence.train(*self.pictures, folder)
-            case _:
-                data, held_out = (faces.portraits(each) for each in self.more)
-                faces.train_part(part, data, held_out, self.work)
+            case "ear":
+                ear.train(*(each.to(torch.device("cpu")) for each in self.sounds), folder)
+            case "faces_vae" | "faces":
+                unconditional.train_part(part, *self.faces, self.work)
+            case "sounds_vae" | "sounds":
+                unconditional.train_part(part, *self.sounds, self.work)
 
     def autoencoder(self) -> AutoencoderKL:
         """The autoencoder with its best decoder."""
@@ -131,36 +153,37 @@ class World:
         network = averaged(unet.network(), self.work / "unet")
         return pipeline(network, self.autoencoder(), self.text_encoder(), self.tokenizer, unet.scheduler())
 
-    def ship(self) -> None:
-        """Write every trained model into the package in float16, with its recipe beside it."""
-        eyesight = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32},
-                                      image_mean=list(towers.MEAN), image_std=list(towers.STD))  # fmt: skip
-        processor = CLIPProcessor(eyesight, self.tokenizer)
-        portraits = faces.pipeline(
-            faces.trained(faces.portraits(self.more[0]), self.work / "faces_vae"), self.work / "faces"
-        )
-        made = {"stable_diffusion": self.pipeline().to(dtype=torch.float16), "clip": self.judge().half(),
-                "pick": averaged(self.judge(), self.work / "pick").half(), "faces": portraits.to(dtype=torch.float16)}  # fmt: skip
-        for name, model in made.items():
-            _fresh(assets.ROOT / name)
-            model.save_pretrained(assets.ROOT / name, safe_serialization=True)
-        for name in ("clip", "pick"):
-            processor.save_pretrained(assets.ROOT / name)
-        classifier.trained(self.work / "inception").save(_fresh(assets.ROOT / "inception"))
-        encoder = sentence.trained(self.train, self.work / "sentence_encoder")
-        encoder.save(str(_fresh(assets.ROOT / "sentence_encoder")), create_model_card=False)
-        for name, recipe in self.recipes().items():
+    def ship(self, names: Iterable[str]) -> None:
+        """Write models into the package in float16, each with its recipe beside it. names: of ASSETS."""
+        for name in names:
+            self._write(name, _fresh(assets.ROOT / name))
+            recipe = {part: asdict(each) | {"last": self._last(part)} for part, each in self.recipes_of(name).items()}
             write_json(assets.ROOT / name / "recipe.json", recipe)
 
-    def recipes(self) -> dict[str, dict]:
-        """How each shipped model was trained, and what its last log line says."""
-        sources = {
-            "stable_diffusion": {"text_encoder": towers.TEXT_ENCODER, **self.recipe_of},
-            "clip": {"clip": towers.JUDGE}, "pick": {"pick": pick.RECIPE}, "inception": {"inception": classifier.RECIPE},
-            "sentence_encoder": {"sentence_encoder": sentence.RECIPE}, "faces": faces.RECIPES,
-        }  # fmt: skip
-        return {name: {part: asdict(recipe) | {"last": self._last(part)} for part, recipe in parts.items()}
-                for name, parts in sources.items()}  # fmt: skip
+    def _write(self, name: str, folder: Path) -> None:
+        match name:
+            case "stable_diffusion":
+                self.pipeline().to(dtype=torch.float16).save_pretrained(folder, safe_serialization=True)
+            case "clip" | "pick":
+                towers_of = self.judge() if name == "clip" else averaged(self.judge(), self.work / "pick")
+                towers_of.half().save_pretrained(folder, safe_serialization=True)
+                CLIPProcessor(towers.eyesight(), self.tokenizer).save_pretrained(folder)
+            case "inception":
+                classifier.trained(self.work / "inception").save(folder)
+            case "sentence_encoder":
+                encoder = sentence.trained(self.train, self.work / "sentence_encoder")
+                encoder.save(str(folder), create_model_card=False)
+            case "ear":
+                ear.trained(self.work / "ear").save(folder)
+            case "faces" | "sounds":
+                made = unconditional.pipeline(name, (self.faces if name == "faces" else self.sounds)[0], self.work)
+                made.to(dtype=torch.float16).save_pretrained(folder, safe_serialization=True)
+
+    def recipes_of(self, name: str) -> dict[str, Recipe]:
+        """The parts that an asset is made of, and how each is trained."""
+        if name == "stable_diffusion":
+            return {"text_encoder": towers.TEXT_ENCODER, **self.recipe_of}
+        return {**SINGLE, **unconditional.RECIPES}[name]
 
     def _last(self, part: str) -> dict:
         lines = (self.work / part / "log.jsonl").read_text(encoding="utf-8").splitlines()
