@@ -1,20 +1,20 @@
-"""WAV files: 16-bit PCM, written mono; and a folder of them as a set of sounds.
+"""WAV files: 16-bit PCM, written mono.
 
 Samples are integers / 32768, so that what is read lies in [-1, 1).
 """
 
 from __future__ import annotations
 
+import io
 import re
 import wave as riff
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from aptp_bench.audio.waves import Wave, checked, fitted
-from aptp_bench.core.files import sha256_of, write_whole
+from aptp_bench.audio.waves import Wave, checked
+from aptp_bench.core.files import write_whole
 from aptp_bench.errors import DataError
 
 FULL = 32_768  # the integer of amplitude 1
@@ -22,45 +22,64 @@ DIGITS = re.compile(r"(\d+)")
 
 
 def write(path: Path, wave: Wave, rate: int) -> Path:
-    """A wave [samples] in [-1, 1] as 16-bit PCM mono at `rate` samples a second, whole or not at all.
+    """A wave [samples] in [-1, 1] as a file, whole or not at all. Raises DataError as `encoded` does."""
+    data = encoded(wave, rate, path.name)
+    return write_whole(path, lambda aside: aside.write_bytes(data))
+
+
+def encoded(wave: Wave, rate: int, name: str = "a sound") -> bytes:
+    """A wave [samples] in [-1, 1] as the bytes of a file: 16-bit PCM, mono, `rate` samples a second.
 
     Raises DataError for another shape, for samples that are not finite, and for louder ones: clipping would be another sound.
     """
-    if checked(wave, path.name).ndim != 1 or np.abs(wave).max() > 1:
+    if checked(wave, name).ndim != 1 or np.abs(wave).max() > 1:
         shape = "x".join(str(size) for size in wave.shape)
         peak = float(np.abs(wave).max())
-        raise DataError(f"{path.name} wants samples in [-1, 1], got {shape} with a peak of {peak:.3g}; scale the wave")
-    data = np.clip(np.rint(wave * FULL), -FULL, FULL - 1).astype("<i2").tobytes()
-
-    def pack(aside: Path) -> None:
-        with riff.open(str(aside), "wb") as file:
-            file.setnchannels(1)
-            file.setsampwidth(2)
-            file.setframerate(rate)
-            file.writeframes(data)
-
-    return write_whole(path, pack)
+        raise DataError(f"{name} wants samples in [-1, 1], got {shape} with a peak of {peak:.3g}; scale the wave")
+    stream = io.BytesIO()
+    with riff.open(stream, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(np.clip(np.rint(wave * FULL), -FULL, FULL - 1).astype("<i2").tobytes())
+    return stream.getvalue()
 
 
-def read(path: Path, rate: int) -> Wave:
-    """float32 [samples]; several channels are averaged. Raises DataError naming a file that is missing, broken or of another rate."""
+def read(path: Path, rate: int, start: int = 0, samples: int | None = None) -> Wave:
+    """float32 [samples], from the sample `start` on; several channels are averaged. samples: at most so many; all if None.
+
+    Raises DataError naming a file that is missing, broken or of another rate.
+    """
+    facts, data = _opened(path, start, samples)
+    if facts.framerate != rate:
+        raise DataError(f"sound {path} has {facts.framerate} samples a second, not {rate}; resample it first")
+    if facts.sampwidth != 2:
+        raise DataError(f"sound {path} has {8 * facts.sampwidth} bits a sample, not 16; save it as 16-bit PCM")
+    wanted = facts.nframes - start if samples is None else min(samples, facts.nframes - start)
+    expected = wanted * facts.nchannels * 2
+    if len(data) != expected or not data:
+        raise DataError(f"sound {path} is broken ({len(data)} of {expected} bytes of sound); save it again")
+    channels = np.frombuffer(data, dtype="<i2").reshape(-1, facts.nchannels)
+    return (channels.mean(axis=1) / FULL).astype(np.float32)
+
+
+def length(path: Path) -> int:
+    """Samples of a channel, as the file's head says. Raises DataError naming a file that is missing or broken."""
+    return int(_opened(path, 0, 0)[0].nframes)
+
+
+def _opened(path: Path, start: int, samples: int | None) -> tuple[Any, bytes]:
+    """What the head says, and the bytes of some samples."""
     try:
         with riff.open(str(path), "rb") as file:
-            facts, data = file.getparams(), file.readframes(file.getnframes())
+            facts = file.getparams()
+            file.setpos(start)
+            return facts, file.readframes(facts.nframes if samples is None else samples)
     except FileNotFoundError as err:
         raise DataError(f"sound {path} is missing; restore it") from err
     except (OSError, EOFError, riff.Error) as err:
         reason = " ".join(str(err).split()) or "the file ends too early"
         raise DataError(f"sound {path} cannot be read ({reason}); save it as WAV, 16-bit PCM") from err
-    if facts.framerate != rate:
-        raise DataError(f"sound {path} has {facts.framerate} samples a second, not {rate}; resample it first")
-    if facts.sampwidth != 2:
-        raise DataError(f"sound {path} has {8 * facts.sampwidth} bits a sample, not 16; save it as 16-bit PCM")
-    expected = facts.nframes * facts.nchannels * 2
-    if len(data) != expected or not data:
-        raise DataError(f"sound {path} is broken ({len(data)} of {expected} bytes of sound); save it again")
-    channels = np.frombuffer(data, dtype="<i2").reshape(-1, facts.nchannels)
-    return (channels.mean(axis=1) / FULL).astype(np.float32)
 
 
 def listed(folder: Path) -> list[Path]:
@@ -78,30 +97,3 @@ def natural(name: str) -> list[tuple[int, str]]:
     parts = DIGITS.split(name)
     key = [(int(part), "") if i % 2 else (-1, part.lower()) for i, part in enumerate(parts)]
     return [*key, (-1, name)]
-
-
-@dataclass(frozen=True)
-class WavFiles:
-    """Sounds in files, in a fixed order, each brought to `samples`: cut, or followed by silence."""
-
-    paths: Sequence[Path]
-    rate: int
-    samples: int
-
-    @classmethod
-    def of_folder(cls, folder: Path, rate: int, samples: int) -> WavFiles:
-        """All of a folder in the order of `listed`. Raises DataError."""
-        return cls(listed(folder), rate, samples)
-
-    @property
-    def digest(self) -> str:
-        """sha256 of the files' contents in their order."""
-        return sha256_of(*self.paths)
-
-    def __len__(self) -> int:
-        """How many there are."""
-        return len(self.paths)
-
-    def read(self, indices: range) -> Wave:
-        """Some of them: float32 [n, samples]. Raises DataError naming the first file that cannot be read."""
-        return np.stack([fitted(read(self.paths[index], self.rate), self.samples) for index in indices])

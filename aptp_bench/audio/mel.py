@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aptp_bench.audio.waves import Wave, checked
+from aptp_bench.core.files import write_json
 from aptp_bench.errors import ConfigError, DataError, WeightsError
 
 Picture: TypeAlias = NDArray[np.uint8]
@@ -63,6 +64,11 @@ class Mel:
             return cls(**sizes, top_db=float(found["top_db"]))
         except (OSError, ValueError, KeyError, TypeError, ConfigError) as err:
             raise WeightsError(f"{file} is no Mel configuration ({type(err).__name__}: {err}); fetch it again") from err
+
+    def save(self, file: Path) -> None:
+        """A mel_config.json, which `read` reads."""
+        sizes = {theirs: getattr(self, ours) for ours, theirs in PUBLIC_NAMES.items()}
+        write_json(file, {**sizes, "top_db": self.top_db})
 
     @property
     def samples(self) -> int:

@@ -61,7 +61,7 @@ def generate(
         source.pipeline.set_progress_bar_config(desc="generate", disable=not sys.stderr.isatty())
         rows = draw(source, asked, out, index) if asked else []
         if save is not None:
-            source.pipeline.save_pretrained(save)
+            source.save(save)
     _show(rows, out, save, as_json)
 
 

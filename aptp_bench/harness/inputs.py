@@ -71,15 +71,17 @@ class Materials:
         rows = self.val if on == "dataset" else self.prompts
         return [] if rows is None else list(rows["caption"])
 
-    def reals(self, on: str, edge: int) -> Rows | None:
-        """Real images, central squares of `edge` pixels: those behind the captions, None for prompts that have none.
+    @property
+    def real_split(self) -> str:
+        """Whose images are the real ones: those behind the captions, or, without prompts, those that were learned from."""
+        return VAL if self.model.reads_prompts() else TRAIN  # the papers of unconditional models measure so
 
-        Of a model that reads no prompts: those it learned from, as its papers measure.
-        """
-        split, rows = (VAL, self.val) if self.model.reads_prompts() else (TRAIN, self.train)
+    def reals(self, on: str, edge: int) -> Rows | None:
+        """Real images of `real_split`, central squares of `edge` pixels; None for prompts that have none."""
+        rows = self.val if self.real_split == VAL else self.train
         if on != "dataset" or "image" not in rows.column_names:
             return None
-        return Rows(rows, f"{self.digests[split]}-{self.drawn}-{edge}", edge)
+        return Rows(rows, f"{self.digests[self.real_split]}-{self.drawn}-{edge}", edge)
 
 
 def _prompts(recipe: Recipe) -> datasets.Dataset | None:

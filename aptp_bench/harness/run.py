@@ -310,7 +310,7 @@ class Bench:
         key: dict[str, Any] = {"metric": metric.name, "code": _code("metrics", metric.name), "schema": MEASURED}
         key |= {"config": metric.config.model_dump(mode="json")}
         if "reals" in metric.needs:
-            key |= {"reals": given.digests[VAL], "drawn": given.drawn}
+            key |= {"reals": given.digests[given.real_split], "drawn": given.drawn}
         if "images" in metric.needs or metric.backbone:
             key["edge"] = recipe.resolution.measure
         if metric.backbone in self.networks:

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 
 from aptp_bench import registry
+from aptp_bench.audio import files as sounds
+from aptp_bench.audio.mel import Mel
 from aptp_bench.core.digests import weights_digest
 from aptp_bench.core.files import check_writable, write_json
 from aptp_bench.core.settings import SamplingConfig
@@ -22,15 +24,23 @@ from aptp_bench.serving.pipeline import RoutedPipeline
 from aptp_bench.serving.requests import Request
 
 INDEX = "prompts.json"
+MEL = "mel/mel_config.json"  # as in AudioDiffusion's repositories
 
 
 @dataclass(frozen=True)
 class Source:
-    """A pipeline, and how its images are sampled unless told otherwise."""
+    """A pipeline, and how its images are sampled unless told otherwise; mel: how they are sounds, None if they are none."""
 
     pipeline: RoutedPipeline
     sampling: SamplingConfig
     seed: int = 0
+    mel: Mel | None = None
+
+    def save(self, folder: Path) -> None:
+        """Write the pipeline, which `open_source` reads. Raises CheckpointError."""
+        self.pipeline.save_pretrained(folder)
+        if self.mel is not None:
+            self.mel.save(folder / MEL)
 
 
 def open_source(folder: Path, device: torch.device, dtype: torch.dtype = torch.float32, held: int = 1) -> Source:
@@ -39,14 +49,17 @@ def open_source(folder: Path, device: torch.device, dtype: torch.dtype = torch.f
     Raises ConfigError if it is neither, WeightsError if the run's model has other weights now.
     """
     if (folder / RoutedPipeline.config_name).is_file():
-        return Source(RoutedPipeline.from_pretrained(folder, device, dtype, held), SamplingConfig())
+        mel = Mel.read(folder / MEL) if (folder / MEL).is_file() else None
+        return Source(RoutedPipeline.from_pretrained(folder, device, dtype, held), SamplingConfig(), mel=mel)
     run = RunFolder.load(folder)
     recipe, mixture = run.recipe, run.mixture
-    teacher = registry.get("models", recipe.model)().load(recipe.weights)
+    model = registry.get("models", recipe.model)()
+    teacher = model.load(recipe.weights)
     if weights_digest(teacher) != run.record.how.digests["model"]:
         raise WeightsError(f"{recipe.model} has other weights than when {folder} was made; {run.record.how.command}")
     parts = parts_of(teacher, recipe.sampling.scheduler)
-    return Source(RoutedPipeline.around(parts, mixture, device, dtype, held), recipe.sampling, recipe.seed)
+    pipeline = RoutedPipeline.around(parts, mixture, device, dtype, held)
+    return Source(pipeline, recipe.sampling, recipe.seed, model.mel)
 
 
 def read_prompts(path: Path, option: str = "--prompts") -> list[str]:
@@ -76,7 +89,7 @@ def draw(source: Source, prompts: Sequence[str], folder: Path, first: int = 0) -
     """Write one PNG a prompt, numbered from `first`, which chooses its noise too, and prompts.json beside them.
 
     Images are written as they are done; their names are numbers whatever the prompts say. A row a prompt: image,
-    prompt, index, expert.
+    prompt, index, expert. Spectrograms have a WAV file each beside them.
     """
     pipe, sampling = source.pipeline, source.sampling
     routes = pipe.mixture.route(requests.texts(prompts))
@@ -86,7 +99,10 @@ def draw(source: Source, prompts: Sequence[str], folder: Path, first: int = 0) -
     request = Request(prompts, [NEGATIVE_PROMPT] * len(prompts), noise, sampling)
     for batch in pipe.serve(request, routes):
         for at, image in zip(batch.at, quantised(batch.images), strict=True):
-            write_image(folder, numbers[at], image)
+            path = write_image(folder, numbers[at], image)
+            if source.mel is not None:
+                wave = source.mel.waveform(image[..., 0].cpu().numpy())
+                sounds.write(path.with_suffix(".wav"), wave, source.mel.rate)
     rows = [
         {"image": image_path(folder, number).name, "prompt": prompt, "index": number, "expert": expert}
         for number, prompt, expert in zip(numbers, prompts, routes.tolist(), strict=True)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from aptp_bench.audio import files
-from aptp_bench.audio.files import WavFiles, listed, read, write
+from aptp_bench.audio.files import listed, read, write
 from aptp_bench.errors import DataError
 
 RATE = 8_000
@@ -86,17 +86,16 @@ def test_a_folder_is_read_in_the_order_of_its_numbers(tmp_path: Path) -> None:
         write(tmp_path / f"clip {number}.wav", np.full(5, number / 128, dtype=np.float32), RATE)
     (tmp_path / "notes.txt").write_text("not a sound")
     assert [path.name for path in listed(tmp_path)] == [f"clip {number}.wav" for number in (1, 9, 10, 100)]
-    sounds = WavFiles.of_folder(tmp_path, RATE, samples=8)
-    assert len(sounds) == 4
-    found = sounds.read(range(1, 3))
-    assert found.shape == (2, 8) and found.dtype == np.float32
-    assert (found[:, :5] == np.array([[9 / 128], [10 / 128]])).all() and not found[:, 5:].any()
-    assert WavFiles.of_folder(tmp_path, RATE, 3).read(range(4)).shape == (4, 3)
 
 
-def test_the_digest_tells_contents_and_order(tmp_path: Path) -> None:
-    a, b = (write(tmp_path / f"{peak}.wav", hum(peak=peak), RATE) for peak in (0.1, 0.2))
-    assert WavFiles([a, b], RATE, 9).digest != WavFiles([b, a], RATE, 9).digest
+def test_a_part_of_a_file_is_read_alone(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.wav", hum(), RATE)
+    whole = read(path, RATE)
+    assert files.length(path) == len(whole)
+    assert np.array_equal(read(path, RATE, 100, 50), whole[100:150])
+    assert np.array_equal(read(path, RATE, 380, 50), whole[380:])
+    with pytest.raises(DataError, match=r"a\.wav"):
+        read(path, RATE, 500)
 
 
 def test_folders_without_sounds_are_refused(tmp_path: Path) -> None:

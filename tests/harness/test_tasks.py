@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import re
 from typing import Any
 
 import pytest
 import torch
+from scipy.io import wavfile
 
+from aptp_bench.audio.mel import MINI
 from aptp_bench.config import recipe, with_reference
+from aptp_bench.core.progress import SilentProgress
 from aptp_bench.errors import ConfigError
 from aptp_bench.harness.run import run_each
+from aptp_bench.harness.run_folder import place
+from aptp_bench.reporting.figures.facts import facts_of
+from aptp_bench.reporting.pages.report import report
 
 SMALL = ["sizes.train=12", "sizes.val=6", "sampling.steps=2", "finetune.steps=2", "finetune.batch=4"]
 METRICS = "metrics=[macs,parameters,fid,clip_score,ssim]"
@@ -28,6 +37,12 @@ def test_images_without_prompts_are_held_against_those_that_were_learned_from(st
     assert set(pruned.samples.captions) == {""}
 
 
+def test_the_images_that_were_learned_from_decide_the_distance(store) -> None:
+    few, many = (run_each([faces("dense", f"sizes.train={n}")], store, torch.device("cpu"))[0] for n in (8, 12))
+    assert (few.results["fid"].detail["n_real"], many.results["fid"].detail["n_real"]) == (8, 12)
+    assert few.results["fid"].value != many.results["fid"].value
+
+
 @pytest.mark.parametrize(
     ("method", "setting", "why"),
     [
@@ -42,6 +57,17 @@ def test_what_does_not_suit_the_task_is_refused_before_any_work(method: str, set
     with pytest.raises(ConfigError, match=why) as refused:
         faces(method, setting)
     assert "\n" not in str(refused.value)
+
+
+def test_sounds_are_drawn_as_spectrograms_and_played_in_the_report(store) -> None:
+    settings = {"weights": "random"}, [*SMALL, "metrics=[macs,parameters,fad,ssim]"]
+    runs = run_each(with_reference(recipe("norm", "sounds", "smoke", *settings)), store, torch.device("cpu"))
+    assert [run.task for run in runs] == ["audio", "audio"] and runs[1].results["fad"].detail["n_real"] == 12
+    page, left_out = report(facts_of(place(runs[1], store.root)), SilentProgress())
+    players = re.findall(r'<audio[^>]* src="data:audio/wav;base64,([^"]+)"', page)
+    assert len(players) == 2 * runs[1].results["fad"].n and "samples" not in left_out
+    rate, samples = wavfile.read(io.BytesIO(base64.b64decode(players[0])))
+    assert rate == MINI.rate and samples.shape == (MINI.samples,) and samples.any()
 
 
 def test_one_architecture_for_all_needs_no_prompts() -> None:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from aptp_bench.audio import files
+from aptp_bench.audio.mel import MINI
 from aptp_bench.cli.generate import generate
+from aptp_bench.core.settings import SamplingConfig
 from aptp_bench.errors import ConfigError
 from aptp_bench.generation.sampling import parts_of
 from aptp_bench.models.mixture import Mixture
-from aptp_bench.models.unconditional import MINI_FACES_GEOMETRY
+from aptp_bench.models.unconditional import MINI_FACES_GEOMETRY, MINI_SOUNDS_GEOMETRY
 from aptp_bench.serving.pipeline import RoutedPipeline
+from aptp_bench.serving.serve import Source
 
 
 @pytest.fixture(scope="module")
@@ -42,3 +47,13 @@ def test_images_are_asked_for_by_number(saved: Path, tmp_path: Path) -> None:
         generate(**words, prompt=["a face"])
     with pytest.raises(ConfigError, match="--number"):
         generate(**words, prompt=["a face"], number=2)
+
+
+def test_sounds_are_written_as_spectrograms_and_as_waves_also_from_a_saved_pipeline(tmp_path: Path) -> None:
+    made = MINI_SOUNDS_GEOMETRY.build()
+    pipeline = RoutedPipeline(**parts_of(made, "ddim"), mixture=Mixture.of_one(made.unet))
+    Source(pipeline, SamplingConfig(), mel=MINI).save(tmp_path / "pipeline")
+    generate(run=tmp_path / "pipeline", steps=1, guidance=1.0, number=2, out=tmp_path / "sounds")
+    assert len(list((tmp_path / "sounds").glob("*.png"))) == 2
+    waves = [files.read(path, MINI.rate) for path in files.listed(tmp_path / "sounds")]
+    assert [len(wave) for wave in waves] == [MINI.samples] * 2 and not np.array_equal(*waves)

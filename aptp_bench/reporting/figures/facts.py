@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from aptp_bench import registry
+from aptp_bench.audio.mel import Mel
 from aptp_bench.config import reference_of
 from aptp_bench.contracts.dataset import DatasetPlugin
 from aptp_bench.core.digests import captions_digest
@@ -53,6 +54,12 @@ class RunFacts:
         """Which world the numbers are of, in a few words."""
         name = NAMES[self.record.world]
         return f"{name}, random weights" if self.record.what.random_weights else name
+
+    @property
+    def mel(self) -> Mel | None:
+        """How the run's images are sounds; None if they are none."""
+        mel: Mel | None = registry.get("models", self.record.what.model).mel
+        return mel
 
     def check_several(self) -> None:
         """Raise FigureError for a run of one expert, of which there is nothing to compare."""

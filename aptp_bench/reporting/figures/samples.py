@@ -18,6 +18,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
+from aptp_bench.audio.files import encoded
 from aptp_bench.errors import FigureError
 from aptp_bench.generation.images import image_path, read_image
 from aptp_bench.harness.run import GENERATE
@@ -39,10 +40,11 @@ NOTE = 0.22  # inches of the note below all
 
 @dataclass(frozen=True)
 class Tile:
-    """An image of at most EDGE pixels, as the bytes of a PNG, and what stands below it."""
+    """An image of at most EDGE pixels, as the bytes of a PNG, what stands below it, and, of a spectrogram, its sound as a WAV file."""
 
     png: bytes
     text: str
+    wav: bytes | None = None
 
     @property
     def small(self) -> bool:
@@ -103,7 +105,7 @@ def each_expert(facts: RunFacts) -> Panel:
     captions, rows = facts.captions(), []
     for expert, budget in enumerate(facts.budgets):
         own = _served(facts, expert)[:ACROSS]
-        tiles = tuple(Tile(tile(image_path(facts.images(), at)), captions[at]) for at in own)
+        tiles = tuple(_tile(facts, at, captions[at]) for at in own)
         rows.append(Row(f"expert {expert}\n{budget:.3f} of the MACs", tiles))
     about = "Images of the first evaluation prompts of every expert; an empty row is one that none of them reaches."
     return Panel("experts", "Every expert", about, tuple(rows))
@@ -115,15 +117,23 @@ def further(facts: RunFacts, beside: RunFacts | None, missing: str) -> Panel:
     captions, assignment = facts.captions(on)[:PROMPTS], facts.assignment(on)
     several = len(facts.budgets) > 1
     own = tuple(
-        Tile(tile(image_path(facts.images(on), at)), f"{text} (expert {assignment[at]})" if several else text)
+        _tile(facts, at, f"{text} (expert {assignment[at]})" if several else text, on)
         for at, text in enumerate(captions)
     )
     rows = [Row(facts.record.what.method, own)]
     if beside is not None:
-        there = tuple(Tile(tile(image_path(beside.images(on), at)), text) for at, text in enumerate(captions))
+        there = tuple(_tile(beside, at, text, on) for at, text in enumerate(captions))
         rows.insert(0, Row(beside.record.what.method, there))
     about = f"The first prompts of {facts.record.what.prompts}, which no expert was trained on."
     return Panel("prompts", "Further prompts", about, tuple(rows), note=missing)
+
+
+def _tile(facts: RunFacts, at: int, text: str, on: On = "dataset") -> Tile:
+    path, mel = image_path(facts.images(on), at), facts.mel
+    if mel is None:
+        return Tile(tile(path), text)
+    wave = mel.waveform(read_image(path)[..., 0].numpy())
+    return Tile(tile(path), text, encoded(wave, mel.rate))
 
 
 def tile(path: Path) -> bytes:
@@ -198,9 +208,9 @@ def _served(facts: RunFacts, expert: int) -> list[int]:
 def _pair(facts: RunFacts, beside: RunFacts | None, at: int) -> Row:
     expert = facts.assignment()[at]
     which = f"expert {expert}, " if len(facts.budgets) > 1 else ""
-    own = Tile(tile(image_path(facts.images(), at)), f"{which}{facts.budgets[expert]:.3f} of the MACs")
-    there = [Tile(tile(image_path(beside.images(), at)), "")] if beside else []
-    return Row(facts.captions()[at], (*there, own))
+    own = _tile(facts, at, f"{which}{facts.budgets[expert]:.3f} of the MACs")
+    there = [_tile(beside, at, "")] if beside else []
+    return Row(facts.captions()[at] or f"number {at}", (*there, own))
 
 
 def _experts(facts: RunFacts, experts: Sequence[int]) -> str:

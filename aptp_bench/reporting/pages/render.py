@@ -28,6 +28,11 @@ def picture(png: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
+def audible(wav: bytes) -> str:
+    """A WAV file as the source of an <audio>."""
+    return f"data:audio/wav;base64,{base64.b64encode(wav).decode()}"
+
+
 def data(document: Any) -> Markup:
     """A document as JSON that can stand inside a <script> element whatever its texts say."""
     text = json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
@@ -43,7 +48,7 @@ def settings(record: Record) -> str:
 def _templates() -> Environment:
     loader = PackageLoader("aptp_bench.reporting.pages", "templates")
     made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    spoken = (exact, headed, macs, measured_with, picture, settings, significant, span, title)
+    spoken = (audible, exact, headed, macs, measured_with, picture, settings, significant, span, title)
     made.globals.update({each.__name__: each for each in spoken}, arrows=ARROWS, conventions=CONVENTIONS)
     made.globals["source"] = lambda name: Markup(loader.get_source(made, name)[0])
     return made

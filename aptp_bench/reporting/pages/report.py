@@ -22,6 +22,13 @@ TITLES = {
     SAMPLES: "Images",
 }
 
+SAME_NOISE = {
+    "text-to-image": "Images of one prompt start from the same noise.",
+    "image": "Images of one row start from the same noise.",
+    "audio": "Spectrograms of one row start from the same noise. What is played has the phases that Griffin and Lim's "
+    "iterations find for them.",
+}
+
 
 def report(facts: RunFacts, progress: Progress) -> tuple[str, dict[str, str]]:
     """(the page of a run, what it had to leave out: name of a section -> why).
@@ -55,6 +62,7 @@ def report(facts: RunFacts, progress: Progress) -> tuple[str, dict[str, str]]:
         notes=list(dict.fromkeys(panel.note for panel in panels if panel.note)),
         titles=TITLES,
         left_out=left_out,
+        same_noise=SAME_NOISE[facts.record.task],
     )
     return page, left_out
 
