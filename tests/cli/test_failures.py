@@ -41,7 +41,7 @@ RUN = ["run", "--method", "dense", "--dataset", "coco", "--scale", "smoke"]
         (["profile", "--plot", "x.pdf"], ".png and .svg"),
         (["profile", "--plot", "nowhere/x.png"], "is no folder"),
         (["suite", "aptp_7", "--only", "RAPHAEL"], "no row 'RAPHAEL' that can be run: another system"),
-        (["suite", "ld_pruner_2"], "can be run at scale mini: the weights of mini-sounds"),
+        (["suite", "ld_pruner_3", "--scale", "paper"], "can be run at scale paper: the paper names neither"),
         (["suite", "mini/placement", "--scale", "paper"], "is for scale mini alone; omit --scale paper"),
         (["evaluate", "nowhere", "--captions", "c.txt"], "there is no folder nowhere"),
         (["evaluate", "x", "--captions", "c.txt", "--reals", "a", "--dataset", "coco"], "leave one out"),

@@ -67,7 +67,7 @@ def test_what_is_ready_is_listed_so(call: Any, experts: None) -> None:
         (["aptp_6", "--scale", "paper"], "make it: aptp-bench suite aptp_3 --scale paper"),
         (["ld_pruner_9", "--scale", "paper"], "no suite makes its data at scale paper"),
         (["aptp_1"], "cannot be made: a drawing of the method"),
-        (["ld_pruner_12"], "cannot be made: the weights of mini-sounds"),
+        (["ld_pruner_12"], "make it: aptp-bench suite mini/ld_pruner_sounds"),
         (["aptp_55"], "the papers have no figure 'aptp_55'; did you mean aptp_5?"),
         (["aptp_5", "--scale", "large"], "unknown scale 'large'"),
         (["aptp_5", "--format", "pdf"], "got 'pdf'"),

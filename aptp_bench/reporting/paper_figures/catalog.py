@@ -25,7 +25,6 @@ class PaperFigure(Frozen):
     stages: tuple[str, ...] = ()
     about: str = ""
     reason: str = ""
-    lacking: str = ""
 
     @model_validator(mode="after")
     def _is_drawn_or_says_why_not(self) -> PaperFigure:

@@ -181,8 +181,6 @@ def _part(figure: PaperFigure, name: str, shelf: Shelf, scale: World) -> Part:
 
 
 def _why_no_suite(figure: PaperFigure, scale: World) -> str:
-    if figure.lacking and scale == DEFAULT_SCALE:
-        return figure.lacking
     return f"no suite makes its data at scale {scale}; see benchmarks/{DEFAULT_SCALE} for one to write it by"
 
 
