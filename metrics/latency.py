@@ -57,7 +57,7 @@ class Speedup(Metric):
 
     name, unit, better = "speedup", "%", "higher"
     title = "Speed-up"
-    needs = frozenset({"mixture", "captions"})
+    needs = frozenset({"mixture"})
     paper = "Castells et al., LD-Pruner, CVPR Workshops 2024, pp. 821-830"
 
     def __call__(self, evidence: Evidence) -> Measurement:

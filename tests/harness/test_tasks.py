@@ -60,9 +60,10 @@ def test_what_does_not_suit_the_task_is_refused_before_any_work(method: str, set
 
 
 def test_sounds_are_drawn_as_spectrograms_and_played_in_the_report(store) -> None:
-    settings = {"weights": "random"}, [*SMALL, "metrics=[macs,parameters,fad,ssim]"]
+    settings = {"weights": "random"}, [*SMALL, "metrics=[macs,parameters,latency,speedup,fad,ssim]"]
     runs = run_each(with_reference(recipe("norm", "sounds", "smoke", *settings)), store, torch.device("cpu"))
     assert [run.task for run in runs] == ["audio", "audio"] and runs[1].results["fad"].detail["n_real"] == 12
+    assert not runs[1].skipped and runs[1].results["speedup"].value < 100
     page, left_out = report(facts_of(place(runs[1], store.root)), SilentProgress())
     players = re.findall(r'<audio[^>]* src="data:audio/wav;base64,([^"]+)"', page)
     assert len(players) == 2 * runs[1].results["fad"].n and "samples" not in left_out
