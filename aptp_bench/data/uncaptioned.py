@@ -23,6 +23,7 @@ from aptp_bench.errors import DataError
 if TYPE_CHECKING:
     import datasets
 
+
 class UncaptionedFolder(DatasetPlugin):
     """Items of one folder, or of its train/ and val/."""
 
@@ -45,7 +46,9 @@ class UncaptionedFolder(DatasetPlugin):
             found = self.items(root / split)
         else:
             every = self.items(root)
-            found = every[step - 1 :: step] if split == "val" else [e for i, e in enumerate(every) if i % step != step - 1]
+            found = (
+                every[step - 1 :: step] if split == "val" else [e for i, e in enumerate(every) if i % step != step - 1]
+            )
         if not found:
             raise DataError(f"{root} leaves '{split}' empty; add files or lower dataset_config.val_every")
         return self.rows(found[: table.first(limit, len(found))])

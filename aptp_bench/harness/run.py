@@ -34,7 +34,7 @@ from aptp_bench.generation.image_sets import Files
 from aptp_bench.generation.sampling import Sampler
 from aptp_bench.harness import contact_sheet, replicates, run_folder
 from aptp_bench.harness.costs import expert_facts, experts_of, macs_of, parameters_of
-from aptp_bench.harness.inputs import TRAIN, VAL, Materials
+from aptp_bench.harness.inputs import TRAIN, Materials
 from aptp_bench.harness.run_folder import IMAGES, MIXTURE, REPLICATES, SAMPLES
 from aptp_bench.harness.sources import source_of
 from aptp_bench.models.call_plan import PLAIN

@@ -14,7 +14,19 @@ from diffusers import AutoencoderKL, StableDiffusionPipeline
 from transformers import CLIPModel, CLIPProcessor, CLIPTextModel, CLIPTokenizer
 
 from aptp_bench import assets
-from aptp_bench.benchmarks.mini_world import classifier, ear, pick, scenes, sentence, sounds, tokenizer, towers, unconditional, unet, vae
+from aptp_bench.benchmarks.mini_world import (
+    classifier,
+    ear,
+    pick,
+    scenes,
+    sentence,
+    sounds,
+    tokenizer,
+    towers,
+    unconditional,
+    unet,
+    vae,
+)
 from aptp_bench.benchmarks.mini_world.loop import Recipe, averaged
 from aptp_bench.core.files import write_json
 from aptp_bench.models.stable_diffusion import pipeline
