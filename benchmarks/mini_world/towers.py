@@ -19,6 +19,7 @@ from aptp_bench.benchmarks.mini_world.tokenizer import LENGTH
 
 TEXT_ENCODER = Recipe(steps=1_000, batch=128, lr=1e-3, ema=0.99, save_every=200, seed=1)
 JUDGE = Recipe(steps=1_400, batch=128, lr=1e-3, ema=0.99, save_every=200, seed=2)
+RECIPES = {"text_encoder": TEXT_ENCODER, "clip": JUDGE}
 MEAN, STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 WIDTH = 128
 

@@ -95,6 +95,10 @@ class World:
         """Sounds to train on, on the device, and to look at."""
         return sounds.gather("train", self.work).to(self.device), sounds.gather("val", self.work)
 
+    def shown(self, part: str) -> tuple[unconditional.Pictures, unconditional.Pictures]:
+        """What a part of the models without prompts learns from, and is looked at with."""
+        return self.faces if part.startswith("faces") else self.sounds
+
     def train_part(self, part: str, until: int | None = None) -> None:
         """Train one of PARTS, from its checkpoint on; what it needs of others is read.
 
@@ -104,8 +108,8 @@ class World:
         match part:
             case "tokenizer":
                 tokenizer.learn(c for phrasings in self.train.captions for c in phrasings).save_pretrained(folder)
-            case "text_encoder":  # towers whose text half becomes Stable Diffusion's
-                towers.train(*self.pictures, self.tokenizer, folder, towers.TEXT_ENCODER, PATCH)
+            case "text_encoder" | "clip":  # towers whose text half becomes Stable Diffusion's, and the judge's
+                towers.train(*self.pictures, self.tokenizer, folder, towers.RECIPES[part], PATCH)
             case "inception":
                 classifier.train(*self.pictures, folder)
             case "vae":
@@ -116,18 +120,15 @@ class World:
             case "unet":
                 encoded = {name: each.to(self.device) for name, each in self.encoded("more").items()}
                 unet.train(encoded, self.eyes(), folder, self.recipe_of["unet"], until)
-            case "clip":  # the judge
-                towers.train(*self.pictures, self.tokenizer, folder, towers.JUDGE, PATCH)
             case "pick":
                 pick.train(self.judge(), *self.pictures, self.tokenizer, folder)
             case "sentence_encoder":
                 sentence.train(*self.pictures, folder)
             case "ear":
-                ear.train(*(each.to(torch.device("cpu")) for each in self.sounds), folder)
-            case "faces_vae" | "faces":
-                unconditional.train_part(part, *self.faces, self.work)
-            case "sounds_vae" | "sounds":
-                unconditional.train_part(part, *self.sounds, self.work)
+                data, held_out = self.sounds
+                ear.train(data.to(torch.device("cpu")), held_out, folder)
+            case _:
+                unconditional.train_part(part, *self.shown(part), self.work)
 
     def autoencoder(self) -> AutoencoderKL:
         """The autoencoder with its best decoder."""
@@ -188,7 +189,7 @@ class World:
             case "ear":
                 ear.trained(self.work / "ear").save(folder)
             case "faces" | "sounds":
-                made = unconditional.pipeline(name, (self.faces if name == "faces" else self.sounds)[0], self.work)
+                made = unconditional.pipeline(name, self.shown(name)[0], self.work)
                 made.to(dtype=torch.float16).save_pretrained(folder, safe_serialization=True)
 
     def recipes_of(self, name: str) -> dict[str, Recipe]:
