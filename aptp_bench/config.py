@@ -148,8 +148,11 @@ def _same_world(document: Mapping[str, Any]) -> None:
         if kind.world != world:
             what = f"{group[:-1]} '{name}' is of the {kind.world} world"
             raise ConfigError(f"{what}, and numbers of two worlds do not mix; use --scale {kind.world}")
-    for name in document["metrics"]:
+    metrics = document["metrics"]
+    for name in metrics:
         registry.get("metrics", name)
+    if not metrics or len(set(metrics)) < len(metrics):
+        raise ConfigError(f"metrics={metrics} names {'one twice' if metrics else 'none'}; name each metric once")
 
 
 def _same_task(document: Mapping[str, Any], method: Any, dataset: Any) -> None:

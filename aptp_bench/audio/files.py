@@ -6,7 +6,6 @@ Samples are integers / 32768, so that what is read lies in [-1, 1).
 from __future__ import annotations
 
 import io
-import re
 import wave as riff
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,10 @@ import numpy as np
 
 from aptp_bench.audio.waves import Wave, checked
 from aptp_bench.core.files import write_whole
+from aptp_bench.core.names import natural
 from aptp_bench.errors import DataError
 
 FULL = 32_768  # the integer of amplitude 1
-DIGITS = re.compile(r"(\d+)")
 
 
 def write(path: Path, wave: Wave, rate: int) -> Path:
@@ -90,10 +89,3 @@ def listed(folder: Path) -> list[Path]:
     if not found:
         raise DataError(f"{folder} holds no WAV file; put the sounds there or name another folder")
     return sorted(found, key=lambda path: natural(path.name))
-
-
-def natural(name: str) -> list[tuple[int, str]]:
-    """A key that orders numbers by value and letters without their case; equal only for equal names."""
-    parts = DIGITS.split(name)
-    key = [(int(part), "") if i % 2 else (-1, part.lower()) for i, part in enumerate(parts)]
-    return [*key, (-1, name)]

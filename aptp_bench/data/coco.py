@@ -66,9 +66,13 @@ def pairs(document: dict[str, Any]) -> list[Pair]:
     """Every caption with its image, in the order of the annotation file. Raises DataError for missing fields."""
     try:
         names = {image["id"]: str(image["file_name"]) for image in document["images"]}
-        return [Pair(names[note["image_id"]], str(note["caption"]).strip()) for note in document["annotations"]]
+        found = [Pair(names[note["image_id"]], note["caption"]) for note in document["annotations"]]
     except (KeyError, TypeError) as err:
         raise DataError(f"the COCO annotations lack {err}; download the official captions file again") from err
+    for row, note in zip(found, document["annotations"], strict=True):
+        if not isinstance(row.caption, str) or not row.caption.strip():
+            raise DataError(f"annotation {note.get('id')} of {row.file_name} has no caption; download the file again")
+    return [Pair(row.file_name, row.caption.strip()) for row in found]
 
 
 def first_captions(document: dict[str, Any]) -> list[Pair]:

@@ -74,7 +74,7 @@ class CelebAHQ(UncaptionedFolder):
 
     def items(self, folder: Path) -> list[Path]:
         """The image files."""
-        return sorted(images.listed(folder), key=lambda path: sounds.natural(path.name))
+        return images.listed(folder)
 
     def rows(self, found: list[Path]) -> datasets.Dataset:
         """The images as they are."""

@@ -12,12 +12,10 @@ from aptp_bench import registry
 from aptp_bench.config import preset
 from aptp_bench.contracts.evidence import Evidence, ImageSet, Reference
 from aptp_bench.data import images, table
-from aptp_bench.data.folder import READERS
-from aptp_bench.errors import DataError
-from aptp_bench.evaluation.evaluate import backbones, measure
+from aptp_bench.data.captions import READERS, matched
+from aptp_bench.errors import ConfigError, DataError
+from aptp_bench.evaluation.evaluate import backbones, measure, obstacle
 from aptp_bench.generation.image_sets import Files, Rows
-
-CAPTION_READERS = {Path(name).suffix: reader for name, reader in READERS.items()}
 
 
 def measure_folder(
@@ -33,7 +31,7 @@ def measure_folder(
 
     names: the metrics; None: all of the scale's that read images. reference: a folder of other images of the same prompts,
     in the order of their names. Raises DataError unless images and captions, and images and reference, belong together,
-    UnknownNameError for a metric that nothing provides.
+    UnknownNameError for a metric that nothing provides, ConfigError for one of `names` that cannot be measured.
     """
     recipe = preset(scale)
     metrics = [registry.get("metrics", name)() for name in names or recipe["metrics"]]
@@ -43,6 +41,9 @@ def measure_folder(
     generated = Files(paths, f"generated: {folder}", recipe["resolution"]["measure"])
     other = None if reference is None else _reference(reference, len(paths), generated.edge)
     evidence = Evidence(captions=texts, image_set=generated, real_set=reals, reference=other, backbones=networks)
+    for metric in metrics if names else ():
+        if reason := obstacle(metric, evidence, lacking):
+            raise ConfigError(f"{metric.name} cannot be measured here: {reason}; give it that, or leave it out")
     # the prompts are whatever the file says, so a metric that is usually read on PartiPrompts is read on them too
     results, skipped = measure(metrics, {"dataset": evidence, "partiprompts": evidence}, lacking)
     shown = {name: result.model_dump(mode="json") for name, result in results.items()}
@@ -52,11 +53,9 @@ def measure_folder(
 def captioned(folder: Path, captions: Path) -> tuple[list[Path], list[str]]:
     """Images in the order of their names, and the caption of each. Raises DataError."""
     files = _images(folder, "give one of images")
-    if captions.suffix not in CAPTION_READERS:
-        raise DataError(f"{captions} is not a captions file; give one of: {', '.join(sorted(CAPTION_READERS))}")
-    if not captions.is_file():
+    if captions.suffix in READERS and not captions.is_file():
         raise DataError(f"there is no file {captions}; write one line a caption, in the order of the images' names")
-    rows = CAPTION_READERS[captions.suffix](captions, files)
+    rows = matched(captions, files)
     return [path for path, _ in rows], [text for _, text in rows]
 
 

@@ -38,11 +38,13 @@ class Files(ImageSet):
 
     def read(self, indices: range) -> Tensor:
         """uint8 [n, edge, edge, 3]. Raises DataError for a file that is missing or broken, and if sizes differ."""
-        frames = [read_image(self.paths[index]) for index in indices]
-        if (sizes := len({frame.shape for frame in frames})) != 1:
-            where = self.paths[0].parent
-            raise DataError(f"{where}: images of {sizes} sizes cannot be measured together; resize them to one size")
-        images = torch.stack(frames)
+        frames = {self.paths[index]: read_image(self.paths[index]) for index in indices}
+        height, width, _ = read_image(self.paths[0]).shape  # wherever the block begins, the first image says the size
+        for path, frame in frames.items():
+            if frame.shape[:2] != (height, width):
+                have = f"{path} has {frame.shape[1]}x{frame.shape[0]} pixels and {self.paths[0].name} {width}x{height}"
+                raise DataError(f"{have}; images of several sizes cannot be measured together: resize them to one")
+        images = torch.stack(list(frames.values()))
         return images if self.edge is None else bicubic(images, self.edge, self.edge)
 
 

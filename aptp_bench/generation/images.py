@@ -11,7 +11,7 @@ from torch import Tensor
 
 from aptp_bench.backbones.preprocess import checked
 from aptp_bench.core.files import write_whole
-from aptp_bench.errors import DataError
+from aptp_bench.data import images
 
 
 def image_path(folder: Path, index: int) -> Path:
@@ -26,16 +26,8 @@ def write_image(folder: Path, index: int, image: Tensor) -> Path:
 
 
 def read_image(path: Path) -> Tensor:
-    """One image file as uint8 [H, W, 3]. Raises DataError naming the file if it is missing or broken."""
-    try:
-        with Image.open(path) as opened:
-            return as_tensor(opened)
-    except FileNotFoundError as err:
-        raise DataError(f"image {path} is missing; generate it again: run the same command") from err
-    except (OSError, SyntaxError, ValueError) as err:  # what Pillow raises on broken files
-        raise DataError(
-            f"image {path} is broken ({str(err).splitlines()[0]}); delete it and run the same command again"
-        ) from err
+    """One image file as uint8 [H, W, 3]. Raises DataError as data.images.read does."""
+    return as_tensor(images.read(path))
 
 
 def as_tensor(image: Image.Image) -> Tensor:

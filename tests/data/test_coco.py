@@ -114,3 +114,11 @@ def test_the_real_captions_of_2017() -> None:
     drawn = evaluation_pairs(document, 3_000)
     assert len({row.file_name for row in drawn}) == 3_000
     assert all(row.caption and row.caption == row.caption.strip() for row in drawn)
+
+
+@pytest.mark.parametrize("caption", [None, "", "  ", 3])
+def test_an_annotation_without_a_caption_is_named(caption: Any) -> None:
+    document = _document(2)
+    document["annotations"][1] |= {"id": 77, "caption": caption}
+    with pytest.raises(DataError, match="annotation 77 of COCO_train2014_000000000001"):
+        pairs(document)

@@ -99,3 +99,38 @@ def test_text_that_is_not_utf8(tmp_path: Path) -> None:
     (tmp_path / "captions.txt").write_bytes(b"caf\xe9\n")
     with pytest.raises(DataError, match="UTF-8"):
         rows(tmp_path)
+
+
+@pytest.mark.parametrize(("name", "text", "words"), [
+    ("captions.txt", "zero\n\ntwo\n", "line 2, of 01.png, is empty"), ("captions.txt", "zero\n\none\ntwo\n", "line 2 is empty"),
+    ("captions.csv", "file,caption\n00.png,a red car, on a beach\n01.png,b\n02.png,c\n", "line 2 has 3 fields"),
+    ("captions.csv", 'file,caption\n00.png,"a\n01.png,b\n02.png,c\n', "captions.csv"),
+    ("captions.csv", "caption,file\n", "start it with"), ("captions.csv", "", "starts with nothing"),
+    ("captions.csv", f"file,caption\n00.png,{'x' * 200_000}\n", "field"),
+    ("captions.json", '{"00.png": "a", "00.png": "b", "01.png": "c", "02.png": "d"}', "twice"),
+    ("captions.json", '{"00.png": "\\ud800", "01.png": "c", "02.png": "d"}', "half of a character"),
+    ("captions.json", '{"a":' * 100_000, "is not JSON"),
+])  # fmt: skip
+def test_no_caption_is_lost_or_taken_for_another(tmp_path: Path, name: str, text: str, words: str) -> None:
+    folder = _fill(tmp_path, 3)
+    _captions_as(folder, name, text)
+    with pytest.raises(DataError, match=words) as caught:
+        rows(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_caption_may_have_commas_and_lines_and_accents_may_be_written_in_two_ways(tmp_path: Path) -> None:
+    for name in ("caf\u00e9.png", "10.png", "9.png"):
+        Image.new("RGB", (4, 4)).save(tmp_path / name)
+    text = 'file,caption\r\n"9.png","a car,\non a beach"\r\n10.png,two\r\ncafe\u0301.png,three\r\n'
+    (tmp_path / "captions.csv").write_text(text, encoding="utf-8", newline="")
+    found = {path.name: caption for path, caption in rows(tmp_path)}
+    assert list(found)[:2] == ["9.png", "10.png"]
+    assert found["9.png"] == "a car,\non a beach" and found["caf\u00e9.png"] == "three"
+
+
+def test_lines_go_by_the_numbers_of_the_files(tmp_path: Path) -> None:
+    for i in range(12):
+        Image.new("RGB", (4, 4)).save(tmp_path / f"{i}.png")
+    (tmp_path / "captions.txt").write_text("".join(f"number {i}\n" for i in range(12)) + "\n\n")
+    assert all(caption == f"number {path.stem}" for path, caption in rows(tmp_path))

@@ -60,3 +60,55 @@ def test_listed_sorts_images_and_skips_the_rest(tmp_path: Path) -> None:
     assert [p.name for p in images.listed(tmp_path)] == ["a.JPG", "b.png", "c.webp"]
     with pytest.raises(DataError, match="there is no folder"):
         images.listed(tmp_path / "none")
+
+
+def test_listed_follows_the_numbers_and_leaves_hidden_files_out(tmp_path: Path) -> None:
+    for name in ("10.png", "9.png", "1.png", "._1.png"):
+        (tmp_path / name).write_bytes(b"")
+    assert [p.name for p in images.listed(tmp_path)] == ["1.png", "9.png", "10.png"]
+    (tmp_path / "2.tiff").write_bytes(b"")
+    with pytest.raises(DataError, match=r"2\.tiff"):
+        images.listed(tmp_path)
+
+
+def test_a_photograph_stands_upright(tmp_path: Path) -> None:
+    pixels = np.zeros((4, 8, 3), dtype=np.uint8)
+    pixels[:, :4] = (255, 0, 0)  # the left half is red
+    for turned, where in ((1, (1, 2)), (6, (2, 1)), (3, (6, 2)), (8, (2, 6))):
+        exif = Image.Exif()
+        exif[0x0112] = turned
+        Image.fromarray(pixels).save(tmp_path / f"{turned}.png", exif=exif)
+        found = images.read(tmp_path / f"{turned}.png")
+        assert found.size == ((8, 4) if turned in (1, 3) else (4, 8))
+        assert found.getpixel(where) == (255, 0, 0)
+
+
+def test_transparent_pixels_are_white_and_half_of_them_half(tmp_path: Path) -> None:
+    Image.fromarray(np.array([[[255, 0, 0, a] for a in (0, 128, 255)]], dtype=np.uint8)).save(tmp_path / "a.png")
+    found = np.asarray(images.read(tmp_path / "a.png"))[0].tolist()
+    assert found[0] == [255, 255, 255] and found[2] == [255, 0, 0]
+    assert found[1][0] == 255 and abs(found[1][1] - 127) <= 1
+    palette = Image.fromarray(np.array([[0, 1]], dtype=np.uint8), "L").convert("P")
+    palette.save(tmp_path / "p.png", transparency=0)
+    assert np.asarray(images.read(tmp_path / "p.png"))[0, 0].tolist() == [255, 255, 255]
+
+
+def test_sixteen_bits_keep_their_greys(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 65_535, 256).round().astype(np.uint16)[None]
+    Image.fromarray(ramp).save(tmp_path / "deep.png")
+    found = np.asarray(images.read(tmp_path / "deep.png"))[0, :, 0]
+    assert np.array_equal(found, np.arange(256))
+
+
+@pytest.mark.parametrize("suffix", ["webp", "png"])
+def test_moving_pictures_are_refused(tmp_path: Path, suffix: str) -> None:
+    frames = [Image.new("RGB", (4, 4), (i, 0, 0)) for i in (0, 200)]
+    frames[0].save(tmp_path / f"a.{suffix}", save_all=True, append_images=frames[1:])
+    with pytest.raises(DataError, match="2 frames"):
+        images.read(tmp_path / f"a.{suffix}")
+
+
+def test_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    Image.new("1", (20_000, 20_000)).save(tmp_path / "bomb.png")
+    with pytest.raises(DataError, match=r"bomb\.png"):
+        images.read(tmp_path / "bomb.png")

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from aptp_bench.backbones.inception import MiniInception
-from aptp_bench.errors import DataError, UnknownNameError
+from aptp_bench.errors import ConfigError, DataError, UnknownNameError
 from aptp_bench.evaluation.external_images import captioned, measure_folder, real_dataset, real_folder
 from aptp_bench.generation.images import write_image
 
@@ -60,9 +60,6 @@ def test_images_are_compared_with_those_of_a_reference_in_the_order_of_their_nam
     assert (
         measure_folder(folder, captions, None, names, "mini", CPU, tmp_path / "other")["results"]["ssim"]["value"] < 0.5
     )
-    assert measure_folder(folder, captions, None, names, "mini", CPU)["skipped"] == {
-        n: "needs reference" for n in names
-    }
     (tmp_path / "other" / "zero.png").unlink()
     with pytest.raises(DataError, match="5 images for 6"):
         measure_folder(folder, captions, None, names, "mini", CPU, tmp_path / "other")
@@ -110,3 +107,10 @@ def test_what_does_not_belong_together_is_refused(folder, captions, tmp_path, in
     (folder / "000003.png").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"000003\.png is broken"):
         measure_folder(folder, captions, None, None, "mini", CPU)
+
+
+def test_a_metric_that_is_asked_for_is_measured_or_refused(folder, captions):
+    with pytest.raises(ConfigError, match="ssim cannot be measured here: needs reference"):
+        measure_folder(folder, captions, None, ["ssim"], "mini", CPU)
+    with pytest.raises(ConfigError, match="fid cannot be measured here: needs reals"):
+        measure_folder(folder, captions, None, ["fid"], "mini", CPU)
