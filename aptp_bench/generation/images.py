@@ -19,10 +19,10 @@ def image_path(folder: Path, index: int) -> Path:
     return folder / f"{index:06d}.png"
 
 
-def write_image(folder: Path, index: int, image: Tensor) -> Path:
+def write_image(folder: Path, index: int, image: Tensor) -> None:
     """Write image: uint8 [H, W, 3] as number `index`, making the folder; a reader finds the whole file or none."""
     made = Image.fromarray(checked(image[None])[0].cpu().numpy())
-    return write_whole(image_path(folder, index), lambda aside: made.save(aside, format="PNG"))
+    write_whole(image_path(folder, index), lambda aside: made.save(aside, format="PNG"))
 
 
 def read_image(path: Path) -> Tensor:

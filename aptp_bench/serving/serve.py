@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from aptp_bench import registry
 from aptp_bench.audio import files as sounds
@@ -29,12 +31,16 @@ MEL = "mel/mel_config.json"  # as in AudioDiffusion's repositories
 
 @dataclass(frozen=True)
 class Source:
-    """A pipeline, and how its images are sampled unless told otherwise; mel: how they are sounds, None if they are none."""
+    """A pipeline, and how its images are sampled unless told otherwise.
+
+    mel: how they are sounds, None if they are none; name: what the images are of, None where nothing tells two apart.
+    """
 
     pipeline: RoutedPipeline
     sampling: SamplingConfig
     seed: int = 0
     mel: Mel | None = None
+    name: str | None = None
 
     def save(self, folder: Path) -> None:
         """Write the pipeline, which `open_source` reads. Raises CheckpointError."""
@@ -59,7 +65,7 @@ def open_source(folder: Path, device: torch.device, dtype: torch.dtype = torch.f
         raise WeightsError(f"{recipe.model} has other weights than when {folder} was made; {run.record.how.command}")
     parts = parts_of(teacher, recipe.sampling.scheduler)
     pipeline = RoutedPipeline.around(parts, mixture, device, dtype, held)
-    return Source(pipeline, recipe.sampling, recipe.seed, model.mel)
+    return Source(pipeline, recipe.sampling, recipe.seed, model.mel, run.stages["finetune"].name)
 
 
 def read_prompts(path: Path, option: str = "--prompts") -> list[str]:
@@ -89,23 +95,41 @@ def draw(source: Source, prompts: Sequence[str], folder: Path, first: int = 0) -
     """Write one PNG a prompt, numbered from `first`, which chooses its noise too, and prompts.json beside them.
 
     Images are written as they are done; their names are numbers whatever the prompts say. A row a prompt: image,
-    prompt, index, expert. Spectrograms have a WAV file each beside them.
+    prompt, index, expert. Spectrograms have a WAV file each beside them. What was killed goes on where it stopped.
     """
-    pipe, sampling = source.pipeline, source.sampling
-    routes = pipe.mixture.route(requests.texts(prompts))
-    shape = pipe.latent_shape(pipe.layout(routes, 1)[0][0])
+    routes = source.pipeline.mixture.route(requests.texts(prompts))
     numbers = range(first, first + len(prompts))
-    noise = requests.noise(len(prompts), shape, source.seed, numbers, None)
-    request = Request(prompts, [NEGATIVE_PROMPT] * len(prompts), noise, sampling)
-    for batch in pipe.serve(request, routes):
-        for at, image in zip(batch.at, quantised(batch.images), strict=True):
-            path = write_image(folder, numbers[at], image)
-            if source.mel is not None:
-                wave = source.mel.waveform(image[..., 0].cpu().numpy())
-                sounds.write(path.with_suffix(".wav"), wave, source.mel.rate)
     rows = [
         {"image": image_path(folder, number).name, "prompt": prompt, "index": number, "expert": expert}
         for number, prompt, expert in zip(numbers, prompts, routes.tolist(), strict=True)
     ]
-    write_json(folder / INDEX, {"seed": source.seed, "sampling": sampling.model_dump(mode="json"), "images": rows})
+    sampling = source.sampling.model_dump(mode="json")
+    made = {"of": source.name, "dtype": str(source.pipeline.dtype), "seed": source.seed, "sampling": sampling}
+    index = {**made, "images": rows}
+    goes_on = _same(folder, index)
+    left = [at for at, row in enumerate(rows) if not (goes_on and (folder / row["image"]).is_file())]
+    write_json(folder / INDEX, index)
+    if left:
+        _draw([prompts[at] for at in left], routes[left], [numbers[at] for at in left], source, folder)
     return rows
+
+
+def _same(folder: Path, index: dict[str, Any]) -> bool:
+    """Whether the images of a folder are those of this index, as far as they are there."""
+    try:
+        return index["of"] is not None and json.loads((folder / INDEX).read_text(encoding="utf-8")) == index
+    except (OSError, ValueError):
+        return False
+
+
+def _draw(prompts: list[str], routes: Tensor, numbers: list[int], source: Source, folder: Path) -> None:
+    pipe = source.pipeline
+    shape = pipe.latent_shape(pipe.layout(routes, 1)[0][0])
+    noise = requests.noise(len(prompts), shape, source.seed, numbers, None)
+    request = Request(prompts, [NEGATIVE_PROMPT] * len(prompts), noise, source.sampling)
+    for batch in pipe.serve(request, routes):
+        for at, image in zip(batch.at, quantised(batch.images), strict=True):
+            if source.mel is not None:  # first, so that an image that is there has its sound
+                wave = source.mel.waveform(image[..., 0].cpu().numpy())
+                sounds.write(image_path(folder, numbers[at]).with_suffix(".wav"), wave, source.mel.rate)
+            write_image(folder, numbers[at], image)

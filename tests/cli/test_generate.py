@@ -12,6 +12,7 @@ from aptp_bench.generation.image_sets import Files
 from aptp_bench.generation.images import read_image
 from aptp_bench.harness.inputs import Materials
 from aptp_bench.harness.run_folder import RunFolder
+from aptp_bench.serving import serve
 
 EVIL = "../../escaped"
 
@@ -48,6 +49,29 @@ def test_a_saved_pipeline_draws_the_same(call, a_run, tmp_path):
     assert call("generate", "--run", "pipe", *words, "--out", "second")[0] == 0
     assert torch.equal(images(tmp_path / "first", 2), images(tmp_path / "second", 2))
     assert call("generate", "--run", "pipe", "--save", "again")[1] == "pipeline: again\n"
+
+
+def test_what_was_killed_goes_on_and_another_request_is_drawn_anew(call, a_run, tmp_path, monkeypatch):
+    words = ["generate", "--run", a_run, "--batch", "1", "--out", "drawn"]
+    words += [word for i in range(5) for word in ("--prompt", f"a dog {i}")]
+    drawn: list[int] = []
+    write = serve.write_image
+
+    def killed(folder: Path, number: int, image: torch.Tensor) -> None:
+        if len(drawn) == 2:
+            raise KeyboardInterrupt
+        drawn.append(number)
+        write(folder, number, image)
+
+    monkeypatch.setattr(serve, "write_image", killed)
+    assert call(*words)[0] == 130
+    kept = (tmp_path / "drawn" / "000000.png").stat().st_mtime_ns
+    monkeypatch.setattr(serve, "write_image", lambda *of: (drawn.append(of[1]), write(*of)))
+    assert call(*words)[0] == 0
+    assert drawn == [0, 1, 2, 3, 4] and (tmp_path / "drawn" / "000000.png").stat().st_mtime_ns == kept
+    assert call(*words, "--seed", "9")[0] == 0 and drawn[5:] == [0, 1, 2, 3, 4]
+    assert call(*words[:5], "--out", "whole", *words[7:], "--seed", "9")[0] == 0
+    assert torch.equal(images(tmp_path / "drawn", 5), images(tmp_path / "whole", 5))
 
 
 def test_what_prompts_say_names_no_file(call, a_run, tmp_path):
