@@ -39,13 +39,12 @@ def route(
     from aptp_bench.serving.routing import routed, router_of, write_csv
 
     prompts = _prompts(captions)
-    _check(out)
+    _check(out, captions)
     folder = RunFolder.load(run)
     threads.use_threads()
     with quiet():
         routes = routed(router_of(folder, encoder), prompts, folder.record, reporter())
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
         write_csv(routes, out)
     if as_json:
         means = {f"macs_{name}": routes.mean(name) for name in routes.conventions}
@@ -67,12 +66,15 @@ def _prompts(path: Path) -> list[str]:
         raise ConfigError("stdin is no UTF-8 text; pipe a prompt a line into --captions -") from err
 
 
-def _check(out: Path | None) -> None:
-    from aptp_bench.core.files import check_writable
+def _check(out: Path | None, captions: Path) -> None:
+    from aptp_bench.core.files import check_regular, check_writable
 
     if out is not None:
         if out.is_dir():
             raise ConfigError(f"{out} is a folder; name a file, such as --out {out / 'routes.csv'}")
+        if out.exists() and captions != STDIN and out.samefile(captions):
+            raise ConfigError(f"{out} is what --captions reads; name another file with --out")
+        check_regular(out)
         check_writable(out.absolute().parent, "--out")
 
 

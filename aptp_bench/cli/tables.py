@@ -48,12 +48,8 @@ def tables(
 def _show(text: str, out: Path | None) -> None:
     """Print the text as UTF-8 whatever the terminal's encoding, or write it."""
     from aptp_bench.core.files import write_text
-    from aptp_bench.errors import StoreError
 
     if out is None:
         typer.echo(text.encode("utf-8"), nl=False)
-        return
-    try:
+    else:
         typer.echo(write_text(out, text))
-    except OSError as err:
-        raise StoreError(f"{out} cannot be written ({err.strerror}); name another file with --out") from err

@@ -15,16 +15,38 @@ from typing import Any
 from aptp_bench.errors import CheckpointError, StoreError
 
 BLOCK = 1 << 20
+NAMED = 150  # letters of a file's name in that of the file beside it, which may not be too long
 UNFINISHED = (".tmp", ".partial")  # suffixes of a file that is being written
 
 
 def write_whole(path: Path, write: Callable[[Path], Any]) -> Path:
-    """`write` a file beside `path`, then rename it into place: a reader sees the old file or the whole new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}{UNFINISHED[0]}")
-    write(aside)
-    aside.replace(path)
+    """`write` a file beside `path`, then rename it into place: a reader sees the old file or the whole new one.
+
+    A link is written through. Raises StoreError for what is no regular file, and where nothing can be written.
+    """
+    check_regular(path)
+    target = path.resolve()
+    aside = target.with_name(f".{target.name[:NAMED]}.{os.getpid()}{UNFINISHED[0]}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write(aside)
+        aside.replace(target)
+    except OSError as err:
+        raise StoreError(f"{path} cannot be written ({err.strerror or err}); make room or name another place") from err
+    finally:
+        if aside.parent.is_dir():
+            aside.unlink(missing_ok=True)
     return path
+
+
+def check_regular(path: Path) -> None:
+    """Raise StoreError if something is at `path` that is no regular file, nor a link to one."""
+    try:
+        in_the_way = path.is_symlink() or path.exists()
+        if in_the_way and not path.is_file():
+            raise StoreError(f"{path} is no regular file; name another")
+    except OSError as err:  # a name that is too long
+        raise StoreError(f"{path} cannot be written ({err.strerror or err}); name another place") from err
 
 
 def write_text(path: Path, text: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from aptp_bench.core.files import write_text
 from aptp_bench.core.progress import Progress
 from aptp_bench.errors import CheckpointError, ConfigError, WeightsError
 from aptp_bench.harness.costs import served_by
@@ -94,7 +96,8 @@ def routed(router: Router, prompts: Sequence[str], record: Record, progress: Pro
 
 def write_csv(routes: Routes, path: Path) -> None:
     """A row a prompt, as a UTF-8 CSV."""
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, ["prompt", "expert", *routes.ratios], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(routes.rows())
+    stream = io.StringIO(newline="")
+    writer = csv.DictWriter(stream, ["prompt", "expert", *routes.ratios], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(routes.rows())
+    write_text(path, stream.getvalue())

@@ -104,6 +104,7 @@ def test_an_encoder_that_moved_is_named_and_must_be_the_same(
         (["--captions", "empty.txt"], "there is no prompt; give --captions a file with a prompt a line"),
         (["--captions", "latin.txt"], "give --captions a UTF-8 file"),
         (["--captions", "one.txt", "--encoder", "x"], "router 'constant' in"),
+        (["--captions", "one.txt", "--out", "one.txt"], "error: one.txt is what --captions reads; name another file"),
         (["--captions", "one.txt", "--out", "."], "error: . is a folder; name a file, such as --out routes.csv"),
         (["--captions", "one.txt", "--top", "0"], "--top"),
     ],

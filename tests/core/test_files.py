@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import os
+import stat
+from pathlib import Path
+
 import pytest
 
 from aptp_bench.core.files import sha256_of, write_text, write_whole, written_aside
-from aptp_bench.errors import CheckpointError
+from aptp_bench.errors import CheckpointError, StoreError
 
 
 def test_a_file_is_written_whole_and_again(tmp_path):
@@ -18,6 +22,32 @@ def test_what_fails_leaves_the_old_file(tmp_path):
     with pytest.raises(ZeroDivisionError):
         write_whole(path, lambda aside: 1 / 0)
     assert path.read_text() == "old"
+
+
+def test_what_fails_leaves_nothing_beside_it(tmp_path):
+    def broken(aside):
+        aside.write_text("half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(StoreError, match="No space left"):
+        write_whole(tmp_path / "a.txt", broken)
+    assert not list(tmp_path.iterdir())
+
+
+def test_links_are_written_through_and_what_is_no_file_stays(tmp_path):
+    path = write_text(tmp_path / "a.txt", "old")
+    (tmp_path / "link").symlink_to(path)
+    write_text(tmp_path / "link", "new")
+    assert (tmp_path / "link").is_symlink() and path.read_text() == "new"
+    (tmp_path / "lost").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("lost", "pipe", "x" * 300):
+        with pytest.raises(StoreError, match=name[:20]):
+            write_text(tmp_path / name, "new")
+    with pytest.raises(StoreError, match="null"):
+        write_text(Path("/dev/null"), "new")
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode) and not (tmp_path / "nowhere").exists()
+    assert write_text(tmp_path / ("y" * 250), "new").read_text() == "new"
 
 
 def test_a_folder_of_someone_else_is_not_replaced(tmp_path):
