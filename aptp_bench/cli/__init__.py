@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from types import ModuleType
 from typing import Annotated
@@ -69,5 +70,8 @@ def root(
 
 
 def main() -> None:
-    """The console script."""
+    """The console script. A letter that the terminal's encoding lacks is written as "?", and never ends a run."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     sys.exit(outcome(lambda: app(standalone_mode=False)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from aptp_bench.errors import AptpBenchError
 
 MEND, STOPPED = 2, 130
+OUTSIDE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG}  # the user's to mend
 STOPPED_LINE = "stopped; run the same command to go on"
 
 
@@ -20,6 +22,12 @@ def outcome(command: Callable[[], Any]) -> int:
         return _say(f"error: {err}", MEND)
     except KeyboardInterrupt:
         return _say(STOPPED_LINE, STOPPED)
+    except OSError as err:
+        if err.errno not in OUTSIDE:
+            raise
+        return _say(
+            f"error: {err.filename or 'a file'}: {err.strerror}; mend that and run the same command again", MEND
+        )
     except Exception as err:
         line = usage_line(err)
         if line is None:

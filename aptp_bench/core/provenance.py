@@ -106,11 +106,10 @@ def device(name: str = "auto") -> torch.device:
     if name == "auto":
         name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
     try:
-        torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError) as err:
-        raise ConfigError(
-            f"device '{name}' cannot be used here ({str(err).splitlines()[0]}); use --device cpu"
-        ) from err
+        float(torch.zeros(1, device=name))
+    except (RuntimeError, AssertionError, NotImplementedError) as err:
+        reason = next(iter(str(err).splitlines()), type(err).__name__)
+        raise ConfigError(f"device '{name}' cannot be used here ({reason}); use --device cpu") from err
     return torch.device(name)
 
 

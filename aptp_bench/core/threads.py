@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from aptp_bench.errors import ConfigError
+
 SPINS = "10000"
+MOST = 4_096  # threads that anyone means
 CHOSEN = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 
 
@@ -20,10 +23,16 @@ def spin_briefly() -> None:
 
 
 def use_threads() -> int:
-    """Let torch use the processors this process may use, or OMP_NUM_THREADS where it is set; how many these are."""
+    """Let torch use the processors this process may use, or OMP_NUM_THREADS where it is set; how many these are.
+
+    Of a list, one number a level of nesting, the first counts. Raises ConfigError for what is no number of threads.
+    """
     import torch
 
-    threads = int(os.environ.get("OMP_NUM_THREADS") or processors())
+    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    if asked and not (asked.isdecimal() and 0 < int(asked) <= MOST):
+        raise ConfigError(f"OMP_NUM_THREADS={asked} is no number of threads; set 1 or more, or unset it")
+    threads = int(asked) if asked else processors()
     torch.set_num_threads(threads)
     return threads
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from typing import Any
 
@@ -99,8 +100,11 @@ def test_our_errors_are_one_line_and_bugs_keep_their_traceback(capfd):
     assert capfd.readouterr().err == "error: first second; do that\n"
     assert outcome(fails(KeyboardInterrupt())) == STOPPED
     assert capfd.readouterr().err == "stopped; run the same command to go on\n"
-    with pytest.raises(ZeroDivisionError):
-        outcome(fails(ZeroDivisionError()))
+    assert outcome(fails(OSError(errno.ENOSPC, "No space left on device", "runs/x"))) == MEND
+    assert "runs/x: No space left" in capfd.readouterr().err
+    for bug in (ZeroDivisionError(), OSError(errno.EBADF, "Bad file descriptor")):
+        with pytest.raises(type(bug)):
+            outcome(fails(bug))
 
 
 def test_the_exit_code_is_the_commands():

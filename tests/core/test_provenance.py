@@ -98,7 +98,7 @@ def test_versions_name_what_decides_numbers():
 def test_a_device_that_is_not_there_is_refused_with_one_that_is():
     assert provenance.device("cpu").type == "cpu"
     assert provenance.device("auto").type in ("cpu", "cuda")
-    for name in ("cudda", "cuda:99"):
+    for name in ("cudda", "cuda:99", "meta"):
         with pytest.raises(ConfigError, match=r"--device cpu"):
             provenance.device(name)
 
@@ -108,6 +108,12 @@ def test_threads_follow_the_environment(monkeypatch):
     try:
         monkeypatch.setenv("OMP_NUM_THREADS", "1")
         assert threads.use_threads() == 1 == torch.get_num_threads()
+        monkeypatch.setenv("OMP_NUM_THREADS", "1,2")
+        assert threads.use_threads() == 1
+        for wrong in ("0", "-1", "many", "99999999999"):
+            monkeypatch.setenv("OMP_NUM_THREADS", wrong)
+            with pytest.raises(ConfigError, match="OMP_NUM_THREADS"):
+                threads.use_threads()
         monkeypatch.delenv("OMP_NUM_THREADS")
         assert threads.use_threads() == threads.processors() >= 1
     finally:
