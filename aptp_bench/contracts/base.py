@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from pydantic import ValidationError
+from pydantic import ConfigDict, ValidationError
 
 from aptp_bench.core.documents import Frozen, problem_of
 from aptp_bench.errors import ConfigError
 
 
 class PluginConfig(Frozen):
-    """The settings of one plugin: frozen, unknown keys refused, each field with its meaning."""
+    """The settings of one plugin: frozen, unknown keys and numbers that are not finite refused, each field with its meaning."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
 
 class Plugin:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from aptp_bench.core.documents import Frozen
 
@@ -13,12 +13,21 @@ Blocks = Literal["mean", "sum", "norm"]
 Precision = Literal["float32", "bfloat16"]
 
 
-class TrainConfig(Frozen):
+MOST_GUIDANCE = 100.0  # beyond which images are black or white
+
+
+class Settings(Frozen):
+    """Numbers that are numbers: neither infinite nor none."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+
+class TrainConfig(Settings):
     """How long and how fast to train. `batch` is global: over all processes and accumulated parts."""
 
     steps: int = Field(ge=0, description="optimiser steps")
     batch: int = Field(ge=1, description="samples of a step, over all processes and accumulated parts")
-    lr: float = Field(gt=0, description="learning rate of AdamW after the warm-up, constant")
+    lr: float = Field(gt=0, le=1, description="learning rate of AdamW after the warm-up, constant")
     warmup: int = Field(0, ge=0, description="steps in which the learning rate rises linearly to lr")
     weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay")
     clip: float | None = Field(None, gt=0, description="largest gradient norm; None: not clipped")
@@ -30,7 +39,7 @@ class TrainConfig(Frozen):
         return self.lr * min(1.0, (step + 1) / self.warmup) if self.warmup else self.lr
 
 
-class FinetuneConfig(Frozen):
+class FinetuneConfig(Settings):
     """How experts are fine-tuned. The defaults are the paper's where it gives a number."""
 
     steps: int = Field(30_000, ge=0, description="optimiser steps; see `share`")
@@ -40,7 +49,7 @@ class FinetuneConfig(Frozen):
         "number of pairs, so that a mixture costs what one network does. The paper does not say which",
     )
     batch: int = Field(128, ge=1, description="pairs of a step; paper 128")
-    lr: float = Field(1e-5, gt=0, description="learning rate, constant; paper 1e-5")
+    lr: float = Field(1e-5, gt=0, le=1, description="learning rate, constant; paper 1e-5")
     warmup: int = Field(
         0, ge=0, description="steps of linear warm-up; paper: fixed rate; the authors' baseline config 250"
     )
@@ -100,12 +109,12 @@ class FinetuneConfig(Frozen):
         return TrainConfig(**{**kept, "steps": steps})
 
 
-class SamplingConfig(Frozen):
+class SamplingConfig(Settings):
     """How images are generated. PNDM calls the U-Net steps + 1 times, DDIM steps times; guidance doubles the batch."""
 
     steps: int = Field(25, gt=0, description="sampler steps; the paper uses 25")
     guidance: float = Field(
-        7.5, ge=0, description="classifier-free guidance scale; the paper uses 7.5; 1 or less: none"
+        7.5, ge=0, le=MOST_GUIDANCE, description="classifier-free guidance scale; the paper uses 7.5; 1 or less: none"
     )
     scheduler: Literal["pndm", "ddim"] = Field("pndm", description="sampler; the paper uses PNDM")
     batch: int = Field(64, gt=0, description="images generated together; changes no noise")
@@ -119,7 +128,7 @@ class SamplingConfig(Frozen):
         return _unless_set(handler(self), "exact")
 
 
-class LatencyConfig(Frozen):
+class LatencyConfig(Settings):
     """How one U-Net call is timed."""
 
     warmup: int = Field(2, ge=0, description="untimed calls before the timed ones")

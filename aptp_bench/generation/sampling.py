@@ -15,6 +15,7 @@ from torch import Tensor
 
 from aptp_bench.core.noise import starting_noise
 from aptp_bench.core.settings import SamplingConfig
+from aptp_bench.errors import DataError
 from aptp_bench.generation.batch_invariant import RowByRow
 from aptp_bench.models.call_plan import PLAIN, CallPlan, ImageCalls
 from aptp_bench.models.pipelines import assembled
@@ -97,5 +98,12 @@ def parts_of(teacher: StableDiffusionPipeline, scheduler: str = "pndm") -> dict[
 
 
 def quantised(images: Tensor) -> Tensor:
-    """images: float [n, 3 or 1, H, W] in [0, 1] -> uint8 [n, H, W, 3], rounded to the nearest level; one channel is grey."""
+    """images: float [n, 3 or 1, H, W] in [0, 1] -> uint8 [n, H, W, 3], rounded to the nearest level; one channel is grey.
+
+    Raises DataError where they are not finite: they would be black.
+    """
+    bad = int((~images.flatten(1).isfinite().all(dim=1)).sum())
+    if bad:
+        what = f"{bad} of {len(images)} sampled images are not finite"
+        raise DataError(f"{what}; look at the network's weights, lower the guidance, or sample in float32")
     return (images.expand(-1, 3, -1, -1).clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from aptp_bench.core.noise import starting_noise
-from aptp_bench.core.settings import SamplingConfig
+from aptp_bench.core.settings import MOST_GUIDANCE, SamplingConfig
 from aptp_bench.errors import ConfigError
 
 
@@ -38,8 +38,8 @@ def sampling(steps: int, guidance: float, batch: int, exact: bool = False) -> Sa
     """The settings; batch: prompts sampled together. Raises ConfigError for numbers that no sampler can follow."""
     if steps < 1:
         raise ConfigError(f"{steps} steps make no image; take 1 or more, e.g. 25")
-    if not guidance >= 0:
-        raise ConfigError(f"guidance {guidance} is below zero; take 1 for none, e.g. 7.5")
+    if not 0 <= guidance <= MOST_GUIDANCE:
+        raise ConfigError(f"guidance {guidance} is not within 0 and {MOST_GUIDANCE:g}; take 1 for none, e.g. 7.5")
     if batch < 1:
         raise ConfigError(f"batches of {batch} prompts hold nothing; take 1 or more")
     return SamplingConfig(steps=steps, guidance=guidance, batch=batch, exact=exact)

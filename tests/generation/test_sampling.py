@@ -11,9 +11,10 @@ from torch import Tensor
 
 from aptp_bench.core.progress import SilentProgress
 from aptp_bench.core.settings import SamplingConfig
+from aptp_bench.errors import DataError
 from aptp_bench.generation.generate import generate
 from aptp_bench.generation.image_sets import Files
-from aptp_bench.generation.sampling import Sampler
+from aptp_bench.generation.sampling import Sampler, quantised
 from aptp_bench.models.call_plan import PLAIN, CallPlan
 from aptp_bench.models.mixture import Mixture
 
@@ -98,3 +99,12 @@ def test_a_stage_of_images_follows_the_mixtures_plan(tiny: Any, tmp_path: Path) 
         with torch.inference_mode():
             assert torch.equal(images[plan], sampler(tiny, plan).draw(tiny.unet, PROMPTS, range(3)))
     assert not torch.equal(images[PLAIN], images[FEWER]) and not torch.equal(images[PLAIN], images[REUSING])
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_images_that_are_not_finite_are_refused_instead_of_black(wrong: float) -> None:
+    images = torch.rand(3, 3, 4, 4)
+    assert quantised(images).shape == (3, 4, 4, 3)
+    images[1, 0, 0, 0] = wrong
+    with pytest.raises(DataError, match="1 of 3 sampled images"):
+        quantised(images)
