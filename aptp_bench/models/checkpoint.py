@@ -85,6 +85,8 @@ def load_unet(
     pruning = document(folder / PRUNING, Pruning)
     path, geometry = folder / WEIGHTS, torch.device(device).type == "meta"
     tensors = _read(path, lambda: _shapes(path) if geometry else _aligned(load_file(path, device=str(device))))
+    if not geometry and (bad := next((n for n, t in tensors.items() if not t.isfinite().all()), None)):
+        raise CheckpointError(f"{path} holds numbers that are not finite, first in {bad}; {AGAIN}")
     if dtype is not None:
         tensors = {name: t.to(dtype) if t.is_floating_point() else t for name, t in tensors.items()}
     return rebuilt(config, pruning, lambda _: tensors, str(folder))

@@ -14,11 +14,11 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from aptp_bench import registry
 from aptp_bench.core.documents import Frozen
-from aptp_bench.core.files import written_aside
+from aptp_bench.core.files import sha256_of, written_aside
 from aptp_bench.core.lazy import OnDemand
 from aptp_bench.errors import CheckpointError, ConfigError, PruningError
 from aptp_bench.models.call_plan import PLAIN, CallPlan
@@ -120,6 +120,14 @@ class _Index(Frozen):
     router: str
     remark: str = ""
     plan: CallPlan = PLAIN  # left out where it is plain, as by releases that knew no other
+    digests: dict[str, str] = Field(
+        default_factory=dict
+    )  # of each expert's and the router's files; none in older folders
+
+    def check(self, folder: Path) -> None:
+        """Raise CheckpointError unless `folder`, an expert's or the router's, holds what was saved under that name."""
+        if self.digests.get(folder.name) not in (None, _digest(folder)):
+            raise CheckpointError(f"{folder} is not what was saved there: edited, or moved from elsewhere; {AGAIN}")
 
 
 class Mixture:
@@ -168,7 +176,10 @@ class Mixture:
                 save_unet(self.experts[i], aside / _expert(i))
             (aside / ROUTER).mkdir()
             self.router.save(aside / ROUTER)
-            index = _Index(experts=len(self), router=self.router.name, remark=self.remark, plan=self.plan)
+            digests = {part.name: _digest(part) for part in sorted(aside.iterdir())}
+            index = _Index(
+                experts=len(self), router=self.router.name, remark=self.remark, plan=self.plan, digests=digests
+            )
             written = index.model_dump_json(exclude={"plan"} if self.plan == PLAIN else None)
             (aside / INDEX).write_text(written + "\n", encoding="utf-8")
 
@@ -190,7 +201,7 @@ class Mixture:
         folder = Path(folder)
         index = document(folder / INDEX, _Index)
         router = saved_router(folder)
-        experts = saved_experts(folder, index.experts, device, dtype, held)
+        experts = saved_experts(folder, device, dtype, held)
         return cls(experts if lazy else list(experts), router, index.remark, index.plan)
 
 
@@ -199,7 +210,9 @@ def saved_router(folder: Path, encoder: str | None = None) -> Router:
 
     Raises CheckpointError, UnknownNameError for a router that nothing provides, ConfigError (see Router.load_moved).
     """
-    kind: type[Router] = registry.get("routers", document(folder / INDEX, _Index).router)
+    index = document(folder / INDEX, _Index)
+    kind: type[Router] = registry.get("routers", index.router)
+    index.check(folder / ROUTER)
     return kind.load(folder / ROUTER) if encoder is None else kind.load_moved(folder / ROUTER, encoder)
 
 
@@ -209,17 +222,29 @@ def saved_plan(folder: Path) -> CallPlan:
 
 
 def saved_experts(
-    folder: Path, count: int, device: torch.device | str, dtype: torch.dtype | None, held: int = 1
+    folder: Path, device: torch.device | str, dtype: torch.dtype | None, held: int = 1
 ) -> OnDemand[UNet2DConditionModel]:
-    """The `count` experts of the mixture saved in `folder`, read when asked for, the last `held` in memory.
+    """The experts of the mixture saved in `folder`, read when asked for, the last `held` in memory.
 
-    Raises CheckpointError at once if one has no folder.
+    Raises CheckpointError at once if one has no folder, and when it is read if it is another one or not finite. On "meta", where
+    weights are not read, their digests are not looked at either.
     """
-    folders = [folder / _expert(i) for i in range(count)]
+    index = document(folder / INDEX, _Index)
+    folders = [folder / _expert(i) for i in range(index.experts)]
     for each in folders:
         if not each.is_dir():
             raise CheckpointError(f"{each} is missing; {AGAIN}")
-    return OnDemand(lambda i: load_unet(folders[i], device, dtype), count, held)
+
+    def read(i: int) -> UNet2DConditionModel:
+        if torch.device(device).type != "meta":
+            index.check(folders[i])
+        return load_unet(folders[i], device, dtype)
+
+    return OnDemand(read, index.experts, held)
+
+
+def _digest(folder: Path) -> str:
+    return sha256_of(*sorted(path for path in folder.rglob("*") if path.is_file()))
 
 
 def _expert(i: int) -> str:

@@ -137,7 +137,7 @@ class RoutedPipeline(DiffusionPipeline):
         with quiet():
             super().to(*args, **kwargs)
             if self._source is not None:
-                where = (len(self.mixture), self.device, self.dtype, self._held)
+                where = (self.device, self.dtype, self._held)
                 self.mixture = self.mixture.with_experts(saved_experts(self._source, *where))
             else:
                 for expert in self.mixture.experts:

@@ -12,6 +12,10 @@ Formula = Literal["sum", "product", "average", "deviation"]
 Candidates = Literal["costly", "paper", "all"]
 Shortcut = Literal["shortcut", "slice"]
 
+# Latents of the one condition of a model without prompts. In the mini world's LDM-4, 4 order the operators as 16 do (Spearman's
+# correlation 0.99, at the default 10 steps).
+ALONE = 4
+
 
 class LDPrunerConfig(PluginConfig):
     """What is scored, on which latents, and how much is modified."""
@@ -26,7 +30,7 @@ class LDPrunerConfig(PluginConfig):
         2,
         ge=1,
         description="n: latents a prompt; with 1 there is no deviation; the paper's number is lost. Of a model without "
-        "prompts, which has one condition: `batch` of them, if that is more",
+        f"prompts, which has one condition: {ALONE} at least",
     )
     steps: int = Field(10, ge=1, description="DDIM steps that make a latent; the paper's sampler and number are lost")
     guidance: float = Field(

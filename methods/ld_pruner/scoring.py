@@ -22,7 +22,7 @@ from aptp_bench.core.distributed import Ranks
 from aptp_bench.core.files import write_text
 from aptp_bench.core.noise import generator
 from aptp_bench.core.store import digest_of
-from aptp_bench.methods.ld_pruner.config import LDPrunerConfig
+from aptp_bench.methods.ld_pruner.config import ALONE, LDPrunerConfig
 from aptp_bench.methods.ld_pruner.latents import Trial, answering, overhearing, reads_text, trials
 from aptp_bench.methods.ld_pruner.operators import Operator, stand_in
 from aptp_bench.methods.ld_pruner.scores import avg_dist, finite, score, std_dist
@@ -50,9 +50,9 @@ def scored(job: Job, config: LDPrunerConfig, among: Sequence[Operator]) -> Score
     """Score every operator of the job's teacher, from where a killed run left off. The teacher is only read."""
     if reads_text(job.teacher):
         prompts = drawn(len(job.train), config.prompts, job.seed)
-    else:  # one condition: as many latents of it as are made together
-        prompts = [0]
-        config = config.model_copy(update={"generations": max(config.generations, config.batch)})
+    else:
+        prompts = [0]  # one condition
+        config = config.model_copy(update={"generations": max(config.generations, ALONE)})
     parts = trials(job.teacher, job.train, prompts, config, job.seed)
     ranks = Ranks.here()
     ledger = Ledger(job.workdir, _key(job, config, prompts, among), ranks.rank)
