@@ -54,6 +54,8 @@ class RunFolder:
             raise ConfigError(
                 f"{folder / FILE} cannot be read ({first_problem(err)}); delete it and run again"
             ) from err
+        if lost := sorted(document.record.how.source.keys() - document.stages.keys()):
+            raise ConfigError(f"{folder / FILE} has lost the stage {lost[0]} of its record; {_again(document.record)}")
         runs_dir = folder.absolute().parent
         for name in document.stages.values():
             if Path(name).name != name:

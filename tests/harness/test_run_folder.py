@@ -46,6 +46,15 @@ def test_a_method_that_is_not_tuned_has_its_pruned_mixture(tiny_run, tmp_path):
     assert RunFolder.load(folder).mixture.parent.name.startswith("prune-")
 
 
+def test_a_run_that_lost_a_stage_is_refused_instead_of_showing_another(tiny_run, tmp_path):
+    _, folder = made(tiny_run("norm", "budget.ratio=0.8"), tmp_path)
+    document = json.loads((folder / run_folder.FILE).read_text())
+    del document["stages"]["finetune"]
+    (folder / run_folder.FILE).write_text(json.dumps(document))
+    with pytest.raises(ConfigError, match="has lost the stage finetune"):
+        RunFolder.load(folder)
+
+
 def test_the_same_run_again_leaves_the_file_as_it_is(tiny_run, tmp_path):
     _, folder = made(tiny_run("dense"), tmp_path)
     stamp = (folder / run_folder.FILE).stat().st_mtime_ns
