@@ -20,6 +20,7 @@ INTRO = (
 )
 VARIANTS = "Variants: settings that differ from the recipe's; measured alike, not ranked."
 APART = "Records that are on no board:"
+SHORT = {"fid", "clip_score", "fad", "latency"}  # the columns of the short board
 RANKING = {"Ranks", "Pairs", "Told apart"}  # what is said of ranks
 LEGEND = f"{SIGNS[1]} ahead, {SIGNS[-1]} behind, {SIGNS[0]} undecided"
 EDGE = re.compile(r"(?<![^\W_])_|_(?![^\W_])")  # an underscore that could begin or end emphasis
@@ -64,7 +65,7 @@ def block(board: Board | None, folder: str, figures: Mapping[str, str]) -> str:
     """The main board in short. folder: of the leaderboard, from the README; figures: path from the README -> words."""
     if board is None:
         return "No records to rank yet: `aptp-bench run --method aptp --dataset coco` makes one."
-    columns = [column for column in board.columns if not column.rule.counted]
+    columns = [column for column in board.columns if column.metric in SHORT]
     timed = {wording.capital(title(column.metric)) for column in columns}
     state = [(name, fact) for name, fact in wording.state(board) if name in {"Evaluation", "Seeds", *RANKING, *timed}]
     head = f"**{wording.heading(board)}; {SAID[board.group.world]}.** Value [95 % interval] (rank)."
