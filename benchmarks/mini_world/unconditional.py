@@ -1,6 +1,6 @@
 """The mini world's models without prompts: faces as LDM-4's and sounds as AudioDiffusion's.
 
-Of each an autoencoder, by vector quantisation or of a normal distribution, and a U-Net that predicts the noise on its latents.
+Of each an autoencoder, by vector quantisation or of a normal distribution, and a U-Net on its latents.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ MODELS = {
     "sounds": Model(
         MINI_SOUNDS_GEOMETRY,
         Recipe(steps=1_000, batch=16, lr=2e-3, warmup=100, cooldown=0.3, ema=0.99, save_every=100, seed=10),
-        Recipe(steps=2_500, batch=64, lr=1e-3, warmup=300, cooldown=0.3, ema=0.998, save_every=200, seed=11),
+        Recipe(steps=2_500, batch=64, lr=1.5e-3, warmup=300, cooldown=0.3, ema=0.998, save_every=200, seed=11),
     ),
 }
 RECIPES = {name: {f"{name}_vae": each.autoencoder, name: each.unet} for name, each in MODELS.items()}
@@ -132,13 +132,14 @@ def autoencoder(model: Model, data: Pictures, folder: Path) -> AutoencoderKL | V
 def train_unet(
     model: Model, data: Pictures, vae: AutoencoderKL | VQModel, folder: Path, recipe: Recipe | None = None
 ) -> UNet2DModel:
-    """Train on the latents of the pictures with the plain loss on the noise. recipe: the model's if None."""
+    """Train on the latents of the pictures with the plain loss on what the scheduler wants predicted. recipe: the model's if None."""
     recipe = recipe or model.unet
     torch.manual_seed(recipe.seed)
     latents = encoded(vae.to(data.device), data)
     unet, device = model.geometry.build_unet().requires_grad_(True).to(latents.device), latents.device
     plain_attention(unet)
-    alphas = DDIMScheduler(**model.geometry.scheduler).alphas_cumprod.to(device)
+    scheduler = DDIMScheduler(**model.geometry.scheduler)
+    alphas, of_noise = scheduler.alphas_cumprod.to(device), scheduler.config.prediction_type == "epsilon"
 
     def draw(generator: torch.Generator) -> Parts:
         index = torch.randint(len(latents), (recipe.batch,), generator=generator, device=device)
@@ -146,10 +147,10 @@ def train_unet(
         return {"latents": latents[index], "noise": noise, "t": timesteps(recipe.batch, generator)}
 
     def loss(drawn: Parts) -> Parts:
-        a = alphas[drawn["t"]][:, None, None, None]
+        a, clean, noise = alphas[drawn["t"]][:, None, None, None], drawn["latents"], drawn["noise"]
         with half(device):
-            guess = unet(a.sqrt() * drawn["latents"] + (1 - a).sqrt() * drawn["noise"], drawn["t"]).sample
-        return {"loss": F.mse_loss(guess.float(), drawn["noise"])}
+            guess = unet(a.sqrt() * clean + (1 - a).sqrt() * noise, drawn["t"]).sample
+        return {"loss": F.mse_loss(guess.float(), noise if of_noise else a.sqrt() * noise - (1 - a).sqrt() * clean)}
 
     return fit(unet, draw, loss, recipe, folder)
 
