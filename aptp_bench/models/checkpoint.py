@@ -23,7 +23,7 @@ from aptp_bench.core.documents import Frozen, first_problem
 from aptp_bench.core.files import written_aside
 from aptp_bench.errors import CheckpointError, PruningError
 from aptp_bench.pruning.substitutes import SUBSTITUTES, Substitute, name_of
-from aptp_bench.pruning.surgery import fix_attributes_, substitute_
+from aptp_bench.pruning.surgery import check_plain, fix_attributes_, substitute_
 from aptp_bench.pruning.unets import KINDS
 
 CONFIG, PRUNING, WEIGHTS = "config.json", "pruning.json", "model.safetensors"
@@ -63,8 +63,10 @@ class Pruning(Frozen):
 def save_unet(unet: UNet2DConditionModel, folder: Path) -> None:
     """Write `unet` to `folder`, which appears whole or not at all and replaces an older checkpoint there.
 
-    Raises CheckpointError if the network holds a module that no file can name, or if the folder holds other things.
+    Raises CheckpointError if the network holds a module that no file can name, or if the folder holds other things,
+    PruningError as surgery.check_plain does.
     """
+    check_plain(unet)
     pruning = Pruning.of(unet)
     with written_aside(Path(folder), marker=PRUNING) as aside:
         (aside / CONFIG).write_text(json.dumps(config_of(unet), indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -34,8 +34,9 @@ def cut(unet: UNet2DConditionModel, space: GateSpace, keep: Tensor) -> UNet2DCon
     """A new network without the units whose gate is False; `unet` is left as it was. Works on the meta device.
 
     keep: bool [D]. Only what stays is copied, so that memory peaks near teacher + student. Raises PruningError if
-    `keep` or `space` does not fit, or if a layer that still runs would keep nothing (see gates.guarded).
+    `keep` or `space` does not fit, if a layer that still runs would keep nothing (see gates.guarded), or as check_plain does.
     """
+    check_plain(unet)
     widths, depth = _decisions(unet, space, keep)
     pairs = zip(space.widths, widths, strict=True)
     living = [(layer, kept) for layer, kept in pairs if layer.depth is None or depth[layer.depth]]
@@ -57,6 +58,17 @@ def cut(unet: UNet2DConditionModel, space: GateSpace, keep: Tensor) -> UNet2DCon
             student.get_submodule(layer.path).heads = int(kept.sum())
     fix_attributes_(student)
     return student
+
+
+def check_plain(unet: nn.Module) -> None:
+    """Raise PruningError where a layer computes with another's weights: fused projections, or one tensor under two names."""
+    fused = next((path for path, module in unet.named_modules() if getattr(module, "fused_projections", False)), None)
+    if fused is not None:  # and after unfuse_qkv_projections() has them still, unused
+        raise PruningError(f"'{fused}' has fused projections; load the network again and fuse them after pruning")
+    names: dict[int, str] = {}
+    for name, parameter in unet.named_parameters(remove_duplicate=False):
+        if (other := names.setdefault(id(parameter), name)) != name:
+            raise PruningError(f"'{other}' and '{name}' are one tensor; give each a clone of its own first")
 
 
 def clone(

@@ -74,7 +74,9 @@ def test_sounds_are_drawn_as_spectrograms_and_played_in_the_report(store) -> Non
 @pytest.mark.parametrize(("dataset", "metric"), [("faces", "fid"), ("sounds", "fad")])
 def test_the_embedded_networks_draw_what_they_learned_from(store, dataset: str, metric: str) -> None:
     few = ["sizes.train=64", "sizes.val=24", "sampling.steps=8", "sampling.batch=24", f"metrics=[{metric}]"]
-    asked = [recipe("dense", dataset, "smoke", {"weights": weights} if weights else {}, few) for weights in ("random", None)]
+    asked = [
+        recipe("dense", dataset, "smoke", {"weights": weights} if weights else {}, few) for weights in ("random", None)
+    ]
     untrained, trained = (run_each([each], store, torch.device("cpu"))[0].results[metric].value for each in asked)
     assert trained < untrained / 2
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from aptp_bench.errors import PruningError
+from aptp_bench.models.checkpoint import save_unet
 from aptp_bench.pruning import surgery
 from aptp_bench.pruning.gates import GateSpace, gated, guarded
 from aptp_bench.pruning.substitutes import Identity, SkipResnet, SkipTransformer, Zeros
@@ -201,3 +202,22 @@ def test_attributes_follow_the_weights(unet):
     assert attention.scale == 24**-0.5 and attention.to_out[0].in_features == 48
     with pytest.raises(PruningError, match="attn1"):
         surgery.fix_attributes_(unet, {"mid_block.attentions.0.transformer_blocks.0.attn1": 7})
+
+
+@pytest.mark.parametrize("do", ["cut", "save"])
+def test_layers_that_share_weights_are_refused_in_one_line(unet, tmp_path, do):
+    space = GateSpace.of(unet)
+    keep = guarded(torch.rand(space.size) < 0.5, space)
+
+    def work():
+        return surgery.cut(unet, space, keep) if do == "cut" else save_unet(unet, tmp_path / "network")
+
+    work()
+    own = unet.mid_block.resnets[0].conv2.weight
+    unet.mid_block.resnets[0].conv2.weight = unet.mid_block.resnets[0].conv1.weight
+    with pytest.raises(PruningError, match="one tensor"):
+        work()
+    unet.mid_block.resnets[0].conv2.weight = own
+    unet.fuse_qkv_projections()
+    with pytest.raises(PruningError, match="fused projections"):
+        work()
