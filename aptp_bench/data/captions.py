@@ -69,12 +69,12 @@ def _from_csv(source: Path, files: list[Path]) -> list[Row]:
             raise DataError(
                 f"{source} starts with {','.join(header) or 'nothing'}; start it with the line file,caption"
             )
-        rows = []
+        rows: list[tuple[str, str]] = []
         for row in reader:
             if row and len(row) != 2:
                 wrong = f"{source} line {reader.line_num} has {len(row)} fields instead of a file and a caption"
                 raise DataError(f'{wrong}; write a caption with commas in quotes: "a, b"')
-            rows += [tuple(row)] if row else []
+            rows += [(row[0], row[1])] if row else []
     except csv.Error as err:
         raise DataError(
             f"{source} line {reader.line_num}: {_brief(err)}; close its quotes and shorten its fields"
