@@ -49,9 +49,7 @@ class Folder(DatasetPlugin):
         root, step = self.config.root, self.config.val_every
         if all((root / name).is_dir() for name in self.splits):
             return rows(root / split)
-        every = rows(root)
-        held_out = every[step - 1 :: step]
-        return held_out if split == "val" else [row for i, row in enumerate(every) if i % step != step - 1]
+        return table.every_nth(rows(root), split, step)
 
 
 def rows(folder: Path) -> list[captions.Row]:

@@ -33,9 +33,8 @@ def rgb(image: Image.Image) -> Image.Image:
 
     Raises ValueError for several frames, of which one would stand for all, and for pixels of floating point, whose range is unknown.
     """
-    frames = (
-        1 if image.format == "MPO" else getattr(image, "n_frames", 1)
-    )  # a camera's MPO is one picture and its previews
+    # a camera's MPO is one picture and its previews
+    frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
     if frames > 1:
         raise ValueError(f"it has {frames} frames; save the one that is meant")
     image = ImageOps.exif_transpose(image)

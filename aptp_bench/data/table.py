@@ -46,6 +46,11 @@ def first(limit: int | None, total: int) -> int:
     return total if limit is None else min(limit, total)
 
 
+def every_nth(rows: list[Any], split: str, step: int) -> list[Any]:
+    """The rows of a split where none is given: every `step`-th is held out for "val", the rest is for "train"."""
+    return rows[step - 1 :: step] if split == "val" else [row for i, row in enumerate(rows) if i % step != step - 1]
+
+
 def check_split(dataset: DatasetPlugin, split: str) -> None:
     """Raises DataError if the dataset has no such split."""
     if split not in dataset.splits:

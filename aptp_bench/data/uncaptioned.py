@@ -45,10 +45,7 @@ class UncaptionedFolder(DatasetPlugin):
         if all((root / name).is_dir() for name in self.splits):
             found = self.items(root / split)
         else:
-            every = self.items(root)
-            found = (
-                every[step - 1 :: step] if split == "val" else [e for i, e in enumerate(every) if i % step != step - 1]
-            )
+            found = table.every_nth(self.items(root), split, step)
         if not found:
             raise DataError(f"{root} leaves '{split}' empty; add files or lower dataset_config.val_every")
         return self.rows(found[: table.first(limit, len(found))])

@@ -2,7 +2,7 @@
 
 Parts are trained in order and each goes on from its checkpoint in DIR if it was stopped. Autoencoders and U-Nets are trained on
 --device. Stable Diffusion's take eight minutes on an H200, about a day on a CPU by the rates of earlier trainings; faces and sounds
-an hour and a half of one CPU core. `--only unet --unet-steps 40000` trains one part longer; `--ship` writes what the parts asked for
+about two hours of one CPU core. `--only unet --unet-steps 40000` trains one part longer; `--ship` writes what the parts asked for
 make up, with its recipe, into the package, and measures Stable Diffusion.
 """
 
