@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, FiniteFloat, PositiveInt, model_validator
+from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt, field_validator, model_validator
 
+from aptp_bench.budget import Convention
 from aptp_bench.core.documents import Frozen, first_problem
 from aptp_bench.core.files import write_text
 from aptp_bench.core.recipe import Recipe, Task, World
 from aptp_bench.errors import ConfigError
 
 Better = Literal["higher", "lower", "neither"]
+Number = Annotated[FiniteFloat, Field(gt=-1e100, lt=1e100)]  # its square is finite too
+Positive = Annotated[Number, Field(gt=0)]
 
 FOLDER = "records"
 
@@ -24,14 +28,14 @@ Document = TypeVar("Document", bound=Frozen)
 class Measurement(Frozen):
     """One number and all that is needed to read it."""
 
-    value: FiniteFloat  # a NaN is a failed run, never a result
+    value: Number  # a NaN is a failed run, never a result
     unit: str
     better: Better
     n: PositiveInt  # images, prompts or timed runs behind the value
-    interval: tuple[FiniteFloat, FiniteFloat] | None = None  # 95 %; None where no estimator is known
+    interval: tuple[Number, Number] | None = None  # 95 %; None where no estimator is known
     detail: dict[str, Any] = {}  # what else must be known: device, dtype, backbone, resize, per-expert values
     # one number a prompt, in the order of the prompts, whose mean is the value; never in a document: see Replicates
-    replicates: tuple[FiniteFloat, ...] | None = Field(None, exclude=True, repr=False)
+    replicates: tuple[Number, ...] | None = Field(None, exclude=True, repr=False)
 
     @model_validator(mode="after")
     def _one_a_prompt(self) -> Measurement:
@@ -42,13 +46,33 @@ class Measurement(Frozen):
         return self
 
 
+class Counted(Frozen):
+    """MACs of a U-Net call in one convention: of the dense network, of the mixture (mean over the evaluation's prompts).
+
+    ratio, train_ratio: shares of the dense MACs, over the evaluation's prompts and over the training ones.
+    """
+
+    dense: Positive
+    pruned: Positive
+    ratio: Positive
+    train_ratio: Positive
+
+
+class Parameters(Frozen):
+    """Parameters: of the dense network, of all experts together, of the expert that a mean prompt meets."""
+
+    dense: PositiveInt
+    stored: PositiveInt
+    per_image: PositiveInt
+
+
 class Expert(Frozen):
     """One expert of a mixture: its cost, how many prompts it serves, and the words that most of the evaluation ones have."""
 
-    macs: dict[str, int]
-    parameters: int
-    train_prompts: int
-    eval_prompts: int
+    macs: dict[Convention, PositiveInt]
+    parameters: PositiveInt
+    train_prompts: NonNegativeInt
+    eval_prompts: NonNegativeInt
     words: list[str] = []  # empty in records of version 1
 
 
@@ -92,28 +116,36 @@ class Record(Frozen):
     world: World
     task: Task = "text-to-image"
     what: Recipe  # settings that are newer than the document have their defaults
-    # convention -> {"dense", "pruned" (traffic-weighted mean on evaluation prompts), "ratio", "train_ratio"}
-    macs: dict[str, dict[str, FiniteFloat]]
-    parameters: dict[str, int]  # {"dense", "stored" (all experts), "per_image" (mean expert)}
-    experts: list[Expert]
+    macs: dict[Convention, Counted]
+    parameters: Parameters
+    experts: list[Expert] = Field(min_length=1)
     # U-Net calls of an image: the sampler's own ("dense"), those that are "made", and of these the "full" ones; the MACs
     # are all their MACs over the sampler's own number. Empty in documents from before it was kept: all three are the same
     calls: dict[str, int] = {}
     remark: str = ""  # what the method says of its result, such as why it lies below its budget
-    diagnostics: dict[str, FiniteFloat] = {}  # what the method says of its own routes in numbers; see docs/records.md
+    diagnostics: dict[str, Number] = {}  # what the method says of its own routes in numbers; see docs/records.md
     results: dict[str, Measurement]
     skipped: dict[str, str] = {}  # metric -> why it could not be measured here
     samples: Samples | None = None
     replicates: Replicates | None = None  # None: its differences from other records are taken unpaired
     how: Provenance
 
-    @model_validator(mode="before")
+    @field_validator("schema_version", mode="before")
     @classmethod
-    def _upgraded(cls, document: Any) -> Any:
-        """A document of an older version in today's; one of a later release is left for the schema to refuse."""
-        if isinstance(document, dict) and document.get("schema_version") in (1, 2):
-            return {**document, "schema_version": 3}
-        return document
+    def _upgraded(cls, version: Any) -> Any:
+        """What older versions lack has its default; a later release is left for the schema to refuse."""
+        return 3 if version in (1, 2) else version
+
+    @model_validator(mode="after")
+    def _counts_agree(self) -> Record:
+        """An edited count would be ranked as if it had been measured."""
+        conventions = self.macs.keys()
+        if self.what.budget.convention not in conventions or any(e.macs.keys() != conventions for e in self.experts):
+            raise ValueError("macs, experts and budget are not counted in the same conventions")
+        for name, counted in self.macs.items():
+            if not math.isclose(counted.ratio, counted.pruned / counted.dense, rel_tol=1e-6):
+                raise ValueError(f"macs.{name}: ratio is not pruned / dense")
+        return self
 
     @property
     def name(self) -> str:
@@ -123,7 +155,7 @@ class Record(Frozen):
 
     def expert_ratios(self, convention: str) -> list[float]:
         """Of every expert its MACs as a share of the dense network's."""
-        dense = self.macs[convention]["dense"]
+        dense = self.macs[convention].dense
         return [expert.macs[convention] / dense for expert in self.experts]
 
 
@@ -166,8 +198,8 @@ def write(document: Frozen, path: Path) -> Path:
 def read(path: Path, kind: type[Document], what: str, verb: str) -> Document:
     """Read a document of a kind. what, verb: how the error calls it, and what makes it again. Raises ConfigError."""
     try:
-        return kind.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        return kind.model_validate_json(path.read_bytes(), strict=True)  # strict: "1" is no number, nor is true
     except (OSError, ValueError) as err:  # ValueError: no text, no JSON, or not of the schema
         raise ConfigError(
-            f"{path} is not a readable {what} ({first_problem(err)}); delete it and {verb} again"
+            f"{path} is not a readable {what} ({first_problem(err)}); restore it, or {verb} again"
         ) from err

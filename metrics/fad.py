@@ -15,7 +15,7 @@ from pydantic import Field
 from aptp_bench.core.intervals import GROUPS, Interval, jackknife_interval, left_out
 from aptp_bench.errors import MetricError
 from aptp_bench.metrics.fid import Moments, Route, frechet_distance, influences, moments_distance
-from aptp_bench.metrics.reading import extractor
+from aptp_bench.metrics.reading import extractor, few
 from aptp_bench.plugins import Metric, PluginConfig
 from aptp_bench.records import Measurement
 
@@ -51,6 +51,7 @@ class FAD(Metric):
         interval = fad_interval(value, fake, real, groups) if groups > 1 and len(fake) > 2 else None
         facts = {**extractor(evidence, self.backbone), "n_real": len(real), "route": route, "jackknife_groups": groups}
         facts |= {"embeddings_a_clip": fake.shape[1]}
+        facts |= few(fake[..., 0].numel(), real[..., 0].numel(), fake.shape[2])
         return self.measured(
             value, n=len(fake), interval=interval, replicates=fad_replicates(value, fake, real), **facts
         )

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from aptp_bench.core.intervals import GROUPS, Interval, jackknife_interval, left_out
 from aptp_bench.errors import MetricError
-from aptp_bench.metrics.reading import extractor, fakes_and_reals
+from aptp_bench.metrics.reading import extractor, fakes_and_reals, few
 from aptp_bench.plugins import Metric, PluginConfig
 from aptp_bench.records import Measurement
 
@@ -58,6 +58,7 @@ class FID(Metric):
             groups = GROUPS if fake.shape[1] <= CHEAP else 0
         interval = fid_interval(value, fake, real, groups) if groups > 1 and len(fake) > 2 else None
         facts = {**extractor(evidence, self.backbone), "n_real": len(real), "route": route, "jackknife_groups": groups}
+        facts |= few(len(fake), len(real), fake.shape[1])
         replicates = (value + influences(fake, real)).tolist()
         return self.measured(value, n=len(fake), interval=interval, replicates=replicates, **facts)
 

@@ -53,6 +53,8 @@ class InceptionScore(Metric):
         scores = torch.stack([inception_score(part) for part in parts])
         value, spread = float(scores.mean()), float(scores.std(correction=0))
         facts = {**extractor(evidence, self.backbone), "splits": splits, "spread": spread, "classes": logits.shape[1]}
+        if len(logits) < self.config.smallest:
+            facts["caution"] = f"{len(logits)} images are too few: the score cannot exceed their number"
         interval = jackknife_interval(value, without_groups(parts), floor=1.0) if len(logits) > 1 else None
         order = torch.cat(shuffled_splits(torch.arange(len(logits)), splits, self.config.seed))
         own = torch.cat([influences(part) * len(logits) / (splits * len(part)) for part in parts])

@@ -46,6 +46,14 @@ def finite(features: Tensor, what: str) -> Tensor:
     return features
 
 
+def few(fake: int, real: int, features: int) -> dict[str, str]:
+    """A caution where a Fréchet distance is of fewer vectors than they have dimensions; else nothing."""
+    if min(fake, real) > features:
+        return {}
+    said = f"{fake} generated and {real} real ones are too few for {features} features: the distance is biased upwards"
+    return {"caution": f"{said}, and to be compared with distances of as many alone"}
+
+
 def extractor(evidence: Evidence, role: str) -> dict[str, Any]:
     """Which network read the images, with which weights, and how they were resized."""
     backbone = evidence.backbone(role)

@@ -42,7 +42,7 @@ def test_run_is_the_command_without_a_word(tiny_model: str, tmp_path: Path, capf
     record = aptp_bench.run("dense", scale="smoke", settings=SMALL, runs_dir=tmp_path, model=tiny_model, seed=2)
     seen = capfd.readouterr()
     assert (seen.out, seen.err) == ("", "")
-    assert record.macs["exact"]["ratio"] == 1.0 and record.what.seed == 2
+    assert record.macs["exact"].ratio == 1.0 and record.what.seed == 2
     (folder,) = (path.parent for path in tmp_path.glob("*/run.json"))
     assert RunFolder.load(folder).record == record
     assert aptp_bench.run("dense", scale="smoke", settings=SMALL, runs_dir=tmp_path, model=tiny_model, seed=2) == record

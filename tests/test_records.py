@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import functools
 import json
+import random
+import warnings
 from pathlib import Path
 
 import pytest
@@ -8,6 +11,8 @@ import pytest
 from aptp_bench import records
 from aptp_bench.errors import ConfigError
 from aptp_bench.records import Measurement
+from aptp_bench.reporting.pages.leaderboard_files import Publication
+from aptp_bench.reporting.ranking.frame import load_records
 
 FIRST = Path(__file__).parent / "fixtures" / "record-v1.json"
 
@@ -42,6 +47,75 @@ def test_what_is_no_record_is_refused(tmp_path, text):
 def test_a_number_that_is_not_one_is_no_result():
     with pytest.raises(ValueError, match="finite"):
         Measurement(value=float("nan"), unit="", better="lower", n=1)
+
+
+@pytest.mark.parametrize("name", ["../../up", "a/b", "a|b", "<i>", "", ".", "a\nb", "x" * 300])
+@pytest.mark.parametrize("key", ["method", "dataset", "model", "prompts"])
+def test_names_that_no_plugin_and_no_file_can_have_are_refused(record, tmp_path, key, name):
+    document = record().model_dump(mode="json")
+    document["what"][key] = name
+    (tmp_path / "x.json").write_text(json.dumps(document))
+    with pytest.raises(ConfigError, match=rf"what\.{key}"):
+        records.load(tmp_path / "x.json")
+
+
+def places(node, at=()):
+    """The path of every value of a document; of a list its first alone."""
+    inner = node.items() if isinstance(node, dict) else list(enumerate(node))[:1] if isinstance(node, list) else ()
+    for key, value in inner:
+        yield (*at, key)
+        yield from places(value, (*at, key))
+
+
+def test_an_edited_record_is_left_out_by_name_or_its_pages_are_still_made(make_record, tmp_path):
+    whole = make_record("norm").model_dump(mode="json")
+    good = records.save(make_record("random", fid=4.0), tmp_path)
+    bad = good.with_name("bad.json")
+    drawn = random.Random(0)
+    for place in drawn.sample(list(places(whole)), 60):
+        document = json.loads(json.dumps(whole))
+        holder = functools.reduce(lambda node, key: node[key], place[:-1], document)
+        holder[place[-1]] = drawn.choice([None, "x", "", -1, 0, 1e300, [], {}, [None], True, "1", "a\n<b>"])
+        bad.write_text(json.dumps(document))
+        found, malformed = records.load_all(tmp_path)
+        assert good in found and found.keys() | malformed.keys() == {good, bad}
+        assert Publication.of(tmp_path).pages
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what is left out is said
+            assert len(load_records(tmp_path)) == len(found)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("macs", {}),
+        ("experts", []),
+        ("ratio", 0.5),
+        ("pruned", 1.0),
+        ("dense", 0),
+        ("stored", None),
+        ("convention", "aptp"),
+    ],
+)
+def test_counts_that_do_not_agree_are_refused(record, tmp_path, key, value):
+    document = record().model_dump(mode="json")
+    del document["macs"]["aptp"]
+    for expert in document["experts"]:
+        del expert["macs"]["aptp"]
+    holders = [document, document["macs"]["exact"], document["parameters"], document["what"]["budget"]]
+    next(holder for holder in holders if key in holder)[key] = value
+    (tmp_path / "x.json").write_text(json.dumps(document))
+    with pytest.raises(ConfigError, match="not a readable record"):
+        records.load(tmp_path / "x.json")
+
+
+def test_counts_in_fewer_conventions_are_read(record, tmp_path):
+    """The case above without its fault."""
+    document = record().model_dump(mode="json")
+    for counts in (document["macs"], *(expert["macs"] for expert in document["experts"])):
+        del counts["aptp"]
+    (tmp_path / "x.json").write_text(json.dumps(document))
+    assert records.load(tmp_path / "x.json").macs.keys() == {"exact", "modules"}
 
 
 def test_a_record_of_version_1_is_still_read():

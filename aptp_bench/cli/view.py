@@ -45,6 +45,7 @@ def show_comparison(records: Sequence[Record]) -> None:
         if record.remark:
             line(console, f"{record.what.method}: {record.remark}")
     _against(console, {record.what.method: [record] for record in records})
+    _cautions(console, _details(records))
     for record in records:
         if len(record.experts) > 1:
             shares = "share of the dense MACs by convention, millions of parameters, prompts served"
@@ -66,6 +67,7 @@ def show_suite(title: str, rows: Mapping[str, Sequence[Record]]) -> None:
     line(console, "value [95 % interval]" if most == 1 else f"mean [least, greatest] over up to {most} seeds")
     line(console, world(groups[0][0]))
     _against(console, rows)
+    _cautions(console, _details(record for records in groups for record in records))
     for label, records in rows.items():
         for remark in dict.fromkeys(record.remark for record in records if record.remark):
             line(console, f"{label}: {remark}")
@@ -82,9 +84,9 @@ def experts_table(record: Record) -> Table:
     table = plain_table(["expert", *CONVENTIONS, "parameters", "train", "val"])
     for place, expert in enumerate(record.experts):
         prompts = (expert.train_prompts, expert.eval_prompts)
-        ratios = [f"{expert.macs[name] / record.macs[name]['dense']:.3f}" for name in CONVENTIONS]
+        ratios = [f"{expert.macs[name] / record.macs[name].dense:.3f}" for name in CONVENTIONS]
         table.add_row(str(place), *ratios, f"{expert.parameters / MEGA:.2f}", *map(str, prompts))
-    means = [f"{record.macs[name]['train_ratio']:.4f}" for name in CONVENTIONS]
+    means = [f"{record.macs[name].train_ratio:.4f}" for name in CONVENTIONS]
     table.add_row("training mean", *means, "", "", "", style="bold")
     return table
 
@@ -101,6 +103,7 @@ def show_measurements(found: Mapping[str, Any]) -> None:
         )
     titled(console, f"{found['images']} images", table)
     line(console, SAID[found["world"]])
+    _cautions(console, [{name: result["detail"] for name, result in found["results"].items()}])
     _skipped(console, found["skipped"])
 
 
@@ -188,6 +191,22 @@ def _against(console: Console, rows: Mapping[str, Sequence[Record]]) -> None:
         line(console, f"{', '.join(metrics)} of {', '.join(labels)}: to {what}")
 
 
+def _details(records: Iterable[Record]) -> Iterable[Mapping[str, Any]]:
+    return ({name: result.detail for name, result in record.results.items()} for record in records)
+
+
+def _cautions(console: Console, details: Iterable[Mapping[str, Any]]) -> None:
+    """What must be known before a number is used: a line for each caution, with the metrics that have it."""
+    found: dict[str, dict[str, None]] = {}
+    for metric, detail in ((metric, detail) for each in details for metric, detail in each.items()):
+        if "caution" in detail:
+            found.setdefault(detail["caution"], {})[metric.replace("_", " ")] = None
+    for caution, metrics in found.items():
+        console.print(
+            f"[bold yellow]caution[/]: {', '.join(metrics)}: {escape(caution)}", highlight=False, soft_wrap=True
+        )
+
+
 def _metric_rows(groups: Sequence[Sequence[Record]]) -> Iterable[tuple[str, list[str]]]:
     """A row a metric; a cell for each group of records, which differ in their seed only."""
     found = [{name: m for record in records for name, m in record.results.items()} for records in groups]
@@ -206,9 +225,9 @@ def _measured(found: Sequence[Measurement]) -> str:
 
 def _cost_rows(groups: Sequence[Sequence[Record]]) -> Iterable[tuple[str, list[str]]]:
     for name in CONVENTIONS:
-        ratios = [[record.macs[name]["ratio"] for record in records] for records in groups]
+        ratios = [[record.macs[name].ratio for record in records] for records in groups]
         yield f"MACs {name} / dense ↓", [f"{fmean(each):.4f}" for each in ratios]
-    sizes = [fmean(record.parameters["stored"] for record in records) for records in groups]
+    sizes = [fmean(record.parameters.stored for record in records) for records in groups]
     yield "parameters stored, M", [f"{size / MEGA:,.2f}" for size in sizes]
 
 

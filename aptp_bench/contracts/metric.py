@@ -47,7 +47,10 @@ class Metric(Plugin, ABC):
 
         replicates: n numbers, one a prompt in their order, with the mean `value`: the scores where the value is a mean, else
         value + influence of each image (the infinitesimal jackknife). With them two runs are compared prompt by prompt.
+        detail: what else must be known; what must not be missed is called `caution`, a sentence that is shown beside the number.
+        An interval of no length is left out: images that are all alike do not make a number certain.
         """
         given = None if replicates is None else tuple(replicates)
-        facts = {"unit": self.unit, "better": self.better, "n": n, "interval": interval, "detail": detail}
+        kept = interval if interval and interval[0] < interval[1] else None
+        facts = {"unit": self.unit, "better": self.better, "n": n, "interval": kept, "detail": detail}
         return Measurement(value=value, replicates=given, **facts)

@@ -41,12 +41,23 @@ class ModelPlugin(Plugin, ABC):
         return cls.task == "text-to-image"
 
     def check_geometry(self, unet: Any, source: object) -> None:
-        """Raise WeightsError unless a U-Net, read from `source`, has this family's tensors."""
-        want = {name: tuple(value.shape) for name, value in self.skeleton().state_dict().items()}
-        have = {name: tuple(value.shape) for name, value in unet.state_dict().items()}
-        if want != have:
-            wrong = sorted(name for name in want.keys() | have.keys() if want.get(name) != have.get(name))
+        """Raise WeightsError unless a U-Net, read from `source`, has this family's tensors, heads, groups and latents."""
+        want, have = _geometry(self.skeleton()), _geometry(unet)
+        wrong = sorted(name for name in want.keys() | have.keys() if want.get(name) != have.get(name))
+        if wrong:
             raise WeightsError(
-                f"{source} holds another network than {self.name}: {len(wrong)} tensors differ, "
-                f"e.g. {wrong[0]}; choose another with --model"
+                f"{source} holds another network than {self.name}: {len(wrong)} sizes differ, e.g. {wrong[0]} is "
+                f"{have.get(wrong[0])}, not {want.get(wrong[0])}; choose another with --model"
             )
+
+
+def _geometry(unet: Any) -> dict[str, Any]:
+    """All sizes of a U-Net: of its tensors, and what no tensor shows: heads, groups of norms, size of the latents."""
+    tensors = {name: tuple(value.shape) for name, value in unet.state_dict().items()}
+    hidden = {
+        f"{path}.{size}": getattr(part, size)
+        for path, part in unet.named_modules()
+        for size in ("heads", "num_groups")
+        if hasattr(part, size)
+    }
+    return {"sample_size": unet.config.sample_size, **tensors, **hidden}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -11,6 +11,7 @@ from aptp_bench.budget import Budget
 from aptp_bench.core.documents import Frozen
 from aptp_bench.core.settings import LatencyConfig, SamplingConfig
 
+Name = Annotated[str, Field(pattern=r"^\w[\w.-]*$", max_length=100)]  # of a plugin; file names are made of it
 World = Literal["mini", "smoke", "paper"]
 Task = Literal["text-to-image", "image", "audio"]  # what a model makes
 
@@ -26,9 +27,9 @@ class Sizes(Frozen):
 class Resolution(Frozen):
     """Pixels, width = height, at which images are handled where they are not generated."""
 
-    train: int = Field(gt=0, description="of training images; the paper uses 256")
+    train: int = Field(ge=8, description="of training images; the paper uses 256")
     measure: int = Field(
-        gt=0,
+        ge=8,
         description="to which images, generated and real, are brought before a metric's network; the paper uses 256",
     )
 
@@ -36,12 +37,12 @@ class Resolution(Frozen):
 class Recipe(Frozen):
     """Everything that decides a run's numbers."""
 
-    method: str
+    method: Name
     method_config: dict[str, Any] = Field(default_factory=dict, description="the method's options")
-    dataset: str
+    dataset: Name
     dataset_config: dict[str, Any] = Field(default_factory=dict, description="the dataset's options")
-    prompts: str | None = Field(None, description="caption-only dataset of the second evaluation set")
-    model: str
+    prompts: Name | None = Field(None, description="caption-only dataset of the second evaluation set")
+    model: Name
     weights: str | None = Field(None, description="a folder, a hub id, or random; None: the model's own")
     scale: World
     budget: Budget
@@ -51,12 +52,12 @@ class Recipe(Frozen):
     encode_batch: int = Field(64, gt=0, description="images encoded together")
     finetune: dict[str, Any] = Field(default_factory=dict, description="settings of the shared fine-tuning")
     sampling: SamplingConfig
-    metrics: tuple[str, ...]
+    metrics: tuple[Name, ...]
     backbones: dict[str, str] = Field(
         description="which network plays each role: inception, clip_score, cmmd, preference, hps, perceptual, audio"
     )
     latency: LatencyConfig
-    reference: str | None = Field(None, description="method of the reference row")
+    reference: Name | None = Field(None, description="method of the reference row")
     settings: tuple[str, ...] = Field((), description="what --set changed, as it was given")
 
     @property

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from diffusers import UNet2DConditionModel
 
-from aptp_bench.budget import CONVENTIONS
+from aptp_bench.budget import CONVENTIONS, Convention
 from aptp_bench.core.settings import SamplingConfig
 from aptp_bench.generation.sampling import parts_of
 from aptp_bench.harness.inputs import Materials
 from aptp_bench.harness.keywords import frequent_words
 from aptp_bench.models.call_plan import ONE_CALL, ImageCalls
 from aptp_bench.pruning.macs import example_inputs, parameters
-from aptp_bench.records import Expert
+from aptp_bench.records import Counted, Expert, Parameters
 
 if TYPE_CHECKING:
     from aptp_bench.models.mixture import Mixture
@@ -63,23 +63,23 @@ def served_by(assignment: Iterable[int], captions: Sequence[str], experts: int) 
     return served
 
 
-def macs_of(experts: list[Expert], dense: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """Convention -> MACs of the dense network, of the mixture (mean over evaluation prompts), and both ratios."""
-    table: dict[str, dict[str, float]] = {}
+def macs_of(experts: list[Expert], dense: dict[str, Any]) -> dict[Convention, Counted]:
+    """What a mixture costs beside the dense network, in each convention."""
+    table: dict[Convention, Counted] = {}
     for name in CONVENTIONS:
         whole = dense["macs"][name]
         costs = [expert.macs[name] for expert in experts]
         pruned = _mean(costs, [expert.eval_prompts for expert in experts])
         trained = _mean(costs, [expert.train_prompts for expert in experts])
-        table[name] = {"dense": whole, "pruned": pruned, "ratio": pruned / whole, "train_ratio": trained / whole}
+        table[name] = Counted(dense=whole, pruned=pruned, ratio=pruned / whole, train_ratio=trained / whole)
     return table
 
 
-def parameters_of(experts: list[Expert], dense: dict[str, Any]) -> dict[str, int]:
+def parameters_of(experts: list[Expert], dense: dict[str, Any]) -> Parameters:
     """Parameters of the dense network, of all experts together, and of the expert that a mean prompt meets."""
     sizes = [expert.parameters for expert in experts]
     mean = _mean(sizes, [expert.eval_prompts for expert in experts])
-    return {"dense": dense["parameters"], "stored": sum(sizes), "per_image": round(mean)}
+    return Parameters(dense=dense["parameters"], stored=sum(sizes), per_image=round(mean))
 
 
 def _mean(values: list[int], weights: list[int]) -> float:

@@ -244,7 +244,7 @@ class Bench:
         assignment = json.loads((images["dataset"].folder / ASSIGNMENT).read_text(encoding="utf-8"))
         experts = experts_of(facts, assignment, given.captions("dataset"))
         macs = macs_of(experts, facts["dense"])
-        missed = recipe.budget.missed_by(macs[recipe.budget.convention]["train_ratio"])
+        missed = recipe.budget.missed_by(macs[recipe.budget.convention].train_ratio)
         if abs(missed) > TOLERANCE:
             why = f" ({facts['remark']})" if facts.get("remark") else ""
             self.store.progress.say(f"{recipe.name}: the budget is missed by {missed:+.2%} of the dense MACs{why}")

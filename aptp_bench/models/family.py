@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, ClassVar
 
 from aptp_bench import assets
 from aptp_bench.contracts.model import ModelPlugin
+from aptp_bench.errors import WeightsError
 from aptp_bench.models import weights as sources
+
+UNSAID = "epsilon"  # what diffusers' schedulers take where a file does not say what a network predicts
 
 
 class Family(ModelPlugin):
@@ -23,6 +27,24 @@ class Family(ModelPlugin):
         if weights is None and self.embedded is not None:
             return assets.path(self.embedded)
         return sources.find(self.name, weights, self.hub_ids, self.files)
+
+    def checked(self, pipeline: Any, folder: Path) -> Any:
+        """The pipeline that was read from `folder`, if all that decides its images is this family's. Raises WeightsError."""
+        self.check_geometry(pipeline.unet, folder)
+        pixels = self.latent_size * 2 ** (len(pipeline.vae.config.block_out_channels) - 1)
+        if pixels != self.resolution:
+            raise WeightsError(
+                f"{folder} has an autoencoder that makes {pixels} pixels of {self.latent_size} latents, where "
+                f"{self.name} has {self.resolution}; choose another with --model"
+            )
+        config = folder / "scheduler" / "scheduler_config.json"
+        predicts = self.geometry.scheduler.get("prediction_type", UNSAID)
+        if predicts != UNSAID and "prediction_type" not in json.loads(config.read_text(encoding="utf-8")):
+            raise WeightsError(
+                f"{config} lacks prediction_type, which diffusers then takes for '{UNSAID}'; {self.name} predicts "
+                f"'{predicts}': write it there"
+            )
+        return pipeline
 
     @classmethod
     def unavailable(cls) -> str | None:

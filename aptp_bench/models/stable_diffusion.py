@@ -189,9 +189,7 @@ class StableDiffusion(Family):
         if weights == RANDOM:
             return self.geometry.build()
         folder = self.source(weights)
-        made = pipeline(**read_parts(folder, unet=UNet2DConditionModel))
-        self.check_geometry(made.unet, folder)
-        return made
+        return self.checked(pipeline(**read_parts(folder, unet=UNet2DConditionModel)), folder)
 
 
 class MiniSD(StableDiffusion):

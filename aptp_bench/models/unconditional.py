@@ -161,9 +161,7 @@ class UnconditionalModel(Family):
         if weights == RANDOM:
             return self.geometry.build()
         folder = self.source(weights)
-        made = read(folder)
-        self.check_geometry(made.unet, folder)
-        return made
+        return self.checked(read(folder), folder)
 
 
 class MiniFaces(UnconditionalModel):

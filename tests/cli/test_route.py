@@ -32,7 +32,7 @@ def test_each_prompt_has_its_expert_and_budget(call: Call, finished: Any, file: 
         f"expert {expert}, {facts.budgets[expert]:.3f} of the MACs: {prompt}"
         for expert, prompt in zip(facts.assignment(), facts.captions(), strict=True)
     ]
-    assert f"mean MACs of these prompts, share of dense: {facts.record.macs['exact']['ratio']:.4f} (exact)" in out
+    assert f"mean MACs of these prompts, share of dense: {facts.record.macs['exact'].ratio:.4f} (exact)" in out
     assert "mini world, smoke scale" in out
 
 
@@ -41,7 +41,7 @@ def test_json_says_the_same_with_words(call: Call, finished: Any, file: Path) ->
     code, out = call("route", "--run", str(finished("aptp")), "--captions", str(file), "--json", "--top", "2")
     found = json.loads(out)
     assert code == 0 and [row["expert"] for row in found["routes"]] == facts.assignment()
-    assert found["mean"]["macs_exact"] == pytest.approx(facts.record.macs["exact"]["ratio"])
+    assert found["mean"]["macs_exact"] == pytest.approx(facts.record.macs["exact"].ratio)
     assert [row["prompts"] for row in found["experts"]] == [e.eval_prompts for e in facts.record.experts]
     assert [row["words"] for row in found["experts"]] == [e.words[:2] for e in facts.record.experts]
     assert sum(row["share"] for row in found["experts"]) == pytest.approx(1)

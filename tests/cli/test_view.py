@@ -12,7 +12,7 @@ def record(make_record):
 
     def made(method: str, world="mini", value=12.345, weights=None, experts=1) -> Record:
         found = make_record(method, world=world, fid=(value, value - 1, value + 1), what={"weights": weights})
-        macs = {name: {**counts, "dense": 2.0, "train_ratio": 0.7812} for name, counts in found.macs.items()}
+        macs = {n: counts.model_copy(update={"dense": 2.0, "train_ratio": 0.7812}) for n, counts in found.macs.items()}
         half = Expert(macs=dict.fromkeys(macs, 1), parameters=1_500_000, train_prompts=3, eval_prompts=2)
         skipped = {"cmmd": "no weights; fetch them"}
         return found.model_copy(update={"macs": macs, "experts": [half] * experts, "skipped": skipped})

@@ -54,10 +54,10 @@ def outcome(record: Any) -> dict[str, Any]:
 def test_a_strangers_method_goes_through_all_stages(tiny_run, halves, store):
     reference, record = run_each(with_reference(tiny_run("halves")), store, CPU)
     assert (reference.what.method, record.what.method) == ("dense", "halves")
-    assert reference.macs["exact"]["ratio"] == 1.0 and 0 < record.macs["exact"]["ratio"] < 1
+    assert reference.macs["exact"].ratio == 1.0 and 0 < record.macs["exact"].ratio < 1
     assert sum(e.train_prompts for e in record.experts) == 12 and sum(e.eval_prompts for e in record.experts) == 6
-    assert record.experts[0].parameters < record.experts[1].parameters == reference.parameters["dense"]
-    assert record.results["macs"].value * 1e9 == pytest.approx(record.macs["exact"]["pruned"])
+    assert record.experts[0].parameters < record.experts[1].parameters == reference.parameters.dense
+    assert record.results["macs"].value * 1e9 == pytest.approx(record.macs["exact"].pruned)
     untuned = {"prune", "generate", "generate-prompts", "measure-macs", "measure-parameters"}
     assert set(reference.how.seconds) == untuned and set(record.how.seconds) == {"pairs", "finetune", *untuned}
     assert {"model", "train", "val", "prompts"} <= record.how.digests.keys()
@@ -129,8 +129,8 @@ def test_a_plan_of_calls_is_recorded_and_depends_on_the_sampler(tiny_run, regist
     ]
     found = [run(recipe, Materials.of(recipe, CPU), store) for recipe in recipes]
     assert [record.calls for record in found] == [{"dense": n, "made": n // 2, "full": n // 2} for n in (8, 8, 10)]
-    assert {record.macs[name]["ratio"] for record in found for name in record.macs} == {0.5}
-    assert found[0].parameters["per_image"] == found[0].parameters["dense"]
+    assert {record.macs[name].ratio for record in found for name in record.macs} == {0.5}
+    assert found[0].parameters.per_image == found[0].parameters.dense
     assert Planner.seen == [7, 9]  # guidance changes no plan
 
 

@@ -107,3 +107,11 @@ def test_the_measurement_says_how_it_was_made(given) -> None:
 def test_one_image_is_not_enough(given) -> None:
     with pytest.raises(MetricError, match="two images"):
         FID()(given(fake={"pool": torch.ones(1, 4)}, real={"pool": torch.rand(9, 4)}))
+
+
+def test_too_few_images_for_a_full_rank_say_so(given) -> None:
+    def caution(n: int) -> str:
+        measured = FID()(given(fake={"pool": features(n, 8, 0)}, real={"pool": features(64, 8, 1)}))
+        return str(measured.detail.get("caution", ""))
+
+    assert "2 generated" in caution(2) and caution(8) and not caution(9)

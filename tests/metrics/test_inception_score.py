@@ -55,3 +55,14 @@ def test_the_interval_is_as_wide_as_fresh_samples_scatter(given) -> None:
     values = torch.stack([inception_score(logits(150, seed)) for seed in range(60)])
     low, high = InceptionScore(splits=1)(given(fake={"logits": logits(150, 99)})).interval
     assert (high - low) / (2 * 1.96) == pytest.approx(float(values.std()), rel=0.4)
+
+
+def test_images_that_are_all_alike_have_no_interval(given) -> None:
+    """One of no length would claim that another set of images has the same score."""
+    found = InceptionScore()(given(fake={"logits": logits(1).repeat(300, 1)}))
+    assert found.value == pytest.approx(1) and found.interval is None
+
+
+def test_a_caution_where_images_are_few(given) -> None:
+    assert "caution" in InceptionScore()(given(fake={"logits": logits(30)})).detail
+    assert "caution" not in InceptionScore()(given(fake={"logits": logits(250)})).detail

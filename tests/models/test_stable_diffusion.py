@@ -134,6 +134,25 @@ def test_another_geometry_is_refused(saved: Path) -> None:
         SD21().load(str(saved))
 
 
+@pytest.mark.parametrize(
+    ("config", "key", "value", "named"),
+    [
+        ("unet/config.json", "sample_size", 16, "sample_size is 16, not 8"),
+        ("unet/config.json", "attention_head_dim", [1, 2, 4, 4], "heads is 1, not 2"),
+        ("unet/config.json", "norm_num_groups", 8, "num_groups is 8, not 16"),
+        ("scheduler/scheduler_config.json", "prediction_type", None, "lacks prediction_type"),
+    ],
+)
+def test_settings_that_no_tensor_shows_are_the_familys(
+    saved: Path, config: str, key: str, value: object, named: str
+) -> None:
+    """Weights fit all the same; MACs would be counted of one network and images made by another."""
+    document = {**json.loads((saved / config).read_text()), key: value}
+    (saved / config).write_text(json.dumps({k: v for k, v in document.items() if v is not None or k != key}))
+    with pytest.raises(WeightsError, match=named):
+        MiniSD().load(str(saved))
+
+
 @pytest.mark.parametrize("lost", ["unet", "tokenizer", "scheduler"])
 def test_a_folder_that_lacks_a_part_is_refused(saved: Path, lost: str) -> None:
     shutil.rmtree(saved / lost)

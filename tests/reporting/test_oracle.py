@@ -76,4 +76,4 @@ def test_a_run_finds_what_was_measured_of_its_own_world(finished: Any, measured:
     save(measured(kinds, how=how, finetune_steps=2), folder.parent)
     found = oracle.of_run(facts)
     assert found.found.finetune_steps == 2  # as many as the run's are nearest to it
-    assert found.mean == pytest.approx(facts.record.macs["exact"]["ratio"])
+    assert found.mean == pytest.approx(facts.record.macs["exact"].ratio)

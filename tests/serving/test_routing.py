@@ -85,4 +85,4 @@ def test_a_runs_own_prompts_go_where_they_went(finished: Any) -> None:
     facts = facts_of(finished("aptp"))
     found = routed(router_of(RunFolder.load(facts.run.folder)), facts.captions(), facts.record, SilentProgress())
     assert found.experts.tolist() == facts.assignment()
-    assert found.mean("exact") == pytest.approx(facts.record.macs["exact"]["ratio"])
+    assert found.mean("exact") == pytest.approx(facts.record.macs["exact"].ratio)

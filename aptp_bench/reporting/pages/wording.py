@@ -187,7 +187,7 @@ def _way(pair: Pair) -> str:
 def macs(row: Row, board: Board) -> dict[str, Any]:
     """What a row costs: its exact share of dense on evaluation prompts, the share the budget is about, and 10⁹ MACs."""
     records = row.entry.records
-    shares = [record.macs[board.convention]["train_ratio"] for record in records]
-    giga = [record.macs["exact"]["pruned"] / GIGA for record in records]
+    shares = [record.macs[board.convention].train_ratio for record in records]
+    giga = [record.macs["exact"].pruned / GIGA for record in records]
     mean = {"train": sum(shares) / len(shares), "giga": sum(giga) / len(giga)}
     return {"share": row.entry.macs("exact"), "convention": board.convention, **mean}

@@ -90,5 +90,5 @@ def _expert(record: Record, place: int | None) -> dict[str, Any]:
     if place is None or place >= len(experts):
         return {}
     expert = experts[place]
-    ratio = {name: macs / record.macs[name]["dense"] for name, macs in expert.macs.items()}
+    ratio = {name: macs / record.macs[name].dense for name, macs in expert.macs.items()}
     return {"ratio": ratio, "words": expert.words or (NO_WORDS if expert.eval_prompts else NO_PROMPTS)}

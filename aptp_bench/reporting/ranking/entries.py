@@ -69,7 +69,7 @@ class Entry:
 
     def macs(self, convention: str) -> float:
         """MACs of an image's U-Net call, traffic-weighted, as a share of the dense network's; mean over seeds."""
-        ratios = [record.macs[convention]["ratio"] for record in self.records]
+        ratios = [record.macs[convention].ratio for record in self.records]
         return sum(ratios) / len(ratios)
 
 

@@ -69,8 +69,8 @@ def _row(path: Path, record: Record, entry: Entry) -> dict[str, Any]:
     row |= {"dataset": what.dataset, "model": what.model, "method": what.method, "label": entry.label}
     row |= {"entry": entry.name, "budget": what.budget.ratio, "convention": what.budget.convention, "seed": what.seed}
     row |= {"steps": what.finetune.get("steps"), "experts": len(record.experts)}
-    row |= {f"macs_{name}": record.macs[name]["ratio"] for name in CONVENTIONS if name in record.macs}
-    row |= {f"parameters_{key}": record.parameters[key] for key in ("stored", "per_image")}
+    row |= {f"macs_{name}": record.macs[name].ratio for name in CONVENTIONS if name in record.macs}
+    row |= {f"parameters_{key}": getattr(record.parameters, key) for key in ("stored", "per_image")}
     row |= {"commit": record.how.commit, "device": record.how.device}
     for name, found in record.results.items():
         low, high = found.interval or (float("nan"), float("nan"))

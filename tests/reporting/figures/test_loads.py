@@ -39,7 +39,7 @@ def test_a_runs_bars_are_its_records(finished: Any) -> None:
     axes = loads.of_run(facts).axes[0]
     train = [expert.train_prompts for expert in facts.record.experts]
     assert [bar.get_height() for bar in axes.patches[:3]] == pytest.approx([100 * n / 12 for n in train])
-    ratios = [e.macs["exact"] / facts.record.macs["exact"]["dense"] for e in facts.record.experts]
+    ratios = [e.macs["exact"] / facts.record.macs["exact"].dense for e in facts.record.experts]
     assert [t.get_text().split("\n")[1] for t in axes.get_xticklabels()] == [f"{ratio:.3f}" for ratio in ratios]
     assert "mini world" in axes.get_title()
     with pytest.raises(FigureError, match="norm has one expert"):

@@ -114,7 +114,7 @@ def test_the_world_and_the_budget_are_said_at_the_top(finished: Any, made: Any, 
     page = visit(put(made("aptp")))
     head = page.inner_text("header")
     assert [each.inner_text()[:23] for each in page.query_selector_all("header .world")] == ["mini world, smoke scale"]
-    assert "0.8 of the exact MACs" in head and f"{facts.record.macs['exact']['train_ratio']:.4f}" in head
+    assert "0.8 of the exact MACs" in head and f"{facts.record.macs['exact'].train_ratio:.4f}" in head
     assert "mini world" in page.title()
     for figure in page.query_selector_all("figure svg"):
         assert "mini world, smoke scale" in figure.text_content()

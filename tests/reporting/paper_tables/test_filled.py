@@ -188,7 +188,7 @@ def test_other_scales_of_a_number_are_converted(made: Made) -> None:
     assert clip.summary.value == pytest.approx(0.318)
     assert clip.summary.interval == pytest.approx((0.308, 0.328))
     assert clip.difference.absolute == pytest.approx(0.0)
-    assert value(table, "APTP-Base (@30k)", "params_b", "paper") == record.parameters["per_image"] / 1e9
+    assert value(table, "APTP-Base (@30k)", "params_b", "paper") == record.parameters.per_image / 1e9
     fast = filled("ld_pruner_1", [made("ld_pruner_1", "LD-Pruner", "paper", latency=2.0, clip_score=30.0)])
     line = "LD-Pruner (42 modifications)"
     assert value(fast, line, "speedup_pct", "paper") == 50.0
