@@ -7,9 +7,10 @@ options, `--set key=value`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -24,6 +25,7 @@ from aptp_bench.errors import ConfigError
 
 SCALES: tuple[str, ...] = get_args(World)
 TASKS = {"text-to-image": "images of prompts", "image": "images", "audio": "sounds"}
+Settings = TypeVar("Settings", bound=BaseModel)
 FLAGS = frozenset({"method", "dataset", "scale", "settings"})  # options of the command, not keys of --set
 
 
@@ -137,27 +139,27 @@ def _dotted(model: type[BaseModel]) -> list[str]:
     return keys
 
 
-def _same_world(document: Mapping[str, Any]) -> None:
+def _same_world(asked: Recipe) -> None:
     """Raise UnknownNameError for a name that nothing provides, ConfigError for one of another world."""
-    world = "paper" if document["scale"] == "paper" else "mini"
-    named = [("datasets", document["dataset"]), ("models", document["model"])]
-    named += [("datasets", document["prompts"])] if document["prompts"] else []
-    named += [("backbones", name) for name in document["backbones"].values()]
+    world = "paper" if asked.scale == "paper" else "mini"
+    named = [("datasets", asked.dataset), ("models", asked.model)]
+    named += [("datasets", asked.prompts)] if asked.prompts else []
+    named += [("backbones", name) for name in asked.backbones.values()]
     for group, name in named:
         kind = registry.get(group, name)
         if kind.world != world:
             what = f"{group[:-1]} '{name}' is of the {kind.world} world"
             raise ConfigError(f"{what}, and numbers of two worlds do not mix; use --scale {kind.world}")
-    metrics = document["metrics"]
-    for name in metrics:
+    for name in asked.metrics:
         registry.get("metrics", name)
-    if not metrics or len(set(metrics)) < len(metrics):
-        raise ConfigError(f"metrics={metrics} names {'one twice' if metrics else 'none'}; name each metric once")
+    if not asked.metrics or len(set(asked.metrics)) < len(asked.metrics):
+        what = f"metrics=[{','.join(asked.metrics)}] names {'one twice' if asked.metrics else 'none'}"
+        raise ConfigError(f"{what}; name each metric once")
 
 
-def _same_task(document: Mapping[str, Any], method: Any, dataset: Any) -> None:
+def _same_task(asked: Recipe, method: Any, dataset: Any) -> None:
     """Raise ConfigError unless the method, the data and the way of sampling suit what the model makes."""
-    model = registry.get("models", document["model"])
+    model = registry.get("models", asked.model)
     what = f"model '{model.name}' makes {TASKS[model.task]}"
     if model.reads_prompts() and not dataset.captioned:
         raise ConfigError(f"{what}, and dataset '{dataset.name}' has no captions; choose another model or dataset")
@@ -169,9 +171,9 @@ def _same_task(document: Mapping[str, Any], method: Any, dataset: Any) -> None:
         raise ConfigError(
             f"{what} without prompts, and method '{method.name}' goes by what prompts say; choose another"
         )
-    if document["prompts"]:
+    if asked.prompts:
         raise ConfigError(f"{what} without prompts; leave the second prompts out: --set prompts=null")
-    if document["sampling"]["guidance"] != 1:
+    if asked.sampling.guidance != 1:
         raise ConfigError(f"{what} without prompts, so there is nothing to guide to; --set sampling.guidance=1")
 
 
@@ -189,20 +191,27 @@ def _near(key: str, known: Sequence[str]) -> str:
 
 def _checked(document: Mapping[str, Any]) -> Recipe:
     """A Recipe whose names exist and belong together, and whose options are complete with their defaults."""
-    _same_world(document)
     if isinstance(ratio := document["budget"]["ratio"], int | float):
         Budget.of(ratio, document["budget"]["convention"])  # its error says more than a type can
-    method = registry.get("methods", document["method"])(**document.get("method_config", {}))
-    dataset = registry.get("datasets", document["dataset"])(**document.get("dataset_config", {}))
-    _same_task(document, method, dataset)
+    asked = _typed(Recipe, document)
+    _same_world(asked)
+    method = registry.get("methods", asked.method)(**asked.method_config)
+    dataset = registry.get("datasets", asked.dataset)(**asked.dataset_config)
+    _same_task(asked, method, dataset)
     resolved = {
         "method_config": method.config.model_dump(mode="json"),
         "dataset_config": dataset.config.model_dump(mode="json"),
+        "finetune": _typed(FinetuneConfig, asked.finetune, "finetune.").model_dump(mode="json"),
     }
+    return asked.model_copy(update=resolved)
+
+
+def _typed(kind: type[Settings], document: Mapping[str, Any], section: str = "") -> Settings:
+    """The settings of a section, typed. Raises ConfigError that names the whole key."""
     try:
-        tuning = FinetuneConfig(**document.get("finetune", {})).model_dump(mode="json")
-        return Recipe(**{**document, **resolved, "finetune": tuning})
+        return kind(**document)
     except ValidationError as err:
         where, what, got, _ = problem_of(err)
-        where = where or "recipe"
-        raise ConfigError(f"setting '{where}': {what} (got {got!r}); change it with --set {where}=…") from err
+        key = f"{section}{where}"
+        whole = re.split(r"\.(?=\d|\[)", key)[0]  # what --set takes: a list, not its third entry
+        raise ConfigError(f"setting '{key}': {what} (got {repr(got)[:80]}); change it with --set {whole}=…") from err

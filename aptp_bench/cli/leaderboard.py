@@ -38,11 +38,12 @@ def leaderboard(
     from aptp_bench.reporting.pages.leaderboard_files import Publication
 
     made = Publication.of(results_dir, readme)
+    if not check:
+        for reason in made.malformed.values():
+            typer.echo(f"left out: {reason}", err=True)
     if as_json:
         print_json({"boards": [_counts(board) for board in made.boards if board.pairs]})
     elif not check:
-        for reason in made.malformed.values():
-            typer.echo(f"left out: {reason}", err=True)
         for path in made.write():
             typer.echo(f"{'written' if path.exists() else 'removed'}: {path}")
         typer.echo(f"{len(made.boards)} boards from {len(made.found)} records: {results_dir / 'leaderboard.html'}")

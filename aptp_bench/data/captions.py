@@ -26,8 +26,8 @@ def matched(source: Path, files: list[Path]) -> list[Row]:
     for path, caption in found:
         if not caption:
             raise DataError(f"{source}: the caption of {path.name} is empty; write one or remove the image")
-        if any("\ud800" <= letter <= "\udfff" for letter in caption):
-            raise DataError(f"{source}: the caption of {path.name} holds half of a character; write it again")
+        if any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in caption):
+            raise DataError(f"{source}: the caption of {path.name} holds what is no character; write it again")
     return found
 
 

@@ -81,12 +81,18 @@ class Suite(Frozen):
     dataset: str
     scale: World | None = Field(None, description="the one that it is for; None: whichever is asked for, else mini")
     macs: Convention = Field("exact", description="how budgets are counted")
-    seeds: tuple[int, ...] = Field((0,), min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1)
     settings: tuple[str, ...] = Field((), description="key=value lines for every row")
     mini: Common = Common()
     smoke: Common = Common()
     paper: Common = Common()
     rows: Annotated[tuple[Row, ...], Field(min_length=1), AfterValidator(table.distinct)]
+
+    @model_validator(mode="after")
+    def _seeds_differ(self) -> Suite:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds {list(self.seeds)} name one twice; a run is made once")
+        return self
 
     @classmethod
     def load(cls, name: str, scale: str | None = None) -> Suite:

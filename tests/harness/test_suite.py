@@ -179,7 +179,14 @@ def test_a_wrong_suite_is_refused_in_one_line(tmp_path: Path, changes: Any, erro
 
 
 @pytest.mark.parametrize(
-    ("text", "words"), [("a: [", "is not YAML"), ("- 1", "see benchmarks/mini"), ("", "valid dictionary")]
+    ("text", "words"),
+    [
+        ("a: [", "is not YAML"),
+        ("- 1", "see benchmarks/mini"),
+        ("", "Field required"),
+        ("[" * 5000, "nested too deeply"),
+        ("title: t\ndataset: coco\nseeds: [0, 0]\nrows: [{label: a, method: norm}]", "one twice"),
+    ],
 )
 def test_a_file_that_is_no_suite_is_refused(tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "suite.yaml").write_text(text)
