@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from aptp_bench.core.documents import EXECUTION
 from aptp_bench.plugins import Job, PluginConfig
 
 if TYPE_CHECKING:
@@ -58,13 +59,17 @@ class StructuralConfig(NarrowingConfig):
     )
     stride: int = Field(10, ge=1, description="every stride-th diffusion step is evaluated; paper 1")
     pairs: int = Field(64, ge=1, description="training pairs, the same with the same noise at every step; paper 128")
-    micro_batch: int = Field(8, ge=1, description="pairs that go through the network at once, to save memory")
+    micro_batch: int = Field(
+        8, ge=1, description="pairs that go through the network at once, to save memory", json_schema_extra=EXECUTION
+    )
     loss: Literal["noise", "prediction"] = Field(
         "noise",
         description="what is differentiated under v-prediction; noise: the error of the noise that v implies, "
         "alpha_t times that of v (the paper's loss); prediction: the error of v. T is applied to noise always",
     )
-    checkpoint_every: int = Field(10, ge=1, description="evaluated steps between two checkpoints")
+    checkpoint_every: int = Field(
+        10, ge=1, description="evaluated steps between two checkpoints", json_schema_extra=EXECUTION
+    )
 
 
 def narrow(job: Job, config: NarrowingConfig, saliency: Saliency, first: bool = False) -> Mixture:

@@ -63,7 +63,9 @@ def checked(embeddings: Tensor, what: str) -> Tensor:
     if clips.ndim != 3 or clips.shape[1] == 0:
         raise MetricError(f"FAD reads embeddings [clips, d] or [clips, k, d], got {list(embeddings.shape)}")
     if len(clips) < 2:
-        raise MetricError(f"FAD needs two {what} clips, got {len(clips)}; raise the size, e.g. --set sizes.val=64")
+        raise MetricError(
+            f"FAD needs two {what} clips, got {len(clips)}; give more of them (in a run: --set sizes.val=64)"
+        )
     bad = int((~clips.isfinite().all(dim=2).all(dim=1)).sum())
     if bad:
         raise MetricError(f"{bad} of {len(clips)} {what} clips have embeddings that are not finite; make them again")

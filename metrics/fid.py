@@ -184,5 +184,7 @@ def influences(fake: Tensor, real: Tensor) -> Tensor:
 
 def _at_least_two(n: int) -> int:
     if n < 2:
-        raise MetricError(f"FID needs two images of each kind, got {n}; raise the size, e.g. --set sizes.val=64")
+        raise MetricError(
+            f"FID needs two images of each kind, got {n}; give more of them (in a run: --set sizes.val=64)"
+        )
     return n

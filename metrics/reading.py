@@ -35,9 +35,7 @@ def images_and_texts(evidence: Evidence, role: str) -> tuple[Tensor, Tensor]:
 def finite(features: Tensor, what: str) -> Tensor:
     """The features themselves. Raises MetricError if there are none or one is not a number."""
     if len(features) == 0:
-        raise MetricError(
-            f"there are no {what} images to measure; raise the size of the evaluation set, e.g. --set sizes.val=64"
-        )
+        raise MetricError(f"there are no {what} images to measure; give some (in a run: --set sizes.val=64)")
     bad = int((~features.isfinite().all(dim=1)).sum())
     if bad:
         raise MetricError(

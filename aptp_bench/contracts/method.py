@@ -72,6 +72,10 @@ class Method(Plugin, ABC):
     def check(self, scale: World) -> None:  # most methods need nothing
         """Raise what would stop `prune` and can be told before any work, such as WeightsError for a missing encoder."""
 
+    def digests(self, scale: World) -> dict[str, str]:  # most methods read nothing else
+        """Digests of what it reads beside the job, by name, such as a prompt encoder's: options say where it lies alone."""
+        return {}
+
     @abstractmethod
     def prune(self, job: Job) -> Mixture:
         """A mixture within ±0.5 % of the budget, or the nearest below with a remark that says why it is not nearer.

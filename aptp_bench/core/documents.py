@@ -15,6 +15,17 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+EXECUTION: dict[str, Any] = {
+    "execution": True
+}  # json_schema_extra of a setting that decides no number: see `execution`
+
+
+def execution(kind: type[BaseModel]) -> frozenset[str]:
+    """Names of the settings that decide no number: where things lie, in how many parts work is done, how often it is saved."""
+    extras = {name: field.json_schema_extra for name, field in kind.model_fields.items()}
+    return frozenset(name for name, extra in extras.items() if isinstance(extra, dict) and extra.get("execution"))
+
+
 class Problem(NamedTuple):
     """What is wrong with one entry of a document. where: its dotted key, empty for the whole; got: what stands there."""
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
-from aptp_bench.core.documents import Frozen
+from aptp_bench.core.documents import EXECUTION, Frozen
 
 Blocks = Literal["mean", "sum", "norm"]
 Precision = Literal["float32", "bfloat16"]
@@ -31,8 +31,10 @@ class TrainConfig(Settings):
     warmup: int = Field(0, ge=0, description="steps in which the learning rate rises linearly to lr")
     weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay")
     clip: float | None = Field(None, gt=0, description="largest gradient norm; None: not clipped")
-    accumulate: int = Field(1, ge=1, description="parts in which a process computes its share, to save memory")
-    checkpoint_every: int = Field(100, ge=1, description="steps between two checkpoints")
+    accumulate: int = Field(
+        1, ge=1, description="parts in which a process computes its share, to save memory", json_schema_extra=EXECUTION
+    )
+    checkpoint_every: int = Field(100, ge=1, description="steps between two checkpoints", json_schema_extra=EXECUTION)
 
     def lr_at(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""
@@ -82,10 +84,13 @@ class FinetuneConfig(Settings):
         "nor its code has it",
     )
     accumulate: int = Field(
-        1, ge=1, description="parts in which a process computes its share of the batch, to save memory"
+        1,
+        ge=1,
+        description="parts in which a process computes its share of the batch, to save memory",
+        json_schema_extra=EXECUTION,
     )
     precision: Precision = Field("float32", description="autocast type; the authors use float32")
-    checkpoint_every: int = Field(500, ge=1, description="steps between two checkpoints")
+    checkpoint_every: int = Field(500, ge=1, description="steps between two checkpoints", json_schema_extra=EXECUTION)
     reset: bool = Field(
         False,
         description="train the pruned architecture from scratch: every weight is drawn anew before the first step, by "

@@ -22,6 +22,7 @@ from pydantic import Field
 
 from aptp_bench.contracts.base import PluginConfig
 from aptp_bench.contracts.dataset import DatasetPlugin
+from aptp_bench.core.documents import EXECUTION
 from aptp_bench.data import images, table
 from aptp_bench.errors import DataError
 
@@ -44,7 +45,9 @@ class CC3M(DatasetPlugin):
     class Config(PluginConfig):
         """Where the files are."""
 
-        root: Path = Field(Path("data/cc3m"), description="folder with train.tsv, val.tsv and images/")
+        root: Path = Field(
+            Path("data/cc3m"), description="folder with train.tsv, val.tsv and images/", json_schema_extra=EXECUTION
+        )
 
     config: Config
 

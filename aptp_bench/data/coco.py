@@ -19,6 +19,7 @@ from pydantic import Field
 
 from aptp_bench.contracts.base import PluginConfig
 from aptp_bench.contracts.dataset import DatasetPlugin
+from aptp_bench.core.documents import EXECUTION
 from aptp_bench.data import images, table
 from aptp_bench.errors import DataError
 
@@ -44,7 +45,11 @@ class COCO2014(DatasetPlugin):
     class Config(PluginConfig):
         """Where the files are and how many validation images are drawn."""
 
-        root: Path = Field(Path("data/coco"), description="folder with annotations/, train2014/ and val2014/")
+        root: Path = Field(
+            Path("data/coco"),
+            description="folder with annotations/, train2014/ and val2014/",
+            json_schema_extra=EXECUTION,
+        )
         year: Literal["2014", "2017"] = Field("2014", description="release; the paper uses 2014")
         val_images: int = Field(30_000, gt=0, description="validation images drawn; the paper uses 30,000")
 

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from aptp_bench.contracts.base import PluginConfig
 from aptp_bench.contracts.dataset import DatasetPlugin
+from aptp_bench.core.documents import EXECUTION
 from aptp_bench.data import captions, images, table
 from aptp_bench.errors import DataError
 
@@ -30,7 +31,11 @@ class Folder(DatasetPlugin):
     class Config(PluginConfig):
         """Where the images are and how they are split."""
 
-        root: Path = Field(Path("data/images"), description="folder with images and captions, or with train/ and val/")
+        root: Path = Field(
+            Path("data/images"),
+            description="folder with images and captions, or with train/ and val/",
+            json_schema_extra=EXECUTION,
+        )
         val_every: int = Field(10, ge=2, description="every n-th image is held out where there is no train/ and val/")
 
     config: Config

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from aptp_bench.contracts.base import PluginConfig
 from aptp_bench.contracts.dataset import DatasetPlugin
+from aptp_bench.core.documents import EXECUTION
 from aptp_bench.data import table
 from aptp_bench.errors import DataError
 
@@ -33,7 +34,11 @@ class PartiPrompts(DatasetPlugin):
     class Config(PluginConfig):
         """Where the file is."""
 
-        path: Path = Field(Path("data/PartiPrompts.tsv"), description="TSV file with Prompt, Category, Challenge")
+        path: Path = Field(
+            Path("data/PartiPrompts.tsv"),
+            description="TSV file with Prompt, Category, Challenge",
+            json_schema_extra=EXECUTION,
+        )
 
     config: Config
 

@@ -17,6 +17,7 @@ from aptp_bench.audio.mel import AUDIO_DIFFUSION
 from aptp_bench.audio.waves import fitted
 from aptp_bench.contracts.base import PluginConfig
 from aptp_bench.contracts.dataset import DatasetPlugin
+from aptp_bench.core.documents import EXECUTION
 from aptp_bench.data import images, table
 from aptp_bench.errors import DataError
 
@@ -67,7 +68,9 @@ class CelebAHQ(UncaptionedFolder):
     class Config(UncaptionedFolder.Config):
         """Where the images are and how they are split."""
 
-        root: Path = Field(Path("data/celebahq"), description="folder of images, or of train/ and val/")
+        root: Path = Field(
+            Path("data/celebahq"), description="folder of images, or of train/ and val/", json_schema_extra=EXECUTION
+        )
 
     def items(self, folder: Path) -> list[Path]:
         """The image files."""
@@ -92,7 +95,11 @@ class Recordings(UncaptionedFolder):
     class Config(UncaptionedFolder.Config):
         """Where the recordings are and how they are split."""
 
-        root: Path = Field(Path("data/recordings"), description="folder of WAV files, or of train/ and val/")
+        root: Path = Field(
+            Path("data/recordings"),
+            description="folder of WAV files, or of train/ and val/",
+            json_schema_extra=EXECUTION,
+        )
 
     def items(self, folder: Path) -> list[tuple[Path, int]]:
         """(file, first sample) of every clip."""

@@ -21,6 +21,7 @@ from aptp_bench.contracts.metric import Metric
 from aptp_bench.core import tensors
 from aptp_bench.core.digests import captions_digest
 from aptp_bench.core.distributed import ALONE
+from aptp_bench.core.documents import execution
 from aptp_bench.core.files import write_json
 from aptp_bench.core.provenance import device_name, provenance
 from aptp_bench.core.recipe import Recipe
@@ -137,11 +138,14 @@ class Bench:
     def prune(self, pairs: Stage | None) -> Stage:
         """The method's mixture, and what each expert costs."""
         recipe, given, store = self.recipe, self.materials, self.store
-        key: dict[str, Any] = {"method": recipe.method, "config": recipe.method_config, "seed": recipe.seed}
+        decisive = {k: v for k, v in recipe.method_config.items() if k not in execution(self.method.Config)}
+        key: dict[str, Any] = {"method": recipe.method, "config": decisive, "seed": recipe.seed}
         key |= {"code": _code("methods", recipe.method), "budget": recipe.budget.model_dump()}
         key |= {"model": given.digests["model"], "data": given.digests[TRAIN]}
         if self.method.uses_sampling:
             key["sampling"] = recipe.sampling.model_dump(include={"steps", "scheduler"})
+        if reads := self.method.digests(recipe.scale):
+            key["reads"] = reads
 
         def make(folder: Path) -> None:
             workdir = folder / SCRATCH
@@ -161,7 +165,7 @@ class Bench:
         """The same mixture after the shared distillation."""
         recipe, given = self.recipe, self.materials
         config = FinetuneConfig(**recipe.finetune)
-        decisive = config.model_dump(mode="json", exclude={"checkpoint_every", "accumulate"})
+        decisive = config.model_dump(mode="json", exclude=execution(FinetuneConfig))
 
         def make(folder: Path) -> None:
             tuned = finetune(
@@ -251,7 +255,8 @@ class Bench:
         sampler = Sampler.of(given.teacher, recipe.sampling, plan=saved_plan(pruned.folder / MIXTURE))
         used = {metric.backbone for metric in self.metrics if metric.backbone and metric.name in results}
         networks = [self.networks[role] for role in sorted(used)]
-        digests = given.digests | {f"backbone:{network.name}": network.digest() for network in networks}
+        digests = given.digests | {f"method:{name}": x for name, x in self.method.digests(recipe.scale).items()}
+        digests |= {f"backbone:{network.name}": network.digest() for network in networks}
         seconds = {stage.name: stage.seconds or 0.0 for stage in self.stages.values()}
         return Record(
             world=recipe.scale,

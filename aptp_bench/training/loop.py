@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from aptp_bench.core.distributed import Ranks
+from aptp_bench.core.documents import execution
 from aptp_bench.core.files import write_text, write_whole
 from aptp_bench.core.noise import generator
 from aptp_bench.core.progress import Progress
@@ -57,7 +58,7 @@ def train(
     """
     ranks = Ranks.here()
     optimizer = torch.optim.AdamW(_trained(module).values(), lr=config.lr, weight_decay=config.weight_decay)
-    what = {"seed": seed, **config.model_dump(exclude={"checkpoint_every", "accumulate"})}
+    what = {"seed": seed, **config.model_dump(exclude=execution(TrainConfig))}
     checkpoint = Checkpoint(folder, module, optimizer, json.dumps(what, sort_keys=True))
     history = checkpoint.load()
     for step in progress.track(range(config.steps), label, done=len(history)):

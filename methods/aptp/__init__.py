@@ -64,6 +64,14 @@ class APTP(Method):
         if not self.config.uni_arch:
             encoder.found(self.config.encoder or encoder.default(scale))
 
+    def digests(self, scale: str) -> dict[str, str]:
+        """The prompt encoder's."""
+        from aptp_bench.methods.aptp.encoder import PromptEncoder, default
+
+        return (
+            {} if self.config.uni_arch else {"encoder": PromptEncoder(self.config.encoder or default(scale)).digest()}
+        )
+
     def prune(self, job: Job) -> Mixture:
         """Search, land on the budget, cut. Raises BudgetError if it cannot be met, TrainingError on divergence."""
         from aptp_bench.methods.aptp.pruning import prune  # imported late: torch is not needed to list methods

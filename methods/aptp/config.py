@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from aptp_bench.core.documents import EXECUTION
 from aptp_bench.plugins import PluginConfig
 
 
@@ -29,6 +30,7 @@ class APTPConfig(PluginConfig):
         None,
         description="prompt encoder, a SentenceTransformer: hub id or folder; None: the world's own, at scale paper "
         "sentence-transformers/all-mpnet-base-v2 (authors; the paper names none)",
+        json_schema_extra=EXECUTION,  # its weights decide, which digests say
     )
 
     # controls: what routing and searching are held against
@@ -194,7 +196,10 @@ class APTPConfig(PluginConfig):
     )
     batch: int = Field(1024, ge=2, description="pairs of a step over all processes and parts; paper 1024 = 16 x 64")
     accumulate: int = Field(
-        1, ge=1, description="parts in which a process computes its share of the batch; 16 for one 64-pair device"
+        1,
+        ge=1,
+        description="parts in which a process computes its share of the batch; 16 for one 64-pair device",
+        json_schema_extra=EXECUTION,
     )
     lr: float = Field(2e-4, gt=0, description="learning rate of AdamW for both modules; paper 2e-4")
     lr_scale: Literal["sqrt_batch", "none"] = Field(
@@ -207,7 +212,7 @@ class APTPConfig(PluginConfig):
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="autocast type of the U-Net; authors float32"
     )
-    checkpoint_every: int = Field(50, ge=1, description="steps between two checkpoints")
+    checkpoint_every: int = Field(50, ge=1, description="steps between two checkpoints", json_schema_extra=EXECUTION)
 
     # after training
     landing: Literal["shift", "none"] = Field(

@@ -166,7 +166,8 @@ CAPTIONS = {
     ],
     "c.json": [
         b"", b"{}", b"[]", b"null", b'{"0.png": null, "1.png": "a"}', b'{"0.png": "\\ud800", "1.png": "a"}', b"[" * 100000,
-        b'{"0.png": "a"}', b'{"0.png": "a", "0.png": "b", "1.png": "c"}', b'{"0.png": ["a"], "1.png": 3}', b'{"../0.png": "a", "1.png": "b"}',
+        b'{"0.png": "a"}', b'{"0.png": "a", "0.png": "b", "1.png": "c"}', b'{"0.png": ["a"], "1.png": 3}',
+        b'{"../0.png": "a", "1.png": "b"}',
         b'{"0.png": "", "1.png": "a"}', b"\xff", b'{"0.png": NaN, "1.png": "a"}', b'["a", "b", "c"]', b'[["a"], "b"]',
     ],
     "c.csv": [
@@ -215,7 +216,8 @@ def test_a_run_that_is_none(refused: Any, room: Path, content: bytes) -> None:
         (room / "run" / name).write_bytes(content)
         for words in (
             ["report", "run"], ["submit", "run"], ["compare", "run", "run"], ["plot", "run"], ["generate", "--run", "run", "--prompt", "a"],
-            ["route", "--run", "run", "--captions", "captions.txt"], ["profile", "--run", "run"], ["profile", "--mixture", "run", "--model", "mini-sd"],
+            ["route", "--run", "run", "--captions", "captions.txt"], ["profile", "--run", "run"],
+            ["profile", "--mixture", "run", "--model", "mini-sd"],
         ):  # fmt: skip
             assert refused(*words) == 2
 

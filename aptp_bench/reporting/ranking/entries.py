@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from aptp_bench import registry
+from aptp_bench.core.documents import execution
 from aptp_bench.core.recipe import Recipe
+from aptp_bench.core.settings import FinetuneConfig
 from aptp_bench.records import Measurement, Record
 
 # What is set without making another network: how it is measured, and how much is done at once.
 MEASURING = (
     *("metrics", "latency", "reference", "backbones", "prompts", "sampling", "encode_batch", "resolution.measure"),
-    *("sizes.val", "sizes.partiprompts", "finetune.checkpoint_every", "finetune.accumulate"),
+    *("sizes.val", "sizes.partiprompts", *(f"finetune.{name}" for name in execution(FinetuneConfig))),
 )
 # What two measurements of one metric must share to be compared; None stands for what a metric does not say.
 PROTOCOL = (
@@ -50,8 +52,13 @@ class Entry:
     @cached_property
     def changed(self) -> tuple[str, ...]:
         """The settings in which the network differs from the recipe's, as they were given."""
-        measuring = tuple(f"{name}." for name in MEASURING)
-        return tuple(s for s in self.first.what.settings if not f"{s.partition('=')[0]}.".startswith(measuring))
+        what = self.first.what
+        options = [
+            f"{section}{key}" for key in _execution("methods", what.method) for section in ("", "method_config.")
+        ]
+        options += [f"dataset_config.{key}" for key in _execution("datasets", what.dataset)]
+        apart = tuple(f"{key}." for key in (*MEASURING, *options))
+        return tuple(s for s in what.settings if not f"{s.partition('=')[0]}.".startswith(apart))
 
     @property
     def label(self) -> str:
@@ -88,8 +95,12 @@ def entries(records: Iterable[Record]) -> list[Entry]:
 
 
 def subject(record: Record) -> dict[str, Any]:
-    """All that decides the network and not how it is measured; options that newer releases added have their defaults."""
+    """All that decides the network and not how it is measured; options that newer releases added have their defaults.
+
+    Weights and data are known by their digests, wherever they lay.
+    """
     digests = {key: record.how.digests.get(key) for key in ("model", "train")}
+    digests |= {key: digest for key, digest in record.how.digests.items() if key.startswith("method:")}
     return _network(record.what) | {"world": record.world, "digests": digests}
 
 
@@ -124,11 +135,17 @@ def metric_names(among: Sequence[Entry]) -> list[str]:
 
 def _network(what: Recipe) -> dict[str, Any]:
     """The settings that decide the network."""
-    kept = {"method", "dataset", "dataset_config", "model", "weights", "scale", "budget"}
-    return what.model_dump(mode="json", include=kept) | {
-        "method_config": {**_defaults(what.method), **what.method_config},
+
+    def decisive(options: dict[str, Any], execution: Container[str]) -> dict[str, Any]:
+        return {name: value for name, value in options.items() if name not in execution}
+
+    options = {**_defaults(what.method), **what.method_config}
+    return what.model_dump(mode="json", include={"method", "dataset", "model", "scale", "budget"}) | {
+        "random_weights": what.random_weights,
+        "method_config": decisive(options, _execution("methods", what.method)),
+        "dataset_config": decisive(what.dataset_config, _execution("datasets", what.dataset)),
         "train": [what.sizes.train, what.resolution.train],
-        "finetune": {k: v for k, v in what.finetune.items() if k not in ("checkpoint_every", "accumulate")},
+        "finetune": decisive(what.finetune, execution(FinetuneConfig)),
     }
 
 
@@ -149,6 +166,12 @@ def _defaults(method: str) -> dict[str, Any]:
         return {}
     fields = found.load().Config.model_fields
     return {name: field.get_default(call_default_factory=True) for name, field in fields.items()}
+
+
+def _execution(group: str, name: str) -> frozenset[str]:
+    """The options of a plugin that decide no number; none of one that is not installed here."""
+    found = registry.plugins(group).get(name)
+    return execution(found.load().Config) if found else frozenset()
 
 
 def _digest(facts: Any) -> str:

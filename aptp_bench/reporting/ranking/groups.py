@@ -105,7 +105,7 @@ def comparison_groups(among: Iterable[Entry], kept: Kept | None = None) -> list[
 def group_key(entry: Entry) -> tuple[Any, ...]:
     """World, dataset, model, weights and evaluation, as a key that sorts."""
     record = entry.first
-    named = (record.what.dataset, record.what.model, record.what.weights or "")
+    named = (record.what.dataset, record.what.model, record.what.random_weights, record.how.digests.get("model", ""))
     return (WORLDS.index(record.world), *named, json.dumps(evaluation(record), sort_keys=True))
 
 

@@ -210,7 +210,7 @@ def test_experts_are_numbered_by_their_cost_and_words_may_be_lacking(made: Made)
 
 def test_a_count_has_no_interval_though_other_rows_vary(made: Made) -> None:
     records = [made("aptp_1b", row, "mini", seed=seed, fid=3.0 + seed) for row in ("Norm", "SP") for seed in (0, 1)]
-    counts = {name: {**facts, "ratio": 0.7} for name, facts in records[0].macs.items()}
+    counts = {name: facts.model_copy(update={"ratio": 0.7}) for name, facts in records[0].macs.items()}
     table = filled("aptp_1b", [records[0].model_copy(update={"macs": counts}), *records[1:]])
     macs, fid = (found(table, "SP (Fang et al., 2023)", key, "mini").summary for key in ("macs_g", "fid"))
     assert (macs.value, macs.interval) == (0.6, None)
@@ -236,7 +236,7 @@ def test_every_reading_is_of_a_column_that_is_there(table: str) -> None:
 def test_a_line_is_marked_where_another_is_better_beyond_doubt_for_no_more_macs(made: Made) -> None:
     fids = {"SP": 3.0, "APTP (0.78)": 9.0, "APTP (0.64)": 9.5}
     records = [made("aptp_1b", row, "mini", fid=fid) for row, fid in fids.items()]
-    cheaper = {name: {**counts, "ratio": 0.3} for name, counts in records[2].macs.items()}
+    cheaper = {name: counts.model_copy(update={"ratio": 0.3}) for name, counts in records[2].macs.items()}
     records[2] = records[2].model_copy(update={"macs": cheaper})
     table = filled("aptp_1b", records)
     lines = ("SP (Fang et al., 2023)", "APTP (0.78)", "APTP (0.64)")

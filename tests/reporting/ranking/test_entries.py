@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from aptp_bench.records import Record
-from aptp_bench.reporting.ranking.entries import entries, evaluation, metric_names, protocol, subject
+from aptp_bench.reporting.ranking.entries import entries, evaluation, metric_names, protocol, question, subject
 
 FIRST = Path(__file__).parents[2] / "fixtures" / "record-v1.json"
 
@@ -110,3 +110,20 @@ def test_a_protocol_says_how_and_not_what(make_record):
     assert fid == protocol(make_record("b", fid=9.0), "fid") and fid["n"] == 512 and fid["backbone"] == "mini-inception"
     assert "images" not in protocol(make_record("a"), "latency")
     assert evaluation(make_record("a")) == evaluation(make_record("b", 3, budget=0.5))
+
+
+def test_where_things_lie_and_how_work_is_split_make_no_other_network(make_record):
+    """Data and weights are known by their digests, wherever they lay."""
+    plain = make_record("aptp")
+    moved = make_record(
+        "aptp",
+        seed=1,
+        settings=["encoder=/lab/encoder", "accumulate=16", "finetune.checkpoint_every=9", "dataset_config.root=/lab/coco"],
+        what={"weights": "/lab/weights", "method_config.encoder": "/lab/encoder", "method_config.accumulate": 16},
+    )
+    (entry,) = entries([plain, moved])
+    assert entry.seeds == (0, 1) and question(moved.what) == question(plain.what)
+    assert entries([moved])[0].changed == ("dataset_config.root=/lab/coco",)  # the mini world's data have no root
+    other = make_record("aptp", seed=2, digests={"method:encoder": "f" * 64})
+    assert len(entries([plain, moved, other])) == 2
+    assert len(entries([plain, make_record("aptp", seed=1, what={"weights": "random"})])) == 2
