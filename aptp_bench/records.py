@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt, field_validator, model_validator
 
-from aptp_bench.budget import Convention
+from aptp_bench.budget import CONVENTIONS
 from aptp_bench.core.documents import Frozen, first_problem
 from aptp_bench.core.files import write_text
 from aptp_bench.core.recipe import Recipe, Task, World
@@ -69,7 +69,7 @@ class Parameters(Frozen):
 class Expert(Frozen):
     """One expert of a mixture: its cost, how many prompts it serves, and the words that most of the evaluation ones have."""
 
-    macs: dict[Convention, PositiveInt]
+    macs: dict[str, PositiveInt]
     parameters: PositiveInt
     train_prompts: NonNegativeInt
     eval_prompts: NonNegativeInt
@@ -116,7 +116,7 @@ class Record(Frozen):
     world: World
     task: Task = "text-to-image"
     what: Recipe  # settings that are newer than the document have their defaults
-    macs: dict[Convention, Counted]
+    macs: dict[str, Counted]  # by convention
     parameters: Parameters
     experts: list[Expert] = Field(min_length=1)
     # U-Net calls of an image: the sampler's own ("dense"), those that are "made", and of these the "full" ones; the MACs
@@ -139,9 +139,8 @@ class Record(Frozen):
     @model_validator(mode="after")
     def _counts_agree(self) -> Record:
         """An edited count would be ranked as if it had been measured."""
-        conventions = self.macs.keys()
-        if self.what.budget.convention not in conventions or any(e.macs.keys() != conventions for e in self.experts):
-            raise ValueError("macs, experts and budget are not counted in the same conventions")
+        if any(counts.keys() != set(CONVENTIONS) for counts in (self.macs, *(expert.macs for expert in self.experts))):
+            raise ValueError(f"macs are counted in each of {', '.join(CONVENTIONS)}, of the whole and of every expert")
         for name, counted in self.macs.items():
             if not math.isclose(counted.ratio, counted.pruned / counted.dense, rel_tol=1e-6):
                 raise ValueError(f"macs.{name}: ratio is not pruned / dense")

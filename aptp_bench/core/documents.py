@@ -20,10 +20,10 @@ EXECUTION: dict[str, Any] = {
 }  # json_schema_extra of a setting that decides no number: see `execution`
 
 
-def execution(kind: type[BaseModel]) -> frozenset[str]:
+def execution(kind: type[BaseModel]) -> set[str]:
     """Names of the settings that decide no number: where things lie, in how many parts work is done, how often it is saved."""
     extras = {name: field.json_schema_extra for name, field in kind.model_fields.items()}
-    return frozenset(name for name, extra in extras.items() if isinstance(extra, dict) and extra.get("execution"))
+    return {name for name, extra in extras.items() if isinstance(extra, dict) and extra.get("execution")}
 
 
 class Problem(NamedTuple):

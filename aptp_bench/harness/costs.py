@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from diffusers import UNet2DConditionModel
 
-from aptp_bench.budget import CONVENTIONS, Convention
+from aptp_bench.budget import CONVENTIONS
 from aptp_bench.core.settings import SamplingConfig
 from aptp_bench.generation.sampling import parts_of
 from aptp_bench.harness.inputs import Materials
@@ -63,9 +63,9 @@ def served_by(assignment: Iterable[int], captions: Sequence[str], experts: int) 
     return served
 
 
-def macs_of(experts: list[Expert], dense: dict[str, Any]) -> dict[Convention, Counted]:
+def macs_of(experts: list[Expert], dense: dict[str, Any]) -> dict[str, Counted]:
     """What a mixture costs beside the dense network, in each convention."""
-    table: dict[Convention, Counted] = {}
+    table: dict[str, Counted] = {}
     for name in CONVENTIONS:
         whole = dense["macs"][name]
         costs = [expert.macs[name] for expert in experts]

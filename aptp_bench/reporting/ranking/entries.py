@@ -168,10 +168,10 @@ def _defaults(method: str) -> dict[str, Any]:
     return {name: field.get_default(call_default_factory=True) for name, field in fields.items()}
 
 
-def _execution(group: str, name: str) -> frozenset[str]:
+def _execution(group: str, name: str) -> set[str]:
     """The options of a plugin that decide no number; none of one that is not installed here."""
     found = registry.plugins(group).get(name)
-    return execution(found.load().Config) if found else frozenset()
+    return execution(found.load().Config) if found else set()
 
 
 def _digest(facts: Any) -> str:

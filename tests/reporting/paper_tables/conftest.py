@@ -30,7 +30,10 @@ def made() -> Callable[..., Record]:
     def make(table: str, row: str, scale: str, seed: int = 0, **values: Any) -> Record:
         what = recipe(table, row, scale).model_copy(update={"seed": seed})
         results = {name: measured(value) for name, value in values.items()}
-        counts = {name: pattern.macs[name].model_copy(update={"dense": 100e9, "pruned": 60e9, "ratio": 0.6}) for name in pattern.macs}
+        counts = {
+            name: pattern.macs[name].model_copy(update={"dense": 100e9, "pruned": 60e9, "ratio": 0.6})
+            for name in pattern.macs
+        }
         own = {"what": what, "world": scale, "results": results, "macs": counts}
         return pattern.model_copy(update=own)
 

@@ -64,7 +64,7 @@ def test_the_reference_alone_has_a_board_without_ranks(make_record):
         {"world": "paper"},
         {"what": {"dataset": "cc3m"}},
         {"what": {"model": "other"}},
-        {"what": {"weights": "/w"}},
+        {"digests": {"model": "other"}},
         {"what": {"sampling.steps": 5}},
         {"digests": {"val": "other"}},
         {"what": {"backbones.inception": "other"}},

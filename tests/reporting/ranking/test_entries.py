@@ -118,7 +118,12 @@ def test_where_things_lie_and_how_work_is_split_make_no_other_network(make_recor
     moved = make_record(
         "aptp",
         seed=1,
-        settings=["encoder=/lab/encoder", "accumulate=16", "finetune.checkpoint_every=9", "dataset_config.root=/lab/coco"],
+        settings=[
+            "encoder=/lab/encoder",
+            "accumulate=16",
+            "finetune.checkpoint_every=9",
+            "dataset_config.root=/lab/coco",
+        ],
         what={"weights": "/lab/weights", "method_config.encoder": "/lab/encoder", "method_config.accumulate": 16},
     )
     (entry,) = entries([plain, moved])
