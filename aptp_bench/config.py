@@ -8,6 +8,7 @@ options, `--set key=value`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.resources import files
 from typing import Any, get_args
 
@@ -17,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from aptp_bench import registry
 from aptp_bench.budget import Budget
 from aptp_bench.contracts.base import Plugin
-from aptp_bench.core.documents import nearest, problem_of
+from aptp_bench.core.documents import nearest, problem_of, shipped_yaml
 from aptp_bench.core.recipe import Recipe, World
 from aptp_bench.core.settings import FinetuneConfig
 from aptp_bench.errors import ConfigError
@@ -81,8 +82,14 @@ def preset(scale: str) -> dict[str, Any]:
     """The recipe file of a scale. Raises ConfigError for a scale that has none."""
     if scale not in SCALES:
         raise ConfigError(f"unknown scale '{scale}'; use --scale with one of {', '.join(SCALES)}")
+    return dict(_preset(scale))
+
+
+@cache
+def _preset(scale: str) -> dict[str, Any]:
+    """Read once a process: a table resolves a hundred recipes. Nobody may write into it."""
     text = files("aptp_bench.benchmarks.recipes").joinpath(f"{scale}.yaml").read_text(encoding="utf-8")
-    return dict(yaml.safe_load(text))
+    return dict(shipped_yaml(text))
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

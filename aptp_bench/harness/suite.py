@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,7 +18,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from aptp_bench import config
 from aptp_bench.budget import Convention
-from aptp_bench.core.documents import Frozen, meant
+from aptp_bench.core.documents import Frozen, meant, shipped_yaml
 from aptp_bench.core.recipe import Recipe, World
 from aptp_bench.errors import AptpBenchError, ConfigError
 from aptp_bench.harness import rows as table
@@ -91,8 +91,9 @@ class Suite(Frozen):
     @classmethod
     def load(cls, name: str, scale: str | None = None) -> Suite:
         """Read a suite, as it is at a scale: a YAML file, or one that is shipped, by its name. Raises ConfigError."""
-        path = Path(name) if Path(name).is_file() else _shipped(name)
-        return table.read(cls, path, name, "benchmarks/mini/alignment.yaml").at(scale)
+        path = Path(name)
+        example = "benchmarks/mini/alignment.yaml"
+        return (table.read(cls, path, name, example) if path.is_file() else _shipped(name)).at(scale)
 
     def at(self, scale: str | None = None) -> Suite:
         """The suite at a scale: its own, the one that is asked for, else mini. Raises ConfigError where they differ."""
@@ -175,8 +176,10 @@ def shipped() -> list[str]:
     return sorted(tables) + sorted(others)
 
 
-def _shipped(name: str) -> Path:
+@cache
+def _shipped(name: str) -> Suite:
+    """Read once a process."""
     if name not in shipped():
         raise ConfigError(f"there is no suite '{name}', neither a file nor a shipped one; {meant(name, shipped())}")
     place = name if "/" in name else f"{TABLES}/{name}"
-    return Path(str(files(SHIPPED).joinpath(f"{place}.yaml")))
+    return Suite.model_validate(shipped_yaml(files(SHIPPED).joinpath(f"{place}.yaml").read_text(encoding="utf-8")))

@@ -7,7 +7,8 @@ called predicted.
 
 from __future__ import annotations
 
-from aptp_bench.profiling.devices import GIGA, TERA, Device, Dtype
+from aptp_bench.profiling.devices import GIGA, TERA, Device
+from aptp_bench.profiling.setups import Dtype
 from aptp_bench.profiling.operations import Operation, Trace
 
 BYTES: dict[Dtype, int] = {"float32": 4, "float16": 2, "bfloat16": 2}
