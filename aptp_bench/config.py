@@ -119,12 +119,18 @@ def parsed(setting: str, known: Sequence[str]) -> tuple[str, Any]:
     for full in (key, f"method_config.{key}"):
         if full in known:
             try:
-                return full, yaml.safe_load(text)
+                return full, _value(text)
             except yaml.YAMLError as err:
                 raise ConfigError(
                     f"--set {key}: '{text}' is not a YAML value; quote it, e.g. --set '{key}=\"text\"'"
                 ) from err
     raise ConfigError(f"there is no setting '{key}'; {_near(key, known)} (see them all: add --dry-run)")
+
+
+@cache
+def _value(text: str) -> Any:
+    """What is written behind "=": the rows of a suite say the same again and again. Nobody may write into it."""
+    return yaml.safe_load(text)
 
 
 def known_keys(method: type[Plugin], dataset: type[Plugin], document: Mapping[str, Any]) -> list[str]:
@@ -136,7 +142,8 @@ def known_keys(method: type[Plugin], dataset: type[Plugin], document: Mapping[st
     return keys + [f"finetune.{key}" for key in _dotted(FinetuneConfig)]
 
 
-def _dotted(model: type[BaseModel]) -> list[str]:
+@cache
+def _dotted(model: type[BaseModel]) -> Sequence[str]:
     keys = []
     for name, field in model.model_fields.items():
         nested = isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)

@@ -111,15 +111,15 @@ class Suite(Frozen):
 
         Raises ConfigError, UnknownNameError, BudgetError.
         """
-        rows = [row for row in self.rows if not row.reason]
-        return [Run(row.label, seed, self._recipe(row, seed, extra)) for row in rows for seed in self.seeds]
+        return list(_runs(self, tuple(extra)))
 
     @property
     def left_out(self) -> dict[str, str]:
         """Why rows cannot be run, by label."""
         return {row.label: row.reason for row in self.rows if row.reason}
 
-    def _recipe(self, row: Row, seed: int, extra: Sequence[str]) -> Recipe:
+    def recipe(self, row: Row, seed: int, extra: Sequence[str]) -> Recipe:
+        """A row at a seed, resolved."""
         flags = {"budget.ratio": row.budget, "budget.convention": self.macs, "seed": seed}
         settings = [*self.settings, *row.settings, *extra]
         try:
@@ -140,6 +140,13 @@ class Run:
     def name(self) -> str:
         """How progress and errors call it."""
         return f"{self.label}, seed {self.seed}"
+
+
+@cache
+def _runs(suite: Suite, extra: tuple[str, ...]) -> tuple[Run, ...]:
+    """Resolved once a process: the papers' figures and tables share their suites."""
+    rows = [row for row in suite.rows if not row.reason]
+    return tuple(Run(row.label, seed, suite.recipe(row, seed, extra)) for row in rows for seed in suite.seeds)
 
 
 def run_all(
