@@ -19,8 +19,8 @@ from aptp_bench.reporting.worlds import SAID
 
 if TYPE_CHECKING:
     from aptp_bench.core.recipe import Recipe
-    from aptp_bench.core.store import Stage
     from aptp_bench.evaluation.conformance import Verdict
+    from aptp_bench.harness.plans import Planned
     from aptp_bench.records import Measurement, Record
     from aptp_bench.reporting.paper_figures.status import Status
 
@@ -146,17 +146,17 @@ def show_plugin(row: Mapping[str, Any]) -> None:
     titled(console, "options: --set name=value", table)
 
 
-def show_plan(recipe: Recipe, plans: Mapping[str, Sequence[Stage]]) -> None:
+def show_plan(recipe: Recipe, plans: Mapping[str, Sequence[Planned]]) -> None:
     """The resolved recipe and the stages of every run it makes."""
     console = Console()
     console.print(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False), highlight=False, markup=False)
-    table = plain_table(["run", "stage", "state", "folder"])
+    table = plain_table(["run", "stage", "state"])
     for method, stages in plans.items():
         for stage in stages:
-            begun = stage.folder.with_name(f"{stage.folder.name}.partial").is_dir()
-            state = f"done in {stage.seconds:.1f} s" if stage.seconds is not None else "begun" if begun else "to do"
-            table.add_row(method, stage.name, state, str(stage.folder))
+            table.add_row(method, stage.name, stage.state)
     console.print(table)
+    line(console, "States are those of this run's last start. What another run has made already is read, not made again;")
+    line(console, "what was edited since is made again. Folders: --json.")
 
 
 def show_verdicts(method: str, verdicts: Iterable[Verdict]) -> None:
