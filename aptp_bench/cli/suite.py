@@ -66,9 +66,7 @@ def _chosen(asked: Suite, runs: list[Run], only: list[str]) -> list[Run]:
     return found
 
 
-def _run(
-    asked: Suite, runs: list[Run], store: Store, results_dir: Path | None, device: str, as_json: bool
-) -> None:
+def _run(asked: Suite, runs: list[Run], store: Store, results_dir: Path | None, device: str, as_json: bool) -> None:
     from aptp_bench.harness import session
     from aptp_bench.harness.rows import raise_failures
     from aptp_bench.harness.suite import run_all

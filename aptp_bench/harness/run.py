@@ -305,7 +305,9 @@ class Bench:
 
     def _cached(self, name: str, key: dict[str, Any], compute: Callable[[], Features]) -> Features:
         """Features through the store; only the first process measures, so no other is waited for."""
-        stage = self.store.alone().stage(name, lambda folder: write_tensors(folder, compute()), key=key | {"schema": SCHEMA})
+        stage = self.store.alone().stage(
+            name, lambda folder: write_tensors(folder, compute()), key=key | {"schema": SCHEMA}
+        )
         return read_tensors(stage.folder)
 
     def _metric_key(self, metric: Metric) -> dict[str, Any]:
