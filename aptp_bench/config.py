@@ -51,6 +51,7 @@ def recipe(
         document = document if value is None else placed(document, key, value)
     for setting in settings:
         document = placed(document, *parsed(setting, known))
+    document["model"] = model_named(document["model"])
     return _checked(document)
 
 
@@ -90,6 +91,11 @@ def _preset(scale: str) -> dict[str, Any]:
     """Read once a process: a table resolves a hundred recipes. Nobody may write into it."""
     text = files("aptp_bench.benchmarks.recipes").joinpath(f"{scale}.yaml").read_text(encoding="utf-8")
     return dict(shipped_yaml(text))
+
+
+def model_named(name: str) -> str:
+    """A model's name; that of a scale stands for the model of its recipe."""
+    return str(preset(name)["model"]) if name in SCALES else name
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
