@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.resources import files
 from typing import Any, TypeVar, get_args
 
@@ -18,7 +19,7 @@ from pydantic import BaseModel, ValidationError
 from aptp_bench import registry
 from aptp_bench.budget import Budget
 from aptp_bench.contracts.base import Plugin
-from aptp_bench.core.documents import nearest, problem_of
+from aptp_bench.core.documents import nearest, problem_of, shipped_yaml
 from aptp_bench.core.recipe import Recipe, World
 from aptp_bench.core.settings import FinetuneConfig
 from aptp_bench.errors import ConfigError
@@ -52,6 +53,7 @@ def recipe(
         document = document if value is None else placed(document, key, value)
     for setting in settings:
         document = placed(document, *parsed(setting, known))
+    document["model"] = model_named(document["model"])
     return _checked(document)
 
 
@@ -83,8 +85,19 @@ def preset(scale: str) -> dict[str, Any]:
     """The recipe file of a scale. Raises ConfigError for a scale that has none."""
     if scale not in SCALES:
         raise ConfigError(f"unknown scale '{scale}'; use --scale with one of {', '.join(SCALES)}")
+    return dict(_preset(scale))
+
+
+@cache
+def _preset(scale: str) -> dict[str, Any]:
+    """Read once a process: a table resolves a hundred recipes. Nobody may write into it."""
     text = files("aptp_bench.benchmarks.recipes").joinpath(f"{scale}.yaml").read_text(encoding="utf-8")
-    return dict(yaml.safe_load(text))
+    return dict(shipped_yaml(text))
+
+
+def model_named(name: str) -> str:
+    """A model's name; that of a scale stands for the model of its recipe."""
+    return str(preset(name)["model"]) if name in SCALES else name
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -114,12 +127,18 @@ def parsed(setting: str, known: Sequence[str]) -> tuple[str, Any]:
     for full in (key, f"method_config.{key}"):
         if full in known:
             try:
-                return full, yaml.safe_load(text)
+                return full, _value(text)
             except yaml.YAMLError as err:
                 raise ConfigError(
                     f"--set {key}: '{text}' is not a YAML value; quote it, e.g. --set '{key}=\"text\"'"
                 ) from err
     raise ConfigError(f"there is no setting '{key}'; {_near(key, known)} (see them all: add --dry-run)")
+
+
+@cache
+def _value(text: str) -> Any:
+    """What is written behind "=": the rows of a suite say the same again and again. Nobody may write into it."""
+    return yaml.safe_load(text)
 
 
 def known_keys(method: type[Plugin], dataset: type[Plugin], document: Mapping[str, Any]) -> list[str]:
@@ -131,7 +150,8 @@ def known_keys(method: type[Plugin], dataset: type[Plugin], document: Mapping[st
     return keys + [f"finetune.{key}" for key in _dotted(FinetuneConfig)]
 
 
-def _dotted(model: type[BaseModel]) -> list[str]:
+@cache
+def _dotted(model: type[BaseModel]) -> Sequence[str]:
     keys = []
     for name, field in model.model_fields.items():
         nested = isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)

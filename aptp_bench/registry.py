@@ -32,6 +32,10 @@ class Registration:
 
     def load(self) -> Any:
         """The registered class. Raises ConfigError if its package cannot be imported."""
+        return self._kind
+
+    @cached_property
+    def _kind(self) -> Any:
         try:
             return self.entry.load()
         except (ImportError, AttributeError) as err:

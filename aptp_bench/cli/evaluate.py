@@ -33,8 +33,11 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Measure a folder of images with captions, however they were made."""
+    from aptp_bench.evaluation.external_images import captioned, measure_folder
+
+    captioned(folder, captions)  # refused before torch is loaded, which takes seconds
+
     from aptp_bench.core import provenance, threads
-    from aptp_bench.evaluation.external_images import measure_folder
     from aptp_bench.models.weights import quiet
 
     threads.use_threads()

@@ -54,7 +54,7 @@ def _shelf(runs_dir: Path, results_dir: Path) -> Shelf:
 
 
 def _list(world: World, folders: tuple[Path, Path], as_json: bool) -> None:
-    from aptp_bench.cli.view import show_statuses
+    from aptp_bench.cli.listing_view import show_statuses
     from aptp_bench.reporting.paper_figures.status import statuses
 
     found = statuses(_shelf(*folders), world)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -25,7 +26,9 @@ def register(app: typer.Typer) -> None:
 
 def _command(group: str) -> Callable[..., None]:
     def listing(
-        name: Annotated[str | None, typer.Argument(help="Show this one and its options.")] = None, as_json: Json = False
+        name: Annotated[str | None, typer.Argument(help="Show this one and its options.")] = None,
+        whole: Annotated[bool, typer.Option("--all", help="Say all there is to say of every option.")] = False,
+        as_json: Json = False,
     ) -> None:
         from aptp_bench import registry
 
@@ -35,9 +38,9 @@ def _command(group: str) -> Callable[..., None]:
         if as_json:
             print_json(rows)
         else:
-            from aptp_bench.cli.view import show_listing, show_plugin
+            from aptp_bench.cli.listing_view import show_listing, show_plugin
 
-            show_listing(group, rows) if name is None else show_plugin(rows[0])
+            show_listing(group, rows) if name is None else show_plugin(rows[0], whole)
 
     return listing
 
@@ -55,12 +58,13 @@ def facts(plugin: Registration) -> dict[str, Any]:
 
 
 def options(kind: Any) -> list[dict[str, Any]]:
-    """A plugin's options with type, default and meaning."""
-    rows = []
+    """A plugin's options with type, default and meaning; heading: of the options from here on, where a module has some."""
+    rows, headings = [], getattr(import_module(kind.Config.__module__), "HEADINGS", {})
     for name, field in kind.Config.model_fields.items():
         default = None if field.is_required() else field.get_default(call_default_factory=True)
         plain = default if isinstance(default, (str, int, float, bool, list, type(None))) else str(default)
         whole = field.annotation if getattr(field.annotation, "__args__", None) else None
         shown = str(whole or getattr(field.annotation, "__name__", field.annotation)).replace("typing.", "")
         rows.append({"name": name, "type": shown, "default": plain, "help": field.description or ""})
+        rows[-1]["heading"] = headings.get(name, "")
     return rows

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …; auto takes a GPU if there is one.")]
+Refresh = Annotated[
+    bool,
+    typer.Option("--refresh", help="Make every stage of this run again, finished ones too; other runs keep theirs."),
+]
 IMAGE_KINDS = ("svg", "png")
 ImageKinds = Annotated[str, typer.Option("--format", help="svg, png, or both with a comma between.")]
 ResultsDir = Annotated[

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aptp_bench.core.files import write_text
+if TYPE_CHECKING:
+    from aptp_bench.core.progress import Progress
 
 FILE = "report.html"
 EPILOG = "Example: aptp-bench report runs/aptp-coco-0.78exact-seed0-mini"
@@ -22,19 +23,38 @@ def report(
     from aptp_bench.core.files import check_writable
     from aptp_bench.core.progress import reporter
     from aptp_bench.errors import ConfigError
-    from aptp_bench.models.weights import quiet
-    from aptp_bench.reporting.figures.facts import facts_of
-    from aptp_bench.reporting.pages.report import report as made
 
-    facts = facts_of(run)
     place = out or run / FILE
     if place.is_dir():
         raise ConfigError(f"{place} is a folder; name a file, such as --out {place / FILE}")
     check_writable(place.parent, "--out")
     threads.use_threads()
-    with quiet():
-        page, left_out = made(facts, reporter())
-    write_text(place, page)
-    for name, reason in left_out.items():
+    for name, reason in _write(run, place, reporter()).items():
         typer.echo(f"left out: {name}: {reason}", err=True)
     typer.echo(f"report: {place}")
+
+
+def left_beside(run: Path, progress: Progress) -> Path | None:
+    """The page in a run's own folder; None, and a line on stderr, where it cannot be made: the run is whole without it."""
+    from aptp_bench.errors import AptpBenchError
+
+    try:
+        _write(run, run / FILE, progress)
+    except AptpBenchError as err:
+        typer.echo(f"no report: {err}", err=True)
+        return None
+    return run / FILE
+
+
+def _write(run: Path, place: Path, progress: Progress) -> dict[str, str]:
+    """Why figures are left out of the page, by name."""
+    from aptp_bench.core.files import write_text
+    from aptp_bench.models.weights import quiet
+    from aptp_bench.reporting.figures.facts import facts_of
+    from aptp_bench.reporting.pages.report import report as made
+
+    facts = facts_of(run)
+    with quiet():
+        page, left_out = made(facts, progress)
+    write_text(place, page)
+    return dict(left_out)

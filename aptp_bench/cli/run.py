@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aptp_bench.cli.options import Device, Json, ResultsDir, print_json
+from aptp_bench.cli.options import Device, Json, Refresh, ResultsDir, print_json
 
 if TYPE_CHECKING:
     from aptp_bench.core.recipe import Recipe
@@ -26,7 +26,7 @@ def run(
     scale: Annotated[
         str, typer.Option(help="mini (minutes on a laptop), smoke (a minute), paper (SD 2.1 and the real data).")
     ] = "mini",
-    model: Annotated[str | None, typer.Option(help="The model; default: the scale's. See aptp-bench models.")] = None,
+    model: Annotated[str | None, typer.Option(help="The model, or a scale for its model; default: the scale's. See: aptp-bench models.")] = None,
     budget: Annotated[float | None, typer.Option(help="Share of the dense MACs to keep, e.g. 0.78.")] = None,
     macs: Annotated[str | None, typer.Option(help="How the budget's MACs are counted: exact, aptp or modules.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of pruning, fine-tuning and noise.")] = None,
@@ -40,14 +40,23 @@ def run(
     reference: Annotated[
         bool, typer.Option("--reference/--no-reference", help="Make the dense reference row too.")
     ] = True,
+    refresh: Refresh = False,
+    report: Annotated[
+        bool, typer.Option("--report/--no-report", help="Leave a page of the run in its folder: report.html.")
+    ] = True,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the resolved recipe and the stages, and stop.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Prune, fine-tune, generate and measure; ends with a table, the record in the run's folder. Run again to go on where it stopped."""
+    """Prune, fine-tune, generate and measure; ends with a table. The record and a report are in the run's folder.
+
+    Run again to go on where it stopped.
+    """
+    from aptp_bench.cli.report import left_beside
     from aptp_bench.core.files import check_writable
     from aptp_bench.harness import session
+    from aptp_bench.harness.run_folder import place
 
     flags = {"model": model, "budget": budget, "macs": macs, "seed": seed, "weights": weights}
     recipes = session.resolved(method, dataset, scale, settings or [], flags, reference)
@@ -55,50 +64,58 @@ def run(
     if results_dir is not None:
         check_writable(results_dir / "records", "--results-dir")
     if dry_run:
-        _show_plan(recipes, runs_dir, device, as_json)
+        _show_plan(recipes, runs_dir, refresh, as_json)
         return
-    store = session.open_store(runs_dir)
+    store = session.open_store(runs_dir, refresh=refresh)
     made = session.carry_out(recipes, store, device)
     if store.ranks.first:
         paths = [session.publish(record, store, results_dir) for record in made] if results_dir else []
-        _show(made, paths, runs_dir, as_json)
+        folders = [place(record, runs_dir) for record in made]
+        page = left_beside(folders[-1], store.progress) if report else None
+        if as_json:
+            _print(made, folders, paths, page)
+        else:
+            _show(made, folders, paths, page)
 
 
-def _show(made: list[Record], paths: list[Path], runs_dir: Path, as_json: bool) -> None:
+def _print(made: list[Record], folders: list[Path], paths: list[Path], page: Path | None) -> None:
+    places = {"files": [str(path) for path in paths], "runs": [str(folder) for folder in folders]}
+    records = [record.model_dump(mode="json") for record in made]
+    print_json({"records": records, **places, "report": page and str(page)})
+
+
+def _show(made: list[Record], folders: list[Path], paths: list[Path], page: Path | None) -> None:
     from aptp_bench.cli.view import show_comparison
-    from aptp_bench.harness.run_folder import place
 
-    folders = [place(record, runs_dir) for record in made]
-    if as_json:
-        places = {"files": [str(path) for path in paths], "runs": [str(folder) for folder in folders]}
-        print_json({"records": [record.model_dump(mode="json") for record in made], **places})
-        return
     show_comparison(made)
     for path in paths:
         typer.echo(f"record: {path}")
     for folder in folders:
         typer.echo(f"run: {folder}")
+    if page is not None:
+        typer.echo(f"report: {page}")
+    typer.echo(f"next: aptp-bench report {shlex.quote(str(folders[-1]))}{' --out page.html' if page else ''}")
     if len(folders) == 2:
-        typer.echo(f"prompt by prompt: aptp-bench compare {shlex.join(map(str, reversed(folders)))}")
+        typer.echo(f"next: aptp-bench compare {shlex.join(map(str, reversed(folders)))}  # prompt by prompt")
     if not paths:
-        typer.echo(f"for the leaderboard: aptp-bench submit {shlex.join(map(str, folders))}")
+        typer.echo(f"next: aptp-bench submit {shlex.join(map(str, folders))}  # for the leaderboard")
 
 
-def _show_plan(recipes: list[Recipe], runs_dir: Path, device: str, as_json: bool) -> None:
+def _show_plan(recipes: list[Recipe], runs_dir: Path, refresh: bool, as_json: bool) -> None:
     from aptp_bench.cli.view import show_plan
-    from aptp_bench.core import provenance
-    from aptp_bench.harness.inputs import Materials
-    from aptp_bench.harness.run import plan
-    from aptp_bench.harness.session import open_store
+    from aptp_bench.harness.plans import Planned, planned
 
     recipe = recipes[-1]
-    materials = Materials.of(recipe, provenance.device(device))
-    stages = {each.method: plan(each, materials, open_store(runs_dir, dry=True)) for each in recipes}
+    plan = {each.method: planned(each, runs_dir) for each in recipes}
+    if refresh:
+        plan = {method: [Planned(stage.name) for stage in each] for method, each in plan.items()}
     if as_json:
         rows = {
-            name: [{"stage": s.name, "folder": str(s.folder), "done": s.done} for s in each]
-            for name, each in stages.items()
+            method: [
+                {"stage": s.name, "folder": s.folder and str(s.folder), "done": s.seconds is not None} for s in each
+            ]
+            for method, each in plan.items()
         }
         print_json({"recipe": recipe.model_dump(mode="json"), "command": recipe.command, "stages": rows})
     else:
-        show_plan(recipe, stages)
+        show_plan(recipe, plan)

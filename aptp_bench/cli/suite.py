@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aptp_bench.cli.options import Device, Json, ResultsDir, print_json
+from aptp_bench.cli.options import Device, Json, Refresh, ResultsDir, print_json
 from aptp_bench.errors import ConfigError
 
 if TYPE_CHECKING:
     from aptp_bench.core.recipe import Recipe
+    from aptp_bench.core.store import Store
     from aptp_bench.harness.suite import Run, Suite
     from aptp_bench.records import Record
 
@@ -33,11 +34,13 @@ def suite(
     device: Device = "auto",
     runs_dir: Annotated[Path, typer.Option(help="Where stages are kept.")] = Path("runs"),
     results_dir: ResultsDir = None,
+    refresh: Refresh = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the rows and their commands, and stop.")] = False,
     as_json: Json = False,
 ) -> None:
     """Run the rows of a table, whatever can be run; ends with the table and names what failed."""
     from aptp_bench.core.files import check_writable
+    from aptp_bench.harness import session
     from aptp_bench.harness.suite import Suite
 
     asked = Suite.load(name, scale)
@@ -48,7 +51,8 @@ def suite(
     if dry_run:
         _show_plan(asked, runs, as_json)
     else:
-        _run(asked, runs, (runs_dir, results_dir), device, as_json)
+        store = session.open_store(runs_dir, refresh=refresh)
+        _run(asked, runs, store, results_dir, device, as_json)
 
 
 def _chosen(asked: Suite, runs: list[Run], only: list[str]) -> list[Run]:
@@ -62,14 +66,12 @@ def _chosen(asked: Suite, runs: list[Run], only: list[str]) -> list[Run]:
     return found
 
 
-def _run(asked: Suite, runs: list[Run], folders: tuple[Path, Path | None], device: str, as_json: bool) -> None:
+def _run(asked: Suite, runs: list[Run], store: Store, results_dir: Path | None, device: str, as_json: bool) -> None:
     from aptp_bench.harness import session
     from aptp_bench.harness.rows import raise_failures
     from aptp_bench.harness.suite import run_all
     from aptp_bench.models.weights import quiet
 
-    runs_dir, results_dir = folders
-    store = session.open_store(runs_dir)
     carry = session.carrier(store, device)
 
     def carry_out(recipe: Recipe) -> Record:
@@ -79,7 +81,7 @@ def _run(asked: Suite, runs: list[Run], folders: tuple[Path, Path | None], devic
         return record
 
     with quiet():
-        records, failures = run_all(runs, carry_out, store.progress.say, runs_dir)
+        records, failures = run_all(runs, carry_out, store.progress.say, store.root)
     if store.ranks.first:
         _show(asked, records, failures, as_json)
     raise_failures(failures, len(runs))

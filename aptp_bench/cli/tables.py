@@ -34,14 +34,13 @@ def tables(
         return
     from aptp_bench.errors import ConfigError
     from aptp_bench.harness.replicates import of_all
-    from aptp_bench.reporting.paper_tables.filled import fill
+    from aptp_bench.reporting.paper_tables.filled import fill_all
     from aptp_bench.reporting.paper_tables.formats import FORMATS
 
     if format not in FORMATS:
         raise ConfigError(f"there is no format '{format}'; use --format with one of {', '.join(FORMATS)}")
     found = records_in(results_dir)
-    kept = of_all(found)
-    filled = [fill(table, found.values(), kept) for table in asked]
+    filled = fill_all(asked, found.values(), of_all(found))
     _show(FORMATS[format]([*filled, *(each.filled() for each in lists)]), out)
 
 

@@ -19,10 +19,9 @@ from aptp_bench.reporting.worlds import SAID
 
 if TYPE_CHECKING:
     from aptp_bench.core.recipe import Recipe
-    from aptp_bench.core.store import Stage
     from aptp_bench.evaluation.conformance import Verdict
+    from aptp_bench.harness.plans import Planned
     from aptp_bench.records import Measurement, Record
-    from aptp_bench.reporting.paper_figures.status import Status
 
 RANDOM = "random weights: images are noise, quality numbers mean nothing"
 PIPE = 250  # characters of a line that nobody looks at in a window
@@ -107,59 +106,19 @@ def show_measurements(found: Mapping[str, Any]) -> None:
     _skipped(console, found["skipped"])
 
 
-def show_listing(group: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Plugins of a group."""
-    console, table = Console(), plain_table(["name", "package", "what it is", "paper", "here"])
-    for row in rows:
-        state = "[green]ready[/]" if row["unavailable"] is None else "[yellow]no[/]"
-        table.add_row(row["name"], row["package"], escape(row["summary"]), escape(row["paper"]), state)
-    titled(console, group, table)
-    for row in rows:
-        if row["unavailable"] is not None:
-            line(console, f"{row['name']} cannot run here: {row['unavailable']}")
-
-
-def show_statuses(found: Sequence[Status], world: str) -> None:
-    """The papers' figures and tables, a line each, and below them what makes the data of those that are not ready."""
-    console, colours = wide_console(), {"ready": "green", "needs": "yellow", "cannot": "dim"}
-    table = plain_table(["id", "of", "what it shows", "state", "why"])
-    for each in found:
-        *facts, why = map(escape, (each.id, each.name, each.title, each.why))
-        table.add_row(*facts, f"[{colours[each.state]}]{each.state}[/]", why)
-    titled(console, f"figures and tables of the papers; {SAID[world]}", table)
-    for each in found:
-        if each.state == "needs":
-            line(console, f"{each.kind} {each.id}: {each.command}")
-    line(console, ", ".join(f"{sum(each.state == state for each in found)} {state}" for state in colours))
-
-
-def show_plugin(row: Mapping[str, Any]) -> None:
-    """One plugin with its options."""
-    console = Console()
-    console.print(f"[bold]{row['name']}[/] ({row['package']}): {escape(row['summary'])}", highlight=False)
-    for key in ("paper", "unavailable"):
-        if row[key]:
-            console.print(f"{key}: {row[key]}", highlight=False, markup=False)
-    if not row["options"]:
-        console.print("no options", highlight=False)
-        return
-    table = plain_table(["name", "default", "type", "meaning"])
-    for option in row["options"]:
-        table.add_row(option["name"], escape(str(option["default"])), escape(option["type"]), escape(option["help"]))
-    titled(console, "options: --set name=value", table)
-
-
-def show_plan(recipe: Recipe, plans: Mapping[str, Sequence[Stage]]) -> None:
+def show_plan(recipe: Recipe, plans: Mapping[str, Sequence[Planned]]) -> None:
     """The resolved recipe and the stages of every run it makes."""
     console = Console()
     console.print(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False), highlight=False, markup=False)
-    table = plain_table(["run", "stage", "state", "folder"])
+    table = plain_table(["run", "stage", "state"])
     for method, stages in plans.items():
         for stage in stages:
-            begun = stage.folder.with_name(f"{stage.folder.name}.partial").is_dir()
-            state = f"done in {stage.seconds:.1f} s" if stage.seconds is not None else "begun" if begun else "to do"
-            table.add_row(method, stage.name, state, str(stage.folder))
+            table.add_row(method, stage.name, stage.state)
     console.print(table)
+    line(
+        console, "States are those of this run's last start. What another run has made already is read, not made again;"
+    )
+    line(console, "what was edited since is made again. Folders: --json.")
 
 
 def show_verdicts(method: str, verdicts: Iterable[Verdict]) -> None:

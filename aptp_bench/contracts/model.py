@@ -5,13 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from aptp_bench.audio.mel import Mel
 from aptp_bench.contracts.base import Plugin
 from aptp_bench.core.recipe import Task
 from aptp_bench.errors import WeightsError
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
+
+    from aptp_bench.audio.mel import Mel
 
 
 class ModelPlugin(Plugin, ABC):

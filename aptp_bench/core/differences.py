@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aptp_bench.core.intervals import Interval, student
+from aptp_bench.core.roots import crossing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,12 +70,12 @@ class PairSpread:
     @classmethod
     def of(cls, pairs: Sequence[Components], most: int) -> PairSpread | None:
         """None where no pair has two seeds."""
-        import numpy as np
-        from scipy.special import digamma, polygamma
-
         known = [pair for pair in pairs if pair.k > 1]
         if not known or most < 1:
             return None
+        import numpy as np
+        from scipy.special import digamma, polygamma
+
         rest = float(np.mean([pair.rest for pair in known]))
         found = np.array([pair.between for pair in known])
         if not found.any():
@@ -152,13 +153,17 @@ class Difference:
     @property
     def p(self) -> float:
         """The two-sided p-value of no difference: the level at which the interval reaches zero; at least TINY."""
-        from scipy.optimize import brentq
-
-        if not self.value or math.isinf(self.prompts):
+        gap = abs(self.value)
+        if not gap or math.isinf(self.prompts):
             return 1.0
-        if self.reach(TINY) <= abs(self.value):
+        if self.reach(TINY) <= gap:
             return TINY
-        return math.exp(float(brentq(lambda log: self.reach(math.exp(log)) - abs(self.value), math.log(TINY), 0.0)))
+
+        def beyond(log: float) -> float:
+            """From -0.5 to 0.5, nearly straight: a reach grows without bounds towards small levels."""
+            return gap / (gap + self.reach(math.exp(log))) - 0.5
+
+        return math.exp(crossing(beyond, math.log(TINY), 0.0))
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -172,7 +177,10 @@ def holm(p: Sequence[float]) -> list[float]:
 
 def _inverse_trigamma(value: float) -> float:
     """x with trigamma(x) = value > 0."""
-    from scipy.optimize import brentq
     from scipy.special import polygamma
 
-    return float(brentq(lambda x: float(polygamma(1, x)) - value, 1e-4, 1e8)) if value < 1e8 else 1e-4
+    if value >= 1e8:
+        return 1e-4
+    # its logarithm is nearly straight in that of x
+    log = crossing(lambda at: math.log(float(polygamma(1, math.exp(at))) / value), math.log(1e-4), math.log(1e9))
+    return math.exp(log)

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 
@@ -48,6 +49,18 @@ def first_problem(err: Exception) -> str:
         return (str(err).splitlines() or [type(err).__name__])[0]
     where, what, *_ = problem_of(err)
     return f"{where}: {what}" if where else what
+
+
+def shipped_yaml(text: str) -> Any:
+    """A YAML document of ours, by the parser in C where there is one: ten times as fast.
+
+    Not for what users write: nothing stops it where brackets are too deep for the stack.
+    """
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
 
 
 def nearest(name: str, known: Iterable[str], most: int = 1, cutoff: float = 0.5) -> list[str]:

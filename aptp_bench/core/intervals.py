@@ -8,6 +8,7 @@ Shao & Wu 1989) repeats nothing.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def jackknife_interval(value: float, replicates: Tensor, floor: float | None = N
     return low if floor is None else max(floor, low), high
 
 
+@lru_cache(maxsize=1024)
 def student(freedom: float, level: float = 0.05) -> float:
     """What Student's t exceeds, on either side, with probability `level`; the normal distribution for infinite freedom."""
     from scipy.special import ndtri, stdtrit

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol
+
+from aptp_bench.core.overall import Overall, clock
 
 
 class Progress(Protocol):
@@ -19,6 +22,14 @@ class Progress(Protocol):
         """One line above the bars."""
         ...
 
+    def plan(self, stages: Mapping[str, float]) -> None:
+        """The stages to come, with how long each usually takes compared with the others; none: all is over."""
+        ...
+
+    def stage(self, name: str) -> AbstractContextManager[None]:
+        """A block in which one of them is made or read."""
+        ...
+
 
 class SilentProgress:
     """Says nothing: for tests and for use as a library."""
@@ -30,12 +41,35 @@ class SilentProgress:
     def say(self, line: str) -> None:
         """Nothing."""
 
+    def plan(self, stages: Mapping[str, float]) -> None:
+        """Nothing."""
+
+    def stage(self, name: str) -> AbstractContextManager[None]:
+        """Nothing."""
+        return nullcontext()
+
 
 class PlainProgress:
     """A line every half minute and one at the end of what took time: for logs and pipes."""
 
     every = 30.0  # seconds between two lines of one label
     brief = 1.0  # what ends sooner is not worth a line
+
+    def __init__(self) -> None:
+        self.overall = Overall({})
+
+    def plan(self, stages: Mapping[str, float]) -> None:
+        """Count the stages from here on."""
+        self.overall = Overall(stages)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """A line at its end says how far the run is."""
+        begun = time.monotonic()
+        yield
+        seconds = time.monotonic() - begun
+        if self.overall.end(name, seconds) and seconds >= self.brief:
+            self.say(f"{name}: done in {clock(seconds)}; {self.overall.said}")
 
     def track(self, items: Sequence[Any], label: str, done: int = 0) -> Iterator[Any]:
         """Iterate over items[done:] and say how far it is and how long it will take."""
@@ -58,7 +92,7 @@ class PlainProgress:
 
 
 class RichProgress:
-    """Bars with elapsed time and time left; bars inside bars share one display."""
+    """Bars with elapsed time and time left; bars inside bars share one display, below the bar of the whole run."""
 
     def __init__(self) -> None:
         from rich import progress as bars
@@ -66,13 +100,44 @@ class RichProgress:
 
         self.bars = bars.Progress(
             bars.TextColumn("{task.description:<28}"),
-            bars.BarColumn(bar_width=32),
+            bars.BarColumn(bar_width=18),
             bars.MofNCompleteColumn(),
             bars.TimeElapsedColumn(),
             bars.TextColumn("left"),
             bars.TimeRemainingColumn(),
             console=Console(stderr=True),
         )
+        self.overall = Overall({})
+        self.whole: Any = None
+
+    def plan(self, stages: Mapping[str, float]) -> None:
+        """A bar of all the stages, until they are over."""
+        self.overall = Overall(stages)
+        if stages:
+            self.whole = self.bars.add_task("the run", total=self.overall.total)
+            self.bars.start()
+        elif self.whole is not None:
+            self.bars.stop()
+            for task in self.bars.task_ids:
+                self.bars.remove_task(task)
+            self.whole = None
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Its own bars are gone at its end; a line above says how long it took."""
+        begun, before = time.monotonic(), set(self.bars.task_ids)
+        if self.whole is not None:
+            self.bars.update(self.whole, description=name)
+        yield
+        if self.whole is None:
+            return
+        seconds = time.monotonic() - begun
+        for task in set(self.bars.task_ids) - before:
+            self.bars.remove_task(task)
+        if self.overall.end(name, seconds):
+            self.bars.update(self.whole, completed=self.overall.passed)
+            if seconds >= PlainProgress.brief:
+                self.say(f"{name}: done in {clock(seconds)}; {self.overall.said}")
 
     def track(self, items: Sequence[Any], label: str, done: int = 0) -> Iterator[Any]:
         """Iterate over items[done:] behind a bar that starts at `done`; its last state stays on the screen."""
@@ -99,13 +164,3 @@ class RichProgress:
 def reporter() -> RichProgress | PlainProgress:
     """Bars where a person watches, plain lines elsewhere."""
     return RichProgress() if sys.stderr.isatty() else PlainProgress()
-
-
-def clock(seconds: float) -> str:
-    """Seconds as a person reads them: 45s, 3m12s, 2h05m."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m{whole % 60:02d}s"
-    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"

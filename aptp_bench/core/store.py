@@ -45,10 +45,24 @@ class Stage:
 
 
 class Store:
-    """The stages under one root. `dry`: say what is done and do nothing."""
+    """The stages under one root. `dry`: say what is done and do nothing; `refresh`: make what is done again, once each."""
 
-    def __init__(self, root: Path, progress: Progress, ranks: Ranks = ALONE, dry: bool = False) -> None:
-        self.root, self.progress, self.ranks, self.dry = root, progress, ranks, dry
+    def __init__(
+        self, root: Path, progress: Progress, ranks: Ranks = ALONE, dry: bool = False, refresh: bool = False
+    ) -> None:
+        self.root, self.progress, self.ranks, self.dry, self.refresh = root, progress, ranks, dry, refresh
+        self._fresh: set[Path] = set()  # made here, or here first read
+
+    def alone(self) -> Store:
+        """The same for what the first process does while no other is waited for."""
+        found = Store(self.root, self.progress, ALONE, self.dry, self.refresh)
+        found._fresh = self._fresh
+        return found
+
+    def named(self, name: str, key: dict[str, Any], after: Sequence[Stage] = ()) -> tuple[Path, str]:
+        """(folder, digest) of the stage `name` of `key`, whether it is done or not."""
+        digest = digest_of({"name": name, "key": key, "after": [stage.digest for stage in after]})
+        return self.root / f"{name}-{digest[:12]}", digest
 
     def stage(
         self,
@@ -64,19 +78,19 @@ class Store:
         key: all that decides the result, as JSON. after: the stages it reads. shared: every process takes part in `fn`,
         else the first alone. A failure leaves no finished folder. Raises StoreError if a finished one's files changed.
         """
-        digest = digest_of({"name": name, "key": key, "after": [stage.digest for stage in after]})
-        folder = self.root / f"{name}-{digest[:12]}"
+        folder, digest = self.named(name, key, after)
         if not self.dry:
             with self._alone_on(folder):
                 try:
-                    if not (folder / MANIFEST).is_file():
+                    if not (folder / MANIFEST).is_file() or (self.refresh and folder not in self._fresh):
                         self._make(folder, fn, {"name": name, "digest": digest, "key": key}, shared)
                 finally:
                     self.ranks.wait()  # after a failure too, or the other processes would wait for ever
+            self._fresh.add(folder)
         return Stage(name, folder, digest, seconds_of(folder))
 
     def _make(self, folder: Path, fn: Callable[[Path], None], facts: dict[str, Any], shared: bool) -> None:
-        if folder.exists():
+        if folder.exists() and not self.refresh:
             raise StoreError(f"{folder} has lost its {MANIFEST}; delete the folder and run again: rm -r {folder}")
         partial = folder.with_name(folder.name + ".partial")
         spent = _begin(partial) if self.ranks.first else 0.0
@@ -91,6 +105,8 @@ class Store:
             _tidy(partial)
             seconds = round(spent + time.time() - started, 3)
             write_json(partial / MANIFEST, {**facts, "seconds": seconds, "files": _hashes(partial)})
+            if folder.exists():  # refreshed: the old one is there until the new one is whole
+                shutil.rmtree(folder)
             partial.replace(folder)
 
     @contextmanager

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from aptp_bench import registry
 from aptp_bench.config import preset
@@ -14,8 +12,9 @@ from aptp_bench.contracts.evidence import Evidence, ImageSet, Reference
 from aptp_bench.data import images, table
 from aptp_bench.data.captions import READERS, matched
 from aptp_bench.errors import ConfigError, DataError
-from aptp_bench.evaluation.evaluate import backbones, measure, obstacle
-from aptp_bench.generation.image_sets import Files, Rows
+
+if TYPE_CHECKING:
+    import torch
 
 
 def measure_folder(
@@ -33,6 +32,9 @@ def measure_folder(
     in the order of their names. Raises DataError unless images and captions, and images and reference, belong together,
     UnknownNameError for a metric that nothing provides, ConfigError for one of `names` that cannot be measured.
     """
+    from aptp_bench.evaluation.evaluate import backbones, measure, obstacle
+    from aptp_bench.generation.image_sets import Files
+
     recipe = preset(scale)
     metrics = [registry.get("metrics", name)() for name in names or recipe["metrics"]]
     metrics = [metric for metric in metrics if names or "images" in metric.needs]
@@ -61,12 +63,16 @@ def captioned(folder: Path, captions: Path) -> tuple[list[Path], list[str]]:
 
 def real_folder(folder: Path, scale: str) -> ImageSet:
     """A folder of real images of any sizes. Raises DataError if it holds none."""
+    from aptp_bench.generation.image_sets import Rows
+
     files = _images(folder, "give one of real images with --reals")
     return Rows(table.of_files(files, [""] * len(files)), f"real: {folder}", preset(scale)["resolution"]["measure"])
 
 
 def real_dataset(name: str, scale: str) -> ImageSet:
     """The held-out images of a dataset, as many as the scale measures. Raises DataError if it has captions only."""
+    from aptp_bench.generation.image_sets import Rows
+
     recipe = preset(scale)
     source = registry.get("datasets", recipe.get("aliases", {}).get(name, name))()
     if source.captions_only:
@@ -75,6 +81,8 @@ def real_dataset(name: str, scale: str) -> ImageSet:
 
 
 def _reference(folder: Path, count: int, edge: int | None) -> Reference:
+    from aptp_bench.generation.image_sets import Files
+
     files = _images(folder, "give one of images of the same prompts with --reference")
     if len(files) != count:
         raise DataError(

@@ -7,9 +7,6 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image
-
-from aptp_bench.generation.images import image_path, read_image
 from aptp_bench.records import Samples
 
 SHOWN = 8  # prompts; the same ones in every run of a data set
@@ -23,6 +20,10 @@ def sheet(images: Path, captions: Sequence[str]) -> tuple[bytes, Samples]:
 
     Raises DataError naming a broken image.
     """
+    from PIL import Image
+
+    from aptp_bench.generation.images import image_path, read_image
+
     first = list(captions[:SHOWN])
     tiles = [Image.fromarray(read_image(image_path(images, i)).numpy()) for i in range(len(first))]
     edge = min(EDGE, max(tile.height for tile in tiles))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import metadata
@@ -20,7 +20,6 @@ from aptp_bench.contracts.method import Job, Method
 from aptp_bench.contracts.metric import Metric
 from aptp_bench.core import tensors
 from aptp_bench.core.digests import captions_digest
-from aptp_bench.core.distributed import ALONE
 from aptp_bench.core.documents import execution
 from aptp_bench.core.files import write_json
 from aptp_bench.core.provenance import device_name, provenance
@@ -33,7 +32,7 @@ from aptp_bench.evaluation.evaluate import backbones, measure
 from aptp_bench.generation.generate import generate
 from aptp_bench.generation.image_sets import Files
 from aptp_bench.generation.sampling import Sampler
-from aptp_bench.harness import contact_sheet, replicates, run_folder
+from aptp_bench.harness import contact_sheet, plans, replicates, run_folder
 from aptp_bench.harness.costs import expert_facts, experts_of, macs_of, parameters_of
 from aptp_bench.harness.inputs import TRAIN, Materials
 from aptp_bench.harness.run_folder import IMAGES, MIXTURE, REPLICATES, SAMPLES
@@ -75,7 +74,11 @@ def run_each(recipes: Sequence[Recipe], store: Store, device: torch.device) -> l
     """The records of recipes that have their model and data in common, such as a run's and its reference's."""
     materials = Materials.of(recipes[0], device)
     benches = [Bench.of(recipe, materials, store) for recipe in recipes]
-    return [carry_out(bench) for bench in benches]  # all are resolved, and refused, before the first begins
+    store.progress.plan(plans.shares(recipes))
+    try:
+        return [carry_out(bench) for bench in benches]  # all are resolved, and refused, before the first begins
+    finally:
+        store.progress.plan({})
 
 
 def plan(recipe: Recipe, materials: Materials, store: Store) -> list[Stage]:
@@ -211,7 +214,9 @@ class Bench:
             return None
         other = Bench.of(asked, self.materials, self.store)
         _, made = other.networks_made()
-        stage = self.stages[REFERENCE[on]] = replace(other.generate(made, on), name=REFERENCE[on])
+        with self.store.progress.stage(plans.titled(recipe, REFERENCE[on])):
+            stage = self.stages[REFERENCE[on]] = replace(other.generate(made, on), name=REFERENCE[on])
+        self._note({})
         return Reference(self._image_set(stage, len(captions)), asked.method)
 
     def measure(self, tuned: Stage, images: dict[str, Stage]) -> tuple[dict[str, Measurement], dict[str, str]]:
@@ -305,8 +310,9 @@ class Bench:
 
     def _cached(self, name: str, key: dict[str, Any], compute: Callable[[], Features]) -> Features:
         """Features through the store; only the first process measures, so no other is waited for."""
-        store = Store(self.store.root, self.store.progress, ALONE)
-        stage = store.stage(name, lambda folder: write_tensors(folder, compute()), key=key | {"schema": SCHEMA})
+        stage = self.store.alone().stage(
+            name, lambda folder: write_tensors(folder, compute()), key=key | {"schema": SCHEMA}
+        )
         return read_tensors(stage.folder)
 
     def _metric_key(self, metric: Metric) -> dict[str, Any]:
@@ -334,8 +340,16 @@ class Bench:
         shared: bool = False,
     ) -> Stage:
         key = {"schema": SCHEMA, "source": self.source[name], **key}
-        self.stages[name] = self.store.stage(name, fn, key=key, after=after, shared=shared)
+        self._note({name: self.store.named(name, key, after)[0]})
+        with self.store.progress.stage(plans.titled(self.recipe, name)):
+            self.stages[name] = self.store.stage(name, fn, key=key, after=after, shared=shared)
         return self.stages[name]
+
+    def _note(self, begun: Mapping[str, Path]) -> None:
+        """Leave word of the stages so far, for plans."""
+        if self.store.ranks.first and not self.store.dry:
+            folders = {name: stage.folder for name, stage in self.stages.items()}
+            plans.note(self.recipe, {**folders, **begun}, self.store.root)
 
 
 def _source_of_stages(recipe: Recipe, networks: Collection[str]) -> dict[str, str]:

@@ -57,10 +57,13 @@ def resolved(
     return config.with_reference(recipe) if reference else [recipe]
 
 
-def open_store(runs_dir: Path, progress: Progress | None = None, dry: bool = False) -> Store:
-    """The store under `runs_dir`. progress: None reports on stderr where this is the first of the processes."""
+def open_store(runs_dir: Path, progress: Progress | None = None, refresh: bool = False) -> Store:
+    """The store under `runs_dir`. progress: None reports on stderr where this is the first of the processes.
+
+    refresh: stages that are done are made again.
+    """
     ranks = Ranks.here()
-    return Store(runs_dir, progress or (reporter() if ranks.first else SilentProgress()), ranks, dry)
+    return Store(runs_dir, progress or (reporter() if ranks.first else SilentProgress()), ranks, refresh=refresh)
 
 
 def carry_out(recipes: Sequence[Recipe], store: Store, device: str) -> list[Record]:
@@ -79,6 +82,7 @@ def carrier(store: Store, device: str) -> Carrier:
     """Carries out one recipe after the other; materials are loaded once for those in a row that share them."""
     from aptp_bench.core import provenance
     from aptp_bench.core.threads import use_threads
+    from aptp_bench.harness import plans
     from aptp_bench.harness import run as stages
     from aptp_bench.harness.inputs import Materials
 
@@ -90,7 +94,11 @@ def carrier(store: Store, device: str) -> Carrier:
         if key not in held:
             held.clear()  # two teachers at once may not fit
             held[key] = Materials.of(recipe, provenance.device(device))
-        return stages.run(recipe, held[key], store)
+        store.progress.plan(plans.shares([recipe]))
+        try:
+            return stages.run(recipe, held[key], store)
+        finally:
+            store.progress.plan({})
 
     return carry
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,7 +18,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from aptp_bench import config
 from aptp_bench.budget import Convention
-from aptp_bench.core.documents import Frozen, meant
+from aptp_bench.core.documents import Frozen, meant, shipped_yaml
 from aptp_bench.core.recipe import Recipe, World
 from aptp_bench.errors import AptpBenchError, ConfigError
 from aptp_bench.harness import rows as table
@@ -97,8 +97,9 @@ class Suite(Frozen):
     @classmethod
     def load(cls, name: str, scale: str | None = None) -> Suite:
         """Read a suite, as it is at a scale: a YAML file, or one that is shipped, by its name. Raises ConfigError."""
-        path = Path(name) if Path(name).is_file() else _shipped(name)
-        return table.read(cls, path, name, "benchmarks/mini/alignment.yaml").at(scale)
+        path = Path(name)
+        example = "benchmarks/mini/alignment.yaml"
+        return (table.read(cls, path, name, example) if path.is_file() else _shipped(name)).at(scale)
 
     def at(self, scale: str | None = None) -> Suite:
         """The suite at a scale: its own, the one that is asked for, else mini. Raises ConfigError where they differ."""
@@ -116,15 +117,15 @@ class Suite(Frozen):
 
         Raises ConfigError, UnknownNameError, BudgetError.
         """
-        rows = [row for row in self.rows if not row.reason]
-        return [Run(row.label, seed, self._recipe(row, seed, extra)) for row in rows for seed in self.seeds]
+        return list(_runs(self, tuple(extra)))
 
     @property
     def left_out(self) -> dict[str, str]:
         """Why rows cannot be run, by label."""
         return {row.label: row.reason for row in self.rows if row.reason}
 
-    def _recipe(self, row: Row, seed: int, extra: Sequence[str]) -> Recipe:
+    def recipe(self, row: Row, seed: int, extra: Sequence[str]) -> Recipe:
+        """A row at a seed, resolved."""
         flags = {"budget.ratio": row.budget, "budget.convention": self.macs, "seed": seed}
         settings = [*self.settings, *row.settings, *extra]
         try:
@@ -145,6 +146,13 @@ class Run:
     def name(self) -> str:
         """How progress and errors call it."""
         return f"{self.label}, seed {self.seed}"
+
+
+@cache
+def _runs(suite: Suite, extra: tuple[str, ...]) -> tuple[Run, ...]:
+    """Resolved once a process: the papers' figures and tables share their suites."""
+    rows = [row for row in suite.rows if not row.reason]
+    return tuple(Run(row.label, seed, suite.recipe(row, seed, extra)) for row in rows for seed in suite.seeds)
 
 
 def run_all(
@@ -181,8 +189,10 @@ def shipped() -> list[str]:
     return sorted(tables) + sorted(others)
 
 
-def _shipped(name: str) -> Path:
+@cache
+def _shipped(name: str) -> Suite:
+    """Read once a process."""
     if name not in shipped():
         raise ConfigError(f"there is no suite '{name}', neither a file nor a shipped one; {meant(name, shipped())}")
     place = name if "/" in name else f"{TABLES}/{name}"
-    return Path(str(files(SHIPPED).joinpath(f"{place}.yaml")))
+    return Suite.model_validate(shipped_yaml(files(SHIPPED).joinpath(f"{place}.yaml").read_text(encoding="utf-8")))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files
-from typing import Literal
 
 import torch
 import yaml
@@ -13,9 +12,9 @@ from pydantic import PositiveFloat, TypeAdapter
 from aptp_bench.core.documents import Frozen, meant
 from aptp_bench.core.provenance import device_name
 from aptp_bench.errors import ConfigError
+from aptp_bench.profiling.setups import Dtype
 from aptp_bench.profiling.timing import Call, alternately
 
-Dtype = Literal["float32", "float16", "bfloat16"]
 TERA, GIGA = 1e12, 1e9
 HERE = "here"
 _SIZE = 2048  # of the square matrices that measure this machine

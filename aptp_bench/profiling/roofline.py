@@ -7,8 +7,9 @@ called predicted.
 
 from __future__ import annotations
 
-from aptp_bench.profiling.devices import GIGA, TERA, Device, Dtype
+from aptp_bench.profiling.devices import GIGA, TERA, Device
 from aptp_bench.profiling.operations import Operation, Trace
+from aptp_bench.profiling.setups import Dtype
 
 BYTES: dict[Dtype, int] = {"float32": 4, "float16": 2, "bfloat16": 2}
 

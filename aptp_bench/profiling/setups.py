@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import subprocess
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
 from pydantic import Field, PositiveInt
-from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from aptp_bench.core.documents import Frozen
 from aptp_bench.errors import ConfigError
-from aptp_bench.profiling.devices import Dtype
-from aptp_bench.profiling.timing import placed
 
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+Dtype = Literal["float32", "float16", "bfloat16"]
 SHORT: dict[str, Dtype] = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 NETWORKS = 64  # compiled side by side; beyond its limit PyTorch runs them eager without a word
 CLOCKS = ("clocks.sm", "clocks.max.sm", "clocks.mem", "power.limit", "temperature.gpu")
@@ -39,10 +39,17 @@ class Setup(Frozen):
     @property
     def torch_dtype(self) -> torch.dtype:
         """torch's type."""
+        import torch
+
         return getattr(torch, self.dtype)
 
     def ready(self, network: nn.Module, device: torch.device) -> Any:
         """A network to be timed so: the given one where it fits as it is, else a copy. The given one is left as it was."""
+        import torch
+        from torch import nn
+
+        from aptp_bench.profiling.timing import placed  # inside, as torch: records of speed are read without it
+
         torch.backends.cuda.matmul.allow_tf32 = self.tf32
         made = placed(network, device, self.torch_dtype)
         if self.channels_last:
@@ -77,28 +84,6 @@ def placed_copy(made: nn.Module, given: nn.Module) -> nn.Module:
     import copy
 
     return copy.deepcopy(made) if made is given else made
-
-
-class Kernels(TorchDispatchMode):
-    """Which attention kernels ran inside, by name: what PyTorch chose is part of a time."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.attention: set[str] = set()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Take note of attention and pass it on."""
-        name = func.overloadpacket.__name__
-        if "scaled_dot_product" in name:
-            self.attention.add(name.lstrip("_"))
-        return func(*args, **(kwargs or {}))
-
-
-def attention_kernels(network: nn.Module, inputs: dict[str, torch.Tensor]) -> list[str]:
-    """Names of the attention kernels that one eager call runs; "products of matrices" where it spells them out."""
-    with torch.no_grad(), Kernels() as seen:
-        network(**inputs)
-    return sorted(seen.attention) or ["products of matrices"]
 
 
 def clocks(device: torch.device) -> dict[str, str]:

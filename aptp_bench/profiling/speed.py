@@ -26,9 +26,10 @@ from aptp_bench.errors import ConfigError
 from aptp_bench.generation.sampling import Sampler, parts_of
 from aptp_bench.models.call_plan import PLAIN, CallPlan, ImageCalls
 from aptp_bench.models.feature_cache import reusing
+from aptp_bench.profiling.kernels import attention_kernels
 from aptp_bench.profiling.memory import peak_allocated
 from aptp_bench.profiling.records import Ratio, Spread
-from aptp_bench.profiling.setups import Setup, attention_kernels, placed_copy
+from aptp_bench.profiling.setups import Setup, placed_copy
 from aptp_bench.profiling.timing import alternately, placed, resampled_medians, seconds, summary
 from aptp_bench.pruning.macs import example_inputs
 

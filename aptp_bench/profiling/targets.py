@@ -16,6 +16,7 @@ from torch import Tensor
 
 from aptp_bench import registry
 from aptp_bench.budget import Budget
+from aptp_bench.config import model_named
 from aptp_bench.contracts.method import Job
 from aptp_bench.contracts.model import ModelPlugin
 from aptp_bench.core.noise import generator
@@ -119,9 +120,7 @@ def noise_pairs(teacher: StableDiffusionPipeline, seed: int, edge: int = TRAINED
 
 def model(name: str) -> ModelPlugin:
     """The model of that name; a scale's name stands for the model of its recipe. Raises UnknownNameError."""
-    from aptp_bench.config import SCALES, preset
-
-    return registry.get("models", preset(name)["model"] if name in SCALES else name)()
+    return registry.get("models", model_named(name))()
 
 
 def latent_size(kind: ModelPlugin, resolution: int | None) -> int:

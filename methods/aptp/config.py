@@ -12,6 +12,13 @@ from pydantic import Field, model_validator
 from aptp_bench.core.documents import EXECUTION
 from aptp_bench.plugins import PluginConfig
 
+# above which options a list of them has a heading
+HEADINGS = {
+    "experts": "the mixture", "architectures": "controls: what routing and searching are held against",
+    "temperature": "relaxed gates", "transport": "routing", "contrastive": "losses", "warmup_steps": "schedule",
+    "landing": "after training",
+}  # fmt: skip
+
 
 class APTPConfig(PluginConfig):
     """Defaults reproduce the paper.

@@ -7,15 +7,14 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
 from aptp_bench.assets import path as asset
 from aptp_bench.errors import WeightsError
 from aptp_bench.models import weights
 
 if TYPE_CHECKING:
+    import torch
     from sentence_transformers import SentenceTransformer
+    from torch import Tensor
 
 EMBEDDED = "embedded:sentence_encoder"
 PAPER = "sentence-transformers/all-mpnet-base-v2"  # named by the authors' code, not by the paper
@@ -32,6 +31,8 @@ class PromptEncoder:
     """Prompts -> z. `name`: an embedded model, a folder, or a hub id; device: a GPU if there is one, unless told."""
 
     def __init__(self, name: str, device: torch.device | str | None = None) -> None:
+        import torch
+
         self.name = name
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 

@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from aptp_bench.core.progress import PlainProgress, RichProgress, SilentProgress, clock, reporter
+from aptp_bench.core.overall import clock
+from aptp_bench.core.progress import PlainProgress, RichProgress, SilentProgress, reporter
 
 
 @pytest.mark.parametrize("progress", [SilentProgress(), PlainProgress(), RichProgress()])

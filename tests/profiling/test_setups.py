@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from aptp_bench.errors import ConfigError
-from aptp_bench.profiling.setups import Setup, attention_kernels, clocks, parse
+from aptp_bench.profiling.kernels import attention_kernels
+from aptp_bench.profiling.setups import Setup, clocks, parse
 from aptp_bench.profiling.speed import call_inputs
 
 CPU = torch.device("cpu")

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
-
-import matplotlib as mpl
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any
 
 from aptp_bench.reporting.figures.style import COLOURS, MARKERS, PLAIN
 from aptp_bench.reporting.ranking.entries import Entry
 from aptp_bench.reporting.ranking.names import title as named
 from aptp_bench.reporting.ranking.tradeoff import Point, Tradeoff
 from aptp_bench.reporting.worlds import NAMES
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 REFERENCE = (COLOURS[-1], MARKERS[-1])  # of the network as it is
 
@@ -28,6 +28,9 @@ def pareto(entries: Sequence[Entry], metric: str, cost: str = "exact", title: st
 
 def draw(shown: Tradeoff, title: str | None = None) -> Figure:
     """Points with 95 % intervals, a colour and a marker a method, and the frontier of their values; hollow: beaten."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
     looks = styles([point.entry for point in shown.points])
     with mpl.rc_context(PLAIN):
         figure = Figure(figsize=(7.2, 4.4), layout="constrained")

@@ -10,10 +10,10 @@ import html
 import io
 import re
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-import matplotlib as mpl
-from matplotlib.figure import Figure
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
@@ -25,6 +25,8 @@ PLAIN: dict[str, Any] = {"svg.hashsalt": "aptp-bench", "svg.fonttype": "none", "
 
 def save(figure: Figure, path: Path) -> None:
     """Write a .png or .svg on white; the same figure gives the same bytes."""
+    import matplotlib as mpl
+
     metadata: dict[str, Any] = {"Date": None} if path.suffix == ".svg" else {"Software": None}
     with mpl.rc_context(PLAIN):
         figure.savefig(path, dpi=DPI, metadata=metadata)
@@ -32,12 +34,16 @@ def save(figure: Figure, path: Path) -> None:
 
 def save_png(figure: Figure, stream: IO[bytes]) -> None:
     """The bytes of a PNG on white, as `save` writes them."""
+    import matplotlib as mpl
+
     with mpl.rc_context(PLAIN):
         figure.savefig(stream, format="png", dpi=DPI, metadata={"Software": None})
 
 
 def svg(figure: Figure, transparent: bool = False) -> str:
     """The figure as the text of an SVG, on white unless it is transparent; the same figure gives the same text."""
+    import matplotlib as mpl
+
     stream = io.StringIO()
     with mpl.rc_context(PLAIN):
         figure.savefig(stream, format="svg", transparent=transparent, metadata={"Date": None})

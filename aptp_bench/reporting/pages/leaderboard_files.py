@@ -23,8 +23,6 @@ from aptp_bench.harness import contact_sheet, replicates
 from aptp_bench.profiling import records as speed
 from aptp_bench.records import Record
 from aptp_bench.reporting.figures import style, svg_digest
-from aptp_bench.reporting.figures.pareto import draw
-from aptp_bench.reporting.figures.standings import draw as draw_standings
 from aptp_bench.reporting.pages import leaderboard, markdown, wording
 from aptp_bench.reporting.pages.run_facts import Source
 from aptp_bench.reporting.ranking.boards import Board, boards, main_board
@@ -179,6 +177,9 @@ def _malformed_speed(results: Path) -> dict[Path, str]:
 
 
 def _drawn(shown: Shown) -> Figure:
+    from aptp_bench.reporting.figures.pareto import draw  # inside, as is all that draws: a check draws nothing
+    from aptp_bench.reporting.figures.standings import draw as draw_standings
+
     return draw(shown) if isinstance(shown, Tradeoff) else draw_standings(shown)
 
 

@@ -17,6 +17,8 @@ from aptp_bench.reporting.numbers import exact, macs, significant, span
 from aptp_bench.reporting.pages.run_facts import measured_with
 from aptp_bench.reporting.ranking.names import ARROWS, headed, title
 
+DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # the one in C is ten times as fast; both write the same
+
 
 def render(template: str, **facts: Any) -> str:
     """The page `templates/<template>` makes of facts. Text in them is escaped; what is Markup is not."""
@@ -41,7 +43,7 @@ def data(document: Any) -> Markup:
 
 def settings(record: Record) -> str:
     """All settings of a run as YAML."""
-    return yaml.safe_dump(record.what.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return str(yaml.dump(record.what.model_dump(mode="json"), Dumper=DUMPER, sort_keys=False, allow_unicode=True))
 
 
 @cache

@@ -5,10 +5,9 @@ from __future__ import annotations
 from functools import cache
 from importlib.resources import files
 
-import yaml
 from pydantic import model_validator
 
-from aptp_bench.core.documents import Frozen, nearest
+from aptp_bench.core.documents import Frozen, nearest, shipped_yaml
 from aptp_bench.errors import ConfigError
 
 PAPERS = {"aptp": "APTP", "ld_pruner": "LD-Pruner"}
@@ -58,4 +57,4 @@ class PaperFigure(Frozen):
 def catalog() -> dict[str, PaperFigure]:
     """Every figure by its id, in the order of the papers."""
     text = files("aptp_bench.reporting.paper_figures").joinpath("catalog.yaml").read_text(encoding="utf-8")
-    return {id: PaperFigure.model_validate({"id": id, **facts}) for id, facts in yaml.safe_load(text).items()}
+    return {id: PaperFigure.model_validate({"id": id, **facts}) for id, facts in shipped_yaml(text).items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from aptp_bench.errors import ConfigError
@@ -21,6 +22,7 @@ class Shelf:
 
     records: tuple[Record, ...]
     runs: Mapping[str, RunFolder] = field(default_factory=dict)
+    _found: dict[tuple[str, ...], list[tuple[str, Entry]]] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def read(cls, records: Iterable[Record], runs_dir: Path, say: Callable[[str], None]) -> Shelf:
@@ -40,8 +42,8 @@ class Shelf:
         records without a run have not.
         """
         found: dict[str, list[Entry]] = {}
-        for entry in entries(self._candidates(stages)):
-            found.setdefault(question(entry.first.what), []).append(entry)
+        for key, entry in self._entries(tuple(stages)):
+            found.setdefault(key, []).append(entry)
         rows = {row: found.get(key, []) for row, key in asked.items()}
         common = _most(rows.values())
         best = {row: [each for each in among if world(each.first) == common] for row, among in rows.items()}
@@ -53,6 +55,17 @@ class Shelf:
         if name not in self.runs:
             raise ConfigError(f"the run {name} is not there; run again: {record.how.command}")
         return self.runs[name]
+
+    @cached_property
+    def questions(self) -> frozenset[str]:
+        """What the records answer."""
+        return frozenset(question(record.what) for record in self.records)
+
+    def _entries(self, stages: tuple[str, ...]) -> list[tuple[str, Entry]]:
+        """Entries with the question that each answers, found once for every figure that needs these stages."""
+        if stages not in self._found:
+            self._found[stages] = [(question(e.first.what), e) for e in entries(self._candidates(stages))]
+        return self._found[stages]
 
     def _candidates(self, stages: Sequence[str]) -> list[Record]:
         whole = [run.record for run in self.runs.values() if all(_has(run, stage) for stage in stages)]

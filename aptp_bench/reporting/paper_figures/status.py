@@ -56,8 +56,7 @@ def _table(table: PublishedTable, shelf: Shelf, scale: World) -> Status:
     """A table is printed whatever was run; it is ready once each row that can be run was."""
     suite = Suite.load(table.id, scale)
     asked = {run.label: question(run.recipe) for run in suite.runs()}
-    answered = {question(record.what) for record in shelf.records}
-    missing = [label for label, key in asked.items() if key not in answered]
+    missing = [label for label, key in asked.items() if key not in shelf.questions]
     facts: dict[str, Any] = {"id": table.id, "kind": "table", "name": table.name, "title": table.title}
     if not asked:
         return Status(**facts, state="cannot", why=next(iter(suite.left_out.values())))

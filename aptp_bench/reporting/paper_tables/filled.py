@@ -109,7 +109,18 @@ def fill(table: PublishedTable, records: Iterable[Record], kept: Kept | None = N
 
     Raises what resolving its suite raises.
     """
+    return fill_all([table], records, kept)[0]
+
+
+def fill_all(
+    tables: Sequence[PublishedTable], records: Iterable[Record], kept: Kept | None = None
+) -> list[FilledTable]:
+    """The same of several tables."""
     answers = _answers(entries(records))
+    return [_filled(table, answers, kept) for table in tables]
+
+
+def _filled(table: PublishedTable, answers: Mapping[str, Entry], kept: Kept | None) -> FilledTable:
     suites = {world: Suite.load(table.id, world) for world in WORLDS}
     slots = {world: _slots(table, suite, answers) for world, suite in suites.items()}
     rows: dict[str, PublishedRow | None] = {row.key: row for row in table.rows}

@@ -7,10 +7,9 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-import yaml
 from pydantic import TypeAdapter
 
-from aptp_bench.core.documents import Frozen
+from aptp_bench.core.documents import Frozen, shipped_yaml
 from aptp_bench.core.recipe import World
 from aptp_bench.records import Measurement, Record
 
@@ -57,7 +56,7 @@ class Reading(Frozen):
 def readings(table: str) -> Mapping[str, Mapping[World, Reading]]:
     """The readings of a table's columns by their keys, in each of WORLDS: its own, else those that tables share."""
     text = files("aptp_bench.reporting.paper_tables").joinpath("columns.yaml").read_text(encoding="utf-8")
-    document = yaml.safe_load(text)
+    document = shipped_yaml(text)
     own = {**document["shared"], **document["tables"].get(table, {})}
     one_for_both = {key: dict.fromkeys(WORLDS, each) if "value" in each else each for key, each in own.items()}
     return TypeAdapter(dict[str, dict[World, Reading]]).validate_python(one_for_both)

@@ -6,10 +6,11 @@ import hashlib
 import json
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from aptp_bench import registry
+from aptp_bench.contracts.base import PluginConfig
 from aptp_bench.core.documents import execution
 from aptp_bench.core.recipe import Recipe
 from aptp_bench.core.settings import FinetuneConfig
@@ -70,6 +71,14 @@ class Entry:
         """A short name that no other entry has."""
         return f"{self.method}-{_digest(subject(self.first))}"
 
+    @cached_property
+    def protocols(self) -> Mapping[str, tuple[str, ...]]:
+        """Metric -> of each record that has it how it was measured, as text: asked for by every pair."""
+        return {
+            name: tuple(json.dumps(protocol(r, name), sort_keys=True) for r in self.records if name in r.results)
+            for name in metric_names([self])
+        }
+
     def of(self, metric: str) -> list[Measurement]:
         """The measurements of one metric, one a record that has it."""
         return [record.results[metric] for record in self.records if metric in record.results]
@@ -123,8 +132,9 @@ def protocol(record: Record, metric: str) -> dict[str, Any]:
     if not found.detail.keys().isdisjoint(
         READ_OFF_IMAGES
     ):  # so how they were made and what they are held against counts too
-        shared |= {"n": found.n, "images": evaluation(record)["sampling"], "pixels": record.what.resolution.measure}
-        shared |= {"captions": evaluation(record)["digests"]}
+        asked = evaluation(record)
+        shared |= {"n": found.n, "images": asked["sampling"], "pixels": record.what.resolution.measure}
+        shared |= {"captions": asked["digests"]}
     return shared
 
 
@@ -164,8 +174,13 @@ def _defaults(method: str) -> dict[str, Any]:
     found = registry.plugins("methods").get(method)
     if found is None:
         return {}
-    fields = found.load().Config.model_fields
-    return {name: field.get_default(call_default_factory=True) for name, field in fields.items()}
+    return _defaults_of(found.load().Config)
+
+
+@cache
+def _defaults_of(config: type[PluginConfig]) -> dict[str, Any]:
+    """Nobody may write into it."""
+    return {name: field.get_default(call_default_factory=True) for name, field in config.model_fields.items()}
 
 
 def _execution(group: str, name: str) -> set[str]:

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 from aptp_bench.budget import CONVENTIONS
 from aptp_bench.harness.replicates import of_all
 from aptp_bench.records import Record, load_all
-from aptp_bench.reporting.ranking.entries import Entry, entries, protocol
+from aptp_bench.reporting.ranking.entries import Entry, entries
 from aptp_bench.reporting.ranking.groups import ComparisonGroup, comparison_groups
-from aptp_bench.reporting.ranking.pairs import contest
-from aptp_bench.reporting.ranking.ranking import rule
+from aptp_bench.reporting.ranking.pairs import paired
 
 if TYPE_CHECKING:
     import pandas
@@ -54,12 +53,14 @@ def _gaps(groups: Iterable[ComparisonGroup]) -> dict[int, dict[str, float]]:
 def _gap(group: ComparisonGroup, record: Record, dense: Record) -> dict[str, float]:
     """The columns of a record's differences from the dense network's."""
     row: dict[str, float] = {}
-    for metric in (name for name in record.results if name in dense.results):
-        sides = [group.candidate(Entry((each,)), metric) for each in (record, dense)]
-        for pair in contest([side for side in sides if side is not None], rule(metric)):
-            if pair.difference.n and protocol(record, metric) == protocol(dense, metric):
-                low, high = pair.difference.interval
-                row |= {f"{metric}_gap": pair.difference.value, f"{metric}_gap_low": low, f"{metric}_gap_high": high}
+    own, other = Entry((record,)), Entry((dense,))
+    for metric in own.protocols:
+        if own.protocols[metric] == other.protocols.get(metric):
+            sides = [group.candidate(each, metric) for each in (own, other)]
+            gap = paired(*sides) if None not in sides else None
+            if gap is not None:
+                low, high = gap.interval
+                row |= {f"{metric}_gap": gap.value, f"{metric}_gap_low": low, f"{metric}_gap_high": high}
     return row
 
 

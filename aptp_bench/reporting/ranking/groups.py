@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from aptp_bench.core.recipe import Recipe
 from aptp_bench.records import Measurement, Record
-from aptp_bench.reporting.ranking.entries import Entry, evaluation, metric_names, protocol
+from aptp_bench.reporting.ranking.entries import Entry, evaluation, metric_names
 from aptp_bench.reporting.ranking.pairs import Candidate
 from aptp_bench.reporting.ranking.ranking import rule
 from aptp_bench.reporting.ranking.spread import SeedSpread, Summary, summary
@@ -117,14 +117,13 @@ def budget(entry: Entry) -> tuple[float, str]:
 
 def signature(entry: Entry, metric: str) -> str:
     """How an entry's metric was measured, as text; empty where it was not. Seeds measured otherwise do not count."""
-    found = next((record for record in entry.records if metric in record.results), None)
-    return "" if found is None else json.dumps(protocol(found, metric), sort_keys=True)
+    return next(iter(entry.protocols.get(metric, ())), "")
 
 
 def alike(entry: Entry, metric: str) -> list[Measurement]:
     """The measurements of a metric that were made as the entry's first one was."""
-    found = [record for record in entry.records if metric in record.results]
-    return [r.results[metric] for r in found if protocol(r, metric) == protocol(found[0], metric)]
+    made = entry.protocols.get(metric, ())
+    return [found for found, how in zip(entry.of(metric), made, strict=True) if how == made[0]]
 
 
 def measured_alike(among: Sequence[Entry], metric: str) -> list[Entry]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from aptp_bench.core.differences import LEVEL, Components, Difference, PairSpread, holm
 from aptp_bench.core.intervals import NORMAL
 from aptp_bench.records import Better
-from aptp_bench.reporting.ranking.entries import Entry, protocol
+from aptp_bench.reporting.ranking.entries import Entry
 from aptp_bench.reporting.ranking.ranking import Rule
 from aptp_bench.reporting.ranking.spread import Summary
 
@@ -41,8 +41,8 @@ class Candidate:
     @classmethod
     def of(cls, entry: Entry, summary: Summary, metric: str, kept: Kept) -> Candidate:
         """Replicates of the records that were measured as the entry's first one was. kept: all that there are."""
-        measured = [record for record in entry.records if metric in record.results]
-        alike = [r for r in measured if protocol(r, metric) == protocol(measured[0], metric)]
+        measured, made = [r for r in entry.records if metric in r.results], entry.protocols[metric]
+        alike = [record for record, how in zip(measured, made, strict=True) if how == made[0]]
         named = [r for r in alike if r.replicates is not None and metric in r.replicates.metrics]
         found = {r.what.seed: kept.get(r.replicates.sha256, {}).get(metric) for r in named if r.replicates is not None}
         n = measured[0].results[metric].n
@@ -91,6 +91,15 @@ def contest(among: Sequence[Candidate], rule: Rule) -> list[Pair]:
 def against(one: Candidate, others: Iterable[Candidate], rule: Rule) -> list[Pair]:
     """One candidate beside each of the others, such as the network as it is; one family for Holm."""
     return _judged([(other, one) for other in others], rule)
+
+
+def paired(one: Candidate, other: Candidate) -> Difference | None:
+    """One candidate minus another, prompt by prompt; None where they cannot be paired."""
+    shared = _differences(one, other)
+    if shared is None:
+        return None
+    part = Components.of(shared)
+    return Difference.of(part, PairSpread.of([part], _freedom([(one, other)])))
 
 
 def _judged(pairs: Sequence[tuple[Candidate, Candidate]], rule: Rule) -> list[Pair]:
