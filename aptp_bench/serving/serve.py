@@ -125,7 +125,7 @@ def _same(folder: Path, index: dict[str, Any]) -> bool:
 def _draw(prompts: list[str], routes: Tensor, numbers: list[int], source: Source, folder: Path) -> None:
     pipe = source.pipeline
     shape = pipe.latent_shape(pipe.layout(routes, 1)[0][0])
-    noise = requests.noise(len(prompts), shape, source.seed, numbers, None)
+    noise = requests.Start(source.seed, numbers).noise(len(prompts), shape, pipe.device, pipe.dtype)
     request = Request(prompts, [NEGATIVE_PROMPT] * len(prompts), noise, source.sampling)
     for batch in pipe.serve(request, routes):
         for at, image in zip(batch.at, quantised(batch.images), strict=True):
