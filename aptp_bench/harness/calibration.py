@@ -15,14 +15,16 @@ from aptp_bench import registry
 from aptp_bench.config import merged, preset
 from aptp_bench.contracts.dataset import DatasetPlugin
 from aptp_bench.core.progress import Progress
-from aptp_bench.core.recipe import World
+from aptp_bench.core.recipe import Recipe, World
 from aptp_bench.data import images
 from aptp_bench.errors import ConfigError, DataError
 from aptp_bench.harness.inputs import TRAIN, split_rows
 from aptp_bench.pruning.unets import text_width
 from aptp_bench.training.latents import Batch, Pairs, encode_pairs, encode_text
 
-FORMS = "(image, caption) pairs, a dataset with columns image and caption, or the name of a dataset (aptp-bench datasets)"
+FORMS = (
+    "(image, caption) pairs, a dataset with columns image and caption, or the name of a dataset (aptp-bench datasets)"
+)
 LABELS = frozenset({"image", "caption"})  # the columns that are not labels
 
 
@@ -50,7 +52,7 @@ def encoded(given: Any, teacher: Any, scale: World, progress: Progress, folder: 
         rows, labels = _named(name, scale, document["sizes"]["train"])
     else:
         rows, labels = _rows(given, text_width(teacher.unet) is not None), {}
-    captions, batch = list(rows["caption"]), document["encode_batch"] if "encode_batch" in document else 64
+    captions, batch = list(rows["caption"]), Recipe.model_fields["encode_batch"].default
     if isinstance(rows, Rows) and not rows.images:
         parts = progress.track(range(0, len(captions), batch), "encode")
         text = torch.cat([encode_text(teacher, captions[at : at + batch], teacher.unet.device) for at in parts])

@@ -71,7 +71,9 @@ def prune(  # noqa: PLR0913 (what a run has as flags)
         work.mkdir(parents=True, exist_ok=True)
         about = (wanted, seed, teacher.unet.device, work, reported, scale)
         mixture = made.prune(Job(teacher, data.pairs, *about, labels=data.labels))
-        mixture = mixture.with_experts([expert.eval() for expert in mixture.experts])  # now: the network may change later
+        mixture = mixture.with_experts(
+            [expert.eval() for expert in mixture.experts]
+        )  # now: the network may change later
         kept = _kept(mixture, teacher, wanted.convention, [] if len(mixture) == 1 else data.pairs.captions)
     if abs(wanted.missed_by(kept)) > TOLERANCE:
         why = f" ({mixture.remark})" if mixture.remark else ""

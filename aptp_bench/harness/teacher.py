@@ -39,7 +39,9 @@ def teacher_of(network: Any) -> Any:
         given = f"a {type(network).__name__}" + (" without a U-Net" if piped else "")
         raise ConfigError(f"{given} cannot be pruned; give UNet2DConditionModel, UNet2DModel, or a pipeline with one")
     if any(hasattr(module, "_hf_hook") for module in unet.modules()):
-        raise ConfigError("the U-Net is offloaded; call pipeline.remove_all_hooks() first, and offload again afterwards")
+        raise ConfigError(
+            "the U-Net is offloaded; call pipeline.remove_all_hooks() first, and offload again afterwards"
+        )
     parts = list(network.components.items()) if piped else [("U-Net", unet)]
     for name, part in parts:
         if isinstance(part, torch.nn.Module) and getattr(part, "dtype", torch.float32) != torch.float32:

@@ -45,9 +45,7 @@ def save(network: UNet | Mixture, folder: str | Path) -> Path:
     return folder
 
 
-def load(
-    source: str | Path, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
-) -> UNet | Mixture:
+def load(source: str | Path, device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> UNet | Mixture:
     """What `save` wrote, in eval mode; dtype: as stored if None. source: a folder, or a hub id, which is fetched.
 
     Raises WeightsError, CheckpointError among them, if a file is missing, corrupt or does not fit.

@@ -7,7 +7,7 @@ its own noise, and on a CPU its batch changes none of its bits.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from accelerate import cpu_offload_with_hook
 from diffusers import DiffusionPipeline, StableDiffusionPipeline, UNet2DConditionModel
 from diffusers.utils import BaseOutput
 from PIL import Image
@@ -29,9 +28,13 @@ from aptp_bench.generation.sampling import PARTS, Sampler, parts_of, quantised
 from aptp_bench.models.checkpoint import json_document
 from aptp_bench.models.mixture import INDEX, Mixture, saved_experts
 from aptp_bench.models.pipelines import saved_parts
-from aptp_bench.models.weights import quiet
-from aptp_bench.serving import requests
+from aptp_bench.models.storage import FILES
+from aptp_bench.models.weights import HUB_ID, find, quiet
+from aptp_bench.records import Record, load
+from aptp_bench.serving import hub, requests
+from aptp_bench.serving.model_card import PIPELINE, RECORD
 from aptp_bench.serving.requests import Request
+from aptp_bench.serving.steps import TENSORS, Callback, offloaded, on_device, watched
 
 MIXTURE = "mixture"
 MULTIPLE = 8  # diffusers refuses other heights and widths, whatever the autoencoder
@@ -67,7 +70,7 @@ class RoutedPipeline(DiffusionPipeline):
     record: Record | None = None  # of the run that made it: its model card is written from it
     model_cpu_offload_seq = "text_encoder->vae"  # and each expert between them, while it works
     _optional_components = ["text_encoder", "tokenizer"]
-    _callback_tensor_inputs = ["latents", "prompt_embeds", "negative_prompt_embeds"]
+    _callback_tensor_inputs = TENSORS
     _interrupt = False
 
     def __init__(
@@ -111,10 +114,13 @@ class RoutedPipeline(DiffusionPipeline):
         torch_dtype: torch.dtype = torch.float32,
         held: int = 1,
     ) -> RoutedPipeline:
-        """The pipeline that `save_pretrained` wrote. An expert is read when first asked for; at most `held` stay.
+        """The pipeline that `save_pretrained` wrote, or that a hub id names: then it is fetched, safetensors only.
 
-        Raises WeightsError, CheckpointError among them, if a file is missing, corrupt or of another kind of pipeline.
+        An expert is read when first asked for; at most `held` stay. Raises WeightsError, CheckpointError among them, if
+        a file is missing, corrupt or of another kind of pipeline.
         """
+        if not Path(folder).exists() and HUB_ID.fullmatch(str(folder)):
+            folder = find("RoutedPipeline", str(folder), (), FILES)
         folder = Path(folder)
         if not (folder / cls.config_name).is_file():
             raise WeightsError(
@@ -125,19 +131,35 @@ class RoutedPipeline(DiffusionPipeline):
             raise WeightsError(
                 f"{folder} holds a {kind}, not a {cls.__name__}; load it with diffusers, or name another"
             )
-        return cls.around(saved_parts(folder), folder / MIXTURE, device, torch_dtype, held)
+        made = cls.around(saved_parts(folder), folder / MIXTURE, device, torch_dtype, held)
+        made.record = load(folder / RECORD) if (folder / RECORD).is_file() else None
+        return made
 
     def save_pretrained(self, folder: str | Path) -> None:  # type: ignore[override]
-        """Write the parts as diffusers does, and the mixture; `folder` appears whole or not at all, safetensors only.
+        """Write the parts as diffusers does, the mixture and a model card; `folder` appears whole or not at all.
 
-        The router names its prompt encoder and the digest of its weights. Raises CheckpointError.
+        All weights are safetensors. The router names its prompt encoder and the digest of its weights. Raises
+        CheckpointError.
         """
-        with written_aside(Path(folder), marker=f"{MIXTURE}/{INDEX}") as aside, quiet():
+        self._save(Path(folder), Path(folder).name)
+
+    def push_to_hub(  # type: ignore[override]
+        self, repo_id: str, private: bool | None = None, token: str | None = None
+    ) -> str:
+        """Upload what `save_pretrained` writes; the repository's address. `from_pretrained(repo_id)` gets it back.
+
+        See hub.push_to_hub; the model card is of `record`. Raises WeightsError if the hub refuses, ConfigError.
+        """
+        return hub.uploaded(lambda scratch: self._save(scratch, repo_id), repo_id, private, token)
+
+    def _save(self, folder: Path, place: str) -> None:
+        with written_aside(folder, marker=f"{MIXTURE}/{INDEX}") as aside, quiet():
             for name, part in self.parts.items():
                 part.save_pretrained(aside / name)
             self.mixture.save(aside / MIXTURE)
             facts = {k: v for k, v in json.loads(self.to_json_string()).items() if k != "_name_or_path"}
             (aside / self.config_name).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+            hub.describe(aside, PIPELINE, place, self.record)
 
     def to(self, *args: Any, **kwargs: Any) -> RoutedPipeline:
         """As in diffusers: every part, in place. Experts on disk are read anew when they are next asked for."""
@@ -169,7 +191,7 @@ class RoutedPipeline(DiffusionPipeline):
         exact: bool | None = None,
         num_images_per_prompt: int = 1,
         generator: torch.Generator | Sequence[torch.Generator] | None = None,
-        callback_on_step_end: Callable[..., dict[str, Any]] | None = None,
+        callback_on_step_end: Callback | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
     ) -> RoutedOutput | tuple[Any, Tensor]:
         """One image a prompt, or more, in the order of the prompts.
@@ -189,16 +211,16 @@ class RoutedPipeline(DiffusionPipeline):
         exact = self._execution_device.type == "cpu" if exact is None else exact
         sampling = requests.sampling(num_inference_steps, guidance_scale, batch_size, exact)
         prompts = requests.texts(prompt)
-        negatives = requests.texts(negative_prompt or "", len(prompts))
+        negatives = requests.texts("" if negative_prompt is None else negative_prompt, len(prompts))
         asked, keep_away = (requests.repeated(texts, num_images_per_prompt) for texts in (prompts, negatives))
-        more = self._watched(callback_on_step_end, callback_on_step_end_tensor_inputs)
+        more = watched(self, callback_on_step_end, callback_on_step_end_tensor_inputs)
         routes = self.mixture.route(prompts).repeat_interleave(num_images_per_prompt)
         first = self.layout(routes, 1)[0][0]  # the expert that serves first, so that none is read for its size alone
         start = requests.Start(seed, indices, latents, generator, num_images_per_prompt)
         noise = start.noise(len(prompts), self.latent_shape(first, height, width), self._execution_device, self.dtype)
         found: list[Any] = [None] * len(asked)
         # what is moved in inference mode stays its own, and could not be trained afterwards
-        with torch.no_grad() if self._offloaded else torch.inference_mode():
+        with torch.no_grad() if offloaded(self) else torch.inference_mode():
             request = Request(asked, keep_away, noise, sampling, more)
             for batch in self.serve(request, routes, latent=output_type == "latent"):
                 for position, image in zip(batch.at, batch.images, strict=True):
@@ -253,49 +275,15 @@ class RoutedPipeline(DiffusionPipeline):
         """Whether a callback stopped the images that are being made."""
         return self._interrupt
 
-    @property
-    def _offloaded(self) -> bool:
-        return bool(getattr(self, "_all_hooks", ()))  # of diffusers' enable_model_cpu_offload
-
     @contextmanager
     def _at_work(self, index: int) -> Iterator[UNet2DConditionModel]:
-        """An expert, ready to sample with; where models are offloaded, on the device for this long.
-
-        Raises ConfigError if it and the other parts do not go together.
-        """
+        """An expert, ready to sample with. Raises ConfigError if it and the other parts do not go together."""
         unet = self.mixture.experts[index]
-        if (unet.device, unet.dtype) != (self.device, self.dtype) and not self._offloaded:
+        if (unet.device, unet.dtype) != (self.device, self.dtype) and not offloaded(self):
             there, here = f"{unet.dtype} on {unet.device}", f"{self.dtype} on {self.device}"
             raise ConfigError(f"expert {index} is {there}, the other parts {here}; call pipeline.to(device, dtype)")
-        if not self._offloaded:
+        with on_device(self, unet):
             yield unet.eval()
-            return
-        before, after = self._all_hooks[0], self._all_hooks[-1]
-        _, hook = cpu_offload_with_hook(unet.eval(), self._offload_device, prev_module_hook=before)
-        after.hook.prev_module_hook = hook  # the autoencoder sends it back, as it does in diffusers
-        try:
-            yield unet
-        finally:
-            hook.offload()
-            hook.remove()
-
-    def _watched(self, callback: Callable[..., dict[str, Any]] | None, tensors: Sequence[str]) -> dict[str, Any]:
-        """What a batch's pipeline is told of a callback: an interrupt of one batch is one of all. Raises ConfigError."""
-        if callback is None:
-            return {}
-        named = list(getattr(callback, "tensor_inputs", tensors))  # diffusers' own callbacks say which
-        if unknown := [name for name in named if name not in self._callback_tensor_inputs]:
-            known = ", ".join(self._callback_tensor_inputs)
-            raise ConfigError(f"a callback cannot have the tensor '{unknown[0]}'; take some of {known}")
-        self._interrupt = False
-
-        def on_step_end(batch: Any, step: int, timestep: Any, given: dict[str, Any]) -> dict[str, Any]:
-            batch._interrupt = self._interrupt
-            changed = callback(batch, step, timestep, given)
-            self._interrupt = batch._interrupt
-            return changed
-
-        return {"callback_on_step_end": on_step_end, "callback_on_step_end_tensor_inputs": named}
 
 
 def _as(kind: OutputType, images: Tensor) -> Any:

@@ -65,7 +65,9 @@ class Start:
         """Of seed, prompt number and copy alone; the first copy's is that of a prompt with one image, as a run's is."""
         numbers = list(range(prompts)) if self.indices is None else [int(i) for i in self.indices]
         if len(numbers) != prompts:
-            raise ConfigError(f"{len(numbers)} indices for {prompts} prompts; give one for each, or none for 0, 1, 2, …")
+            raise ConfigError(
+                f"{len(numbers)} indices for {prompts} prompts; give one for each, or none for 0, 1, 2, …"
+            )
         first = starting_noise(self.seed, numbers, shape)
         more = [
             [torch.randn(shape, generator=seeded("image", self.seed, number, copy)) for copy in range(1, self.copies)]

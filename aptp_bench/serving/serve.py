@@ -65,6 +65,7 @@ def open_source(folder: Path, device: torch.device, dtype: torch.dtype = torch.f
         raise WeightsError(f"{recipe.model} has other weights than when {folder} was made; {run.record.how.command}")
     parts = parts_of(teacher, recipe.sampling.scheduler)
     pipeline = RoutedPipeline.around(parts, mixture, device, dtype, held)
+    pipeline.record = run.record
     return Source(pipeline, recipe.sampling, recipe.seed, model.mel, run.mixture.parent.name)
 
 
