@@ -1,8 +1,9 @@
 """aptp-bench: one harness to prune, fine-tune, sample and measure text-to-image diffusion models.
 
-To use it: `run` a method, `profile` a network, `load_records`, serve a mixture with `RoutedPipeline`. To extend it: the
-contracts `Method`, `Metric`, `DatasetPlugin`, `ModelPlugin`, `BackbonePlugin`, and what they are given and give back. To
-prune a U-Net: `GateSpace`, `Cost`, `land`, `cut`, `example_inputs`. Everything else may change between releases.
+To use it: `run` a method, `prune` a network of your own, `save`, `load` and `push_to_hub` what comes out, `profile` a
+network, `load_records`, serve a mixture with `RoutedPipeline`. To extend it: the contracts `Method`, `Metric`,
+`DatasetPlugin`, `ModelPlugin`, `BackbonePlugin`, and what they are given and give back. To write a method: `GateSpace`,
+`Cost`, `land`, `cut`, `example_inputs`. Everything else may change between releases.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ if TYPE_CHECKING:
     from aptp_bench.contracts.method import Job, Method
     from aptp_bench.contracts.metric import Metric
     from aptp_bench.contracts.model import ModelPlugin
+    from aptp_bench.harness.prune import prune
     from aptp_bench.harness.session import run
     from aptp_bench.models.call_plan import CallPlan
     from aptp_bench.models.mixture import Mixture
+    from aptp_bench.models.storage import load, save
     from aptp_bench.profiling.request import profile
     from aptp_bench.pruning.cost import Cost
     from aptp_bench.pruning.gates import GateSpace
@@ -31,13 +34,14 @@ if TYPE_CHECKING:
     from aptp_bench.pruning.threshold import land
     from aptp_bench.records import Measurement
     from aptp_bench.reporting.ranking.frame import load_records
+    from aptp_bench.serving.hub import push_to_hub
     from aptp_bench.serving.pipeline import RoutedPipeline
 
 __version__ = "0.1.0"
 __all__ = [
     "BackbonePlugin", "CallPlan", "Cost", "DatasetPlugin", "Evidence", "GateSpace", "Job", "Measurement", "Method",
     "Metric", "Mixture", "ModelPlugin", "PluginConfig", "RoutedPipeline", "__version__", "cut", "example_inputs", "land",
-    "load_records", "profile", "run",
+    "load", "load_records", "profile", "prune", "push_to_hub", "run", "save",
 ]  # fmt: skip
 
 # where each name is from: imported when it is first asked for, because the command line must answer without torch
@@ -48,7 +52,8 @@ _HOMES = {
     "Measurement": "records", "Method": "contracts.method", "Metric": "contracts.metric", "Mixture": "models.mixture",
     "ModelPlugin": "contracts.model", "PluginConfig": "contracts.base", "RoutedPipeline": "serving.pipeline",
     "cut": "pruning.surgery", "example_inputs": "pruning.macs", "land": "pruning.threshold",
-    "load_records": "reporting.ranking.frame", "profile": "profiling.request", "run": "harness.session",
+    "load": "models.storage", "load_records": "reporting.ranking.frame", "profile": "profiling.request",
+    "prune": "harness.prune", "push_to_hub": "serving.hub", "run": "harness.session", "save": "models.storage",
 }  # fmt: skip
 
 threads.spin_briefly()

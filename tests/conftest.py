@@ -216,6 +216,30 @@ def killed() -> Any:
 
 
 @pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that stands for the hub: a repository is a folder owner/name in it."""
+    import huggingface_hub
+
+    from aptp_bench.models import weights
+
+    root = tmp_path / "hub"
+
+    def made(repo_id: str, private: Any, token: Any, exist_ok: bool) -> None:
+        (root / repo_id).mkdir(parents=True, exist_ok=exist_ok)
+
+    def upload(repo_id: str, folder_path: Path, token: Any, commit_message: str) -> None:
+        shutil.copytree(folder_path, root / repo_id, dirs_exist_ok=True)
+
+    def fetched(repo_id: str, files: Any, fetch: bool) -> Path | None:
+        return root / repo_id if (root / repo_id).is_dir() else None
+
+    monkeypatch.setattr(huggingface_hub, "create_repo", made)
+    monkeypatch.setattr(huggingface_hub, "upload_folder", upload)
+    monkeypatch.setattr(weights, "snapshot", fetched)
+    return root
+
+
+@pytest.fixture
 def store(tmp_path: Path) -> Store:
     """An empty store."""
     from aptp_bench.core.progress import SilentProgress

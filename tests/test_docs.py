@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import warnings
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -13,18 +14,28 @@ import pytest
 import torch
 from PIL import Image
 
+import aptp_bench
+from aptp_bench import registry
+from aptp_bench.budget import TOLERANCE
 from aptp_bench.contracts.evidence import Evidence, ImageSet
 from aptp_bench.core.settings import SamplingConfig
 from aptp_bench.evaluation import conformance
 from aptp_bench.generation.sampling import Sampler
+from aptp_bench.models.stable_diffusion import MiniSD
+from aptp_bench.pruning.macs import count, example_inputs
 from aptp_bench.records import Expert, Measurement, Provenance, Record
 
 DOCS = Path(__file__).parents[1] / "docs"
 
 
+def blocks(page: Path) -> list[str]:
+    """The page's Python snippets in their order."""
+    return re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+
+
 def snippet(page: str, name: str) -> Any:
     """The class of that name in the page's Python snippet."""
-    code = re.findall(r"```python\n(.*?)```", (DOCS / "extend" / page).read_text(encoding="utf-8"), re.DOTALL)
+    code = blocks(DOCS / "extend" / page)
     module = sys.modules["snippet"] = ModuleType("snippet")  # pydantic looks a class's names up in its module
     exec(compile("\n".join(code), page, "exec"), module.__dict__)
     return getattr(module, name)
@@ -79,6 +90,36 @@ def test_the_router_is_saved_and_loaded(tmp_path: Path) -> None:
     kind = snippet("router.md", "ByLength")
     kind(2).save(tmp_path)
     assert kind.load(tmp_path)(["a", "a b c"]).tolist() == [0, 1]
+
+
+def test_the_page_on_python_works_as_printed(
+    small_sd: Any, hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a folder where the names of the page are small networks and images; one snippet goes on from the one before."""
+    monkeypatch.chdir(tmp_path)
+    kind = type("Small", (MiniSD,), {"load": lambda self, weights=None: small_sd})
+    entry: Any = SimpleNamespace(name="mini-sd", load=lambda: kind, dist=None)
+    small = registry.Registration("models", "mini-sd", "stranger", entry)
+    monkeypatch.setitem(registry.plugins("models"), "mini-sd", small)
+    small_sd.save_pretrained("stable-diffusion-v1-5/stable-diffusion-v1-5")  # a folder comes before the hub
+    (tmp_path / "photos").mkdir()
+    for i in range(2):
+        Image.new("RGB", (40, 32), (90 * i, 0, 0)).save(tmp_path / "photos" / f"{i}.png")
+    names: dict[str, Any] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of budgets that whole layers cannot meet
+        for code in blocks(DOCS / "python.md"):
+            exec(compile(code, "python.md", "exec"), names)
+    dense = count(small_sd.unet, example_inputs(small_sd.unet, tokens=32), "exact").total
+    left = count(aptp_bench.load("pruned"), example_inputs(small_sd.unet, tokens=32), "exact").total
+    assert abs(left / dense - 0.6) <= TOLERANCE
+    assert len(names["images"]) == 4 and names["again"].shape == (1, 3, 32, 32)
+    assert {path.name for path in (hub / "me").iterdir()} == {"my-mixture", "my-unet"}
+
+
+def test_the_readmes_five_lines_are_those_of_the_page() -> None:
+    (first, *_), readme = blocks(DOCS / "python.md"), blocks(DOCS.parent / "README.md")
+    assert first in readme and len(first.split("\n\n")[1].splitlines()) == 3
 
 
 def test_the_schema_page_names_every_field() -> None:

@@ -27,6 +27,7 @@ class ModelPlugin(Plugin, ABC):
     latent_size: ClassVar[int]
     mel: ClassVar[Mel | None] = None  # of an audio model: how its images are sounds
     tokens: ClassVar[int] = 77  # length of the text that the U-Net reads
+    licence: ClassVar[str] = ""  # of its own weights, as the hub names licences; empty: not known
 
     @abstractmethod
     def load(self, weights: str | None = None) -> StableDiffusionPipeline:

@@ -61,8 +61,12 @@ class Sampler:
         noise: Tensor,
         negatives: Sequence[str] | None = None,
         latent: bool = False,
+        **more: Any,
     ) -> Tensor:
-        """One image a prompt: float [n, 3 or 1, H, W] in [0, 1], or its latents [n, C, h, w]. noise: [n, C, h, w]."""
+        """One image a prompt: float [n, 3 or 1, H, W] in [0, 1], or its latents [n, C, h, w]. noise: [n, C, h, w].
+
+        more: further arguments of diffusers' pipeline.
+        """
         made = assembled(unet, {**self.parts, "scheduler": self._scheduler()})
         with RowByRow() if self.config.exact else nullcontext(), self.calls.followed(unet):
             return made(
@@ -72,6 +76,7 @@ class Sampler:
                 num_inference_steps=self.steps,
                 guidance_scale=self.config.guidance,
                 output_type="latent" if latent else "pt",
+                **more,
             ).images
 
     def draw(

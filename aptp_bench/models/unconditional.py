@@ -169,7 +169,7 @@ class MiniFaces(UnconditionalModel):
 
     name, world, task, resolution, latent_size = "mini-faces", "mini", "image", 32, 8
     geometry = MINI_FACES_GEOMETRY
-    embedded = "faces"
+    embedded, licence = "faces", "apache-2.0"
 
 
 class MiniSounds(UnconditionalModel):
@@ -177,7 +177,7 @@ class MiniSounds(UnconditionalModel):
 
     name, world, task, resolution, latent_size = "mini-sounds", "mini", "audio", 64, 32
     geometry, mel = MINI_SOUNDS_GEOMETRY, MINI
-    embedded = "sounds"
+    embedded, licence = "sounds", "apache-2.0"
 
 
 class LDMCelebAHQ(UnconditionalModel):
@@ -186,6 +186,7 @@ class LDMCelebAHQ(UnconditionalModel):
     name, world, task, resolution, latent_size = "ldm-celebahq", "paper", "image", 256, 64
     geometry = LDM_CELEBAHQ_GEOMETRY
     hub_ids = ("CompVis/ldm-celebahq-256",)
+    licence = "apache-2.0"
 
 
 class AudioDiffusion(UnconditionalModel):

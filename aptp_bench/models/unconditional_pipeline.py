@@ -44,14 +44,28 @@ class Unconditional(DiffusionPipeline):
 
     @torch.no_grad()
     def __call__(
-        self, prompt: Sequence[str], latents: Tensor, num_inference_steps: int, output_type: str = "pt", **_: Any
+        self,
+        prompt: Sequence[str],
+        latents: Tensor,
+        num_inference_steps: int,
+        output_type: str = "pt",
+        callback_on_step_end: Any = None,
+        **_: Any,
     ) -> Made:
-        """One image a prompt: float [n, C, H, W] in [0, 1], or its latents. latents: noise, [n, c, h, w]."""
-        self.scheduler.set_timesteps(num_inference_steps, device=latents.device)
-        x = latents * self.scheduler.init_noise_sigma
-        for t in self.scheduler.timesteps:
+        """One image a prompt: float [n, C, H, W] in [0, 1], or its latents. latents: noise, [n, c, h, w].
+
+        callback_on_step_end: as diffusers' pipelines call it, with the latents.
+        """
+        self._interrupt, device = False, self._execution_device
+        self.scheduler.set_timesteps(num_inference_steps, device=device)
+        x = latents.to(device) * self.scheduler.init_noise_sigma
+        for step, t in enumerate(self.scheduler.timesteps):
+            if self._interrupt:
+                break
             guess = self.unet(self.scheduler.scale_model_input(x, t), t).sample
             x = self.scheduler.step(guess, t, x).prev_sample
+            if callback_on_step_end is not None:
+                x = callback_on_step_end(self, step, t, {"latents": x}).get("latents", x)
         if output_type == "latent":
             return Made(x)
         pixels = self.vae.decode(x / self.vae.config.scaling_factor).sample

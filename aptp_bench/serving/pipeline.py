@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -27,9 +28,13 @@ from aptp_bench.generation.sampling import PARTS, Sampler, parts_of, quantised
 from aptp_bench.models.checkpoint import json_document
 from aptp_bench.models.mixture import INDEX, Mixture, saved_experts
 from aptp_bench.models.pipelines import saved_parts
-from aptp_bench.models.weights import quiet
-from aptp_bench.serving import requests
+from aptp_bench.models.storage import FILES
+from aptp_bench.models.weights import HUB_ID, find, quiet
+from aptp_bench.records import Record, load
+from aptp_bench.serving import hub, requests
+from aptp_bench.serving.model_card import PIPELINE, RECORD
 from aptp_bench.serving.requests import Request
+from aptp_bench.serving.steps import TENSORS, Callback, offloaded, on_device, watched
 
 MIXTURE = "mixture"
 MULTIPLE = 8  # diffusers refuses other heights and widths, whatever the autoencoder
@@ -62,7 +67,11 @@ class RoutedPipeline(DiffusionPipeline):
     """
 
     mixture: Mixture
+    record: Record | None = None  # of the run that made it: its model card is written from it
+    model_cpu_offload_seq = "text_encoder->vae"  # and each expert between them, while it works
     _optional_components = ["text_encoder", "tokenizer"]
+    _callback_tensor_inputs = TENSORS
+    _interrupt = False
 
     def __init__(
         self, vae: Any, scheduler: Any, mixture: Mixture, text_encoder: Any = None, tokenizer: Any = None
@@ -73,6 +82,7 @@ class RoutedPipeline(DiffusionPipeline):
         )
         self._source: Path | None = None  # of experts that are read when asked for
         self._held = 1
+        self._placed = (self.device, self.dtype)  # where experts are, or are read to
 
     @classmethod
     def of(cls, teacher: StableDiffusionPipeline, mixture: Mixture, scheduler: str = "pndm") -> RoutedPipeline:
@@ -104,10 +114,13 @@ class RoutedPipeline(DiffusionPipeline):
         torch_dtype: torch.dtype = torch.float32,
         held: int = 1,
     ) -> RoutedPipeline:
-        """The pipeline that `save_pretrained` wrote. An expert is read when first asked for; at most `held` stay.
+        """The pipeline that `save_pretrained` wrote, or that a hub id names: then it is fetched, safetensors only.
 
-        Raises WeightsError, CheckpointError among them, if a file is missing, corrupt or of another kind of pipeline.
+        An expert is read when first asked for; at most `held` stay. Raises WeightsError, CheckpointError among them, if
+        a file is missing, corrupt or of another kind of pipeline.
         """
+        if not Path(folder).exists() and HUB_ID.fullmatch(str(folder)):
+            folder = find("RoutedPipeline", str(folder), (), FILES)
         folder = Path(folder)
         if not (folder / cls.config_name).is_file():
             raise WeightsError(
@@ -118,39 +131,55 @@ class RoutedPipeline(DiffusionPipeline):
             raise WeightsError(
                 f"{folder} holds a {kind}, not a {cls.__name__}; load it with diffusers, or name another"
             )
-        return cls.around(saved_parts(folder), folder / MIXTURE, device, torch_dtype, held)
+        made = cls.around(saved_parts(folder), folder / MIXTURE, device, torch_dtype, held)
+        made.record = load(folder / RECORD) if (folder / RECORD).is_file() else None
+        return made
 
     def save_pretrained(self, folder: str | Path) -> None:  # type: ignore[override]
-        """Write the parts as diffusers does, and the mixture; `folder` appears whole or not at all, safetensors only.
+        """Write the parts as diffusers does, the mixture and a model card; `folder` appears whole or not at all.
 
-        The router names its prompt encoder and the digest of its weights. Raises CheckpointError.
+        All weights are safetensors. The router names its prompt encoder and the digest of its weights. Raises
+        CheckpointError.
         """
-        with written_aside(Path(folder), marker=f"{MIXTURE}/{INDEX}") as aside, quiet():
+        self._save(Path(folder), Path(folder).name)
+
+    def push_to_hub(  # type: ignore[override]
+        self, repo_id: str, private: bool | None = None, token: str | None = None
+    ) -> str:
+        """Upload what `save_pretrained` writes; the repository's address. `from_pretrained(repo_id)` gets it back.
+
+        See hub.push_to_hub; the model card is of `record`. Raises WeightsError if the hub refuses, ConfigError.
+        """
+        return hub.uploaded(lambda scratch: self._save(scratch, repo_id), repo_id, private, token)
+
+    def _save(self, folder: Path, place: str) -> None:
+        with written_aside(folder, marker=f"{MIXTURE}/{INDEX}") as aside, quiet():
             for name, part in self.parts.items():
                 part.save_pretrained(aside / name)
             self.mixture.save(aside / MIXTURE)
             facts = {k: v for k, v in json.loads(self.to_json_string()).items() if k != "_name_or_path"}
             (aside / self.config_name).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+            hub.describe(aside, PIPELINE, place, self.record)
 
     def to(self, *args: Any, **kwargs: Any) -> RoutedPipeline:
         """As in diffusers: every part, in place. Experts on disk are read anew when they are next asked for."""
         with quiet():
             super().to(*args, **kwargs)
-            if self._source is not None:
-                where = (self.device, self.dtype, self._held)
-                self.mixture = self.mixture.with_experts(saved_experts(self._source, *where))
-            else:
+            where = (self.device, self.dtype)
+            if self._source is not None and where != self._placed:
+                self.mixture = self.mixture.with_experts(saved_experts(self._source, *where, self._held))
+            elif self._source is None:
                 for expert in self.mixture.experts:
-                    expert.to(self.device, self.dtype)
+                    expert.to(*where)
+            self._placed = where
         return self
 
-    @torch.inference_mode()
     def __call__(  # noqa: PLR0913 (the parameters that users of diffusers know)
         self,
         prompt: str | Sequence[str],
         num_inference_steps: int = 25,
         guidance_scale: float = 7.5,
-        negative_prompt: str | Sequence[str] = "",
+        negative_prompt: str | Sequence[str] | None = None,
         seed: int = 0,
         indices: Sequence[int] | None = None,
         latents: Tensor | None = None,
@@ -160,44 +189,61 @@ class RoutedPipeline(DiffusionPipeline):
         output_type: OutputType = "pil",
         return_dict: bool = True,
         exact: bool | None = None,
+        num_images_per_prompt: int = 1,
+        generator: torch.Generator | Sequence[torch.Generator] | None = None,
+        callback_on_step_end: Callback | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
     ) -> RoutedOutput | tuple[Any, Tensor]:
-        """One image a prompt, in the order of the prompts.
+        """One image a prompt, or more, in the order of the prompts.
 
         num_inference_steps: of the dense network; a mixture that plans fewer calls makes its share of them.
-        seed, indices: choose each image's noise (indices: 0, 1, 2, … unless given); latents: or the noise itself,
-        [n, C, h, w]. batch_size: most prompts sampled together. height, width: pixels; the U-Net's own if None.
-        output_type: "pil"; "pt", float [n, 3, H, W] in [0, 1]; "np", float [n, H, W, 3]; "latent", [n, C, h, w].
-        exact: bit for bit the same in every batch, see batch_invariant.RowByRow, which the smallest networks feel; None:
-        on a CPU only. Raises ConfigError.
+        seed, indices: choose each image's noise (indices: 0, 1, 2, … unless given), a prompt's first image having that
+        of a prompt with one. generator: draws the noise instead, as diffusers' pipelines have it drawn: one for all
+        images, or one for each. latents: the noise itself, [n, C, h, w]. batch_size: most images sampled together.
+        height, width: pixels; the U-Net's own if None. output_type: "pil"; "pt", float [n, 3, H, W] in [0, 1]; "np",
+        float [n, H, W, 3]; "latent", [n, C, h, w]. exact: bit for bit the same in every batch, see
+        batch_invariant.RowByRow, which the smallest networks feel; None: on a CPU only. callback_on_step_end: as in
+        diffusers, for every step of every batch, with the pipeline of the batch; `_interrupt` set there stops all of
+        them. Raises ConfigError.
         """
         if output_type not in (known := OutputType.__args__):  # type: ignore[attr-defined]
             raise ConfigError(f"unknown output type '{output_type}'; take one of {', '.join(known)}")
-        exact = self.device.type == "cpu" if exact is None else exact
+        exact = self._execution_device.type == "cpu" if exact is None else exact
         sampling = requests.sampling(num_inference_steps, guidance_scale, batch_size, exact)
         prompts = requests.texts(prompt)
-        routes = self.mixture.route(prompts)
+        negatives = requests.texts("" if negative_prompt is None else negative_prompt, len(prompts))
+        asked, keep_away = (requests.repeated(texts, num_images_per_prompt) for texts in (prompts, negatives))
+        more = watched(self, callback_on_step_end, callback_on_step_end_tensor_inputs)
+        routes = self.mixture.route(prompts).repeat_interleave(num_images_per_prompt)
         first = self.layout(routes, 1)[0][0]  # the expert that serves first, so that none is read for its size alone
-        noise = requests.noise(len(prompts), self.latent_shape(first, height, width), seed, indices, latents)
-        request = Request(prompts, requests.texts(negative_prompt, len(prompts)), noise, sampling)
-        found: list[Any] = [None] * len(prompts)
-        for batch in self.serve(request, routes, latent=output_type == "latent"):
-            for position, image in zip(batch.at, batch.images, strict=True):
-                found[position] = image
-        images = _as(output_type, torch.stack(found))
+        start = requests.Start(seed, indices, latents, generator, num_images_per_prompt)
+        noise = start.noise(len(prompts), self.latent_shape(first, height, width), self._execution_device, self.dtype)
+        found: list[Any] = [None] * len(asked)
+        # what is moved in inference mode stays its own, and could not be trained afterwards
+        with torch.no_grad() if offloaded(self) else torch.inference_mode():
+            request = Request(asked, keep_away, noise, sampling, more)
+            for batch in self.serve(request, routes, latent=output_type == "latent"):
+                for position, image in zip(batch.at, batch.images, strict=True):
+                    found[position] = image
+            images = _as(output_type, torch.stack(found))
+        self.maybe_free_model_hooks()
         return RoutedOutput(images=images, experts=routes) if return_dict else (images, routes)
 
     def serve(self, request: Request, routes: Tensor, latent: bool = False) -> Iterator[ServedBatch]:
         """Batches as they are done, expert by expert, beginning with those in memory. routes: expert of each prompt, [n].
 
-        Images are floats [*, 3, H, W] in [0, 1], or latents. Call within torch.inference_mode(). Raises ConfigError.
+        Images are floats [*, 3, H, W] in [0, 1], or latents. Call without gradients. Raises ConfigError.
         """
         sampler = Sampler(self.parts, request.sampling, plan=self.mixture.plan)
         with self.progress_bar(total=len(request.prompts)) as bar:
             for expert, at in self.layout(routes, request.sampling.batch):
-                prompts, negatives = [request.prompts[i] for i in at], [request.negatives[i] for i in at]
-                images = sampler(self._expert(expert), prompts, request.noise[at], negatives, latent)
-                yield ServedBatch(expert, at, images)
+                yield ServedBatch(expert, at, self._sampled(sampler, request, expert, at, latent))
                 bar.update(len(at))
+
+    def _sampled(self, sampler: Sampler, request: Request, expert: int, at: list[int], latent: bool) -> Tensor:
+        prompts, negatives = [request.prompts[i] for i in at], [request.negatives[i] for i in at]
+        with self._at_work(expert) as unet:  # a name of here alone: an expert that is let go of must not be held
+            return sampler(unet, prompts, request.noise[at], negatives, latent, **request.more)
 
     @property
     def parts(self) -> dict[str, Any]:
@@ -224,13 +270,20 @@ class RoutedPipeline(DiffusionPipeline):
             raise ConfigError(f"{edges[0]}x{edges[1]} pixels cannot be made; take multiples of {step}")
         return (own.in_channels, *(edge // factor for edge in edges))
 
-    def _expert(self, index: int) -> UNet2DConditionModel:
+    @property
+    def interrupt(self) -> bool:
+        """Whether a callback stopped the images that are being made."""
+        return self._interrupt
+
+    @contextmanager
+    def _at_work(self, index: int) -> Iterator[UNet2DConditionModel]:
         """An expert, ready to sample with. Raises ConfigError if it and the other parts do not go together."""
         unet = self.mixture.experts[index]
-        if (unet.device, unet.dtype) != (self.device, self.dtype):
+        if (unet.device, unet.dtype) != (self.device, self.dtype) and not offloaded(self):
             there, here = f"{unet.dtype} on {unet.device}", f"{self.dtype} on {self.device}"
             raise ConfigError(f"expert {index} is {there}, the other parts {here}; call pipeline.to(device, dtype)")
-        return unet.eval()
+        with on_device(self, unet):
+            yield unet.eval()
 
 
 def _as(kind: OutputType, images: Tensor) -> Any:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
+import torch
+from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
 
+from aptp_bench.core.noise import generator as seeded
 from aptp_bench.core.noise import starting_noise
 from aptp_bench.core.settings import MOST_GUIDANCE, SamplingConfig
 from aptp_bench.errors import ConfigError
@@ -14,12 +18,69 @@ from aptp_bench.errors import ConfigError
 
 @dataclass(frozen=True)
 class Request:
-    """n prompts, what each image should keep away from, its starting noise [n, C, h, w], and how all are sampled."""
+    """n prompts, what each image should keep away from, its starting noise [n, C, h, w], and how all are sampled.
+
+    more: further arguments of diffusers' pipeline, such as a callback.
+    """
 
     prompts: Sequence[str]
     negatives: Sequence[str]
     noise: Tensor
     sampling: SamplingConfig
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where images begin: latents [n, C, h, w]; or noise of a generator, or of one an image; or of seed and number.
+
+    indices: the number of each prompt, 0, 1, 2, … unless given; copies: images of each prompt, one after another.
+    """
+
+    seed: int = 0
+    indices: Sequence[int] | None = None
+    latents: Tensor | None = None
+    generator: torch.Generator | Sequence[torch.Generator] | None = None
+    copies: int = 1
+
+    def noise(self, prompts: int, shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
+        """Starting noise [prompts * copies, *shape]; of a generator on `device`, as diffusers draws it. Raises ConfigError."""
+        count = prompts * self.copies
+        want = (count, *shape)
+        if self.latents is not None:
+            if tuple(self.latents.shape) != want:
+                raise ConfigError(f"latents are {list(self.latents.shape)}; this request needs {list(want)}")
+            return self.latents
+        if self.generator is None:
+            return self._numbered(prompts, shape)
+        if self.indices is not None:
+            raise ConfigError("indices number the noise of a seed; leave out them or the generator")
+        if isinstance(self.generator, torch.Generator):
+            return randn_tensor(want, generator=self.generator, device=device, dtype=dtype)
+        if len(self.generator) != count:
+            raise ConfigError(f"{len(self.generator)} generators for {count} images; give one, or one for each image")
+        return randn_tensor(want, generator=list(self.generator), device=device, dtype=dtype)
+
+    def _numbered(self, prompts: int, shape: tuple[int, ...]) -> Tensor:
+        """Of seed, prompt number and copy alone; the first copy's is that of a prompt with one image, as a run's is."""
+        numbers = list(range(prompts)) if self.indices is None else [int(i) for i in self.indices]
+        if len(numbers) != prompts:
+            raise ConfigError(
+                f"{len(numbers)} indices for {prompts} prompts; give one for each, or none for 0, 1, 2, …"
+            )
+        first = starting_noise(self.seed, numbers, shape)
+        more = [
+            [torch.randn(shape, generator=seeded("image", self.seed, number, copy)) for copy in range(1, self.copies)]
+            for number in numbers
+        ]
+        return torch.stack([noise for one, others in zip(first, more, strict=True) for noise in (one, *others)])
+
+
+def repeated(texts: Sequence[str], copies: int) -> list[str]:
+    """Every text so many times in a row, as images of one prompt lie. Raises ConfigError for fewer than one."""
+    if copies < 1:
+        raise ConfigError(f"{copies} images of a prompt are none; take num_images_per_prompt=1 or more")
+    return [text for text in texts for _ in range(copies)]
 
 
 def texts(prompts: str | Sequence[str], count: int | None = None) -> list[str]:
@@ -43,18 +104,3 @@ def sampling(steps: int, guidance: float, batch: int, exact: bool = False) -> Sa
     if batch < 1:
         raise ConfigError(f"batches of {batch} prompts hold nothing; take 1 or more")
     return SamplingConfig(steps=steps, guidance=guidance, batch=batch, exact=exact)
-
-
-def noise(
-    count: int, shape: tuple[int, ...], seed: int, indices: Sequence[int] | None, latents: Tensor | None
-) -> Tensor:
-    """Starting noise [count, *shape]: the given latents, or that of (seed, index). Raises ConfigError if they do not fit."""
-    if latents is not None:
-        want = (count, *shape)
-        if tuple(latents.shape) != want:
-            raise ConfigError(f"latents are {list(latents.shape)}; these prompts and this size need {list(want)}")
-        return latents
-    numbers = list(range(count)) if indices is None else [int(i) for i in indices]
-    if len(numbers) != count:
-        raise ConfigError(f"{len(numbers)} indices for {count} prompts; give one for each, or none for 0, 1, 2, …")
-    return starting_noise(seed, numbers, shape)

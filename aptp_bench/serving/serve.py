@@ -65,6 +65,7 @@ def open_source(folder: Path, device: torch.device, dtype: torch.dtype = torch.f
         raise WeightsError(f"{recipe.model} has other weights than when {folder} was made; {run.record.how.command}")
     parts = parts_of(teacher, recipe.sampling.scheduler)
     pipeline = RoutedPipeline.around(parts, mixture, device, dtype, held)
+    pipeline.record = run.record
     return Source(pipeline, recipe.sampling, recipe.seed, model.mel, run.mixture.parent.name)
 
 
@@ -125,7 +126,7 @@ def _same(folder: Path, index: dict[str, Any]) -> bool:
 def _draw(prompts: list[str], routes: Tensor, numbers: list[int], source: Source, folder: Path) -> None:
     pipe = source.pipeline
     shape = pipe.latent_shape(pipe.layout(routes, 1)[0][0])
-    noise = requests.noise(len(prompts), shape, source.seed, numbers, None)
+    noise = requests.Start(source.seed, numbers).noise(len(prompts), shape, pipe.device, pipe.dtype)
     request = Request(prompts, [NEGATIVE_PROMPT] * len(prompts), noise, source.sampling)
     for batch in pipe.serve(request, routes):
         for at, image in zip(batch.at, quantised(batch.images), strict=True):

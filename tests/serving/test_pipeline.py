@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from diffusers.callbacks import SDCFGCutoffCallback
 from torch import Tensor
 
 import aptp_bench
@@ -19,11 +20,14 @@ from aptp_bench.errors import CheckpointError, ConfigError, WeightsError
 from aptp_bench.generation.sampling import Sampler, parts_of, quantised
 from aptp_bench.models import mixture as mixtures
 from aptp_bench.models.mixture import Mixture
+from aptp_bench.models.pipelines import assembled
 from aptp_bench.models.stable_diffusion import MiniSD
+from aptp_bench.serving import steps
 from aptp_bench.serving.pipeline import RoutedPipeline
 from tests.conftest import narrow
 
 PROMPTS = ["a dog", "two birds in the sky", "pizza", "a red car", "a cat!", "an apple on a table", "trains", "a man"]
+PROMPTS_OF = [sum(len(prompt) % 3 == expert for prompt in PROMPTS) for expert in range(3)]
 STEPS = {"num_inference_steps": 3}
 
 
@@ -112,6 +116,76 @@ def test_noise_is_of_seed_and_index_or_given(pipe):
     assert torch.equal(given[1:], latents(pipe, PROMPTS[1:3], latents=noise[1:]))
 
 
+def test_a_prompts_images_are_numbered_and_its_first_is_that_of_a_prompt_with_one(pipe):
+    three = pipe(PROMPTS[:2], num_images_per_prompt=3, output_type="latent", **STEPS)
+    assert three.experts.tolist() == [len(prompt) % 3 for prompt in PROMPTS[:2] for _ in range(3)]
+    one, two = latents(pipe, PROMPTS[:2]), latents(pipe, PROMPTS[1], indices=[1], num_images_per_prompt=2)
+    assert torch.equal(three.images[::3], one) and torch.equal(three.images[3:5], two)
+    assert len({image.sum().item() for image in three.images}) == 6
+
+
+@pytest.mark.parametrize("each", [False, True])
+def test_a_generator_draws_the_noise_that_diffusers_draws(small_sd, each):
+    def drawn() -> Any:
+        made = [torch.Generator().manual_seed(seed) for seed in range(4)]
+        return made if each else made[0]
+
+    ours = RoutedPipeline.of(copy.deepcopy(small_sd), Mixture.of_one(small_sd.unet))
+    theirs = assembled(small_sd.unet, parts_of(small_sd))
+    asked = {"num_images_per_prompt": 2, "output_type": "latent", "guidance_scale": 3.0, **STEPS}
+    found = ours(PROMPTS[:2], generator=drawn(), exact=False, **asked).images
+    torch.testing.assert_close(found, theirs(PROMPTS[:2], generator=drawn(), **asked).images, atol=1e-5, rtol=1e-4)
+
+
+def test_a_callback_sees_every_step_of_every_batch_and_may_change_latents(pipe):
+    seen = []
+
+    def watch(batch: Any, step: int, timestep: Any, given: dict[str, Any]) -> dict[str, Any]:
+        seen.append((len(given["latents"]), step, batch.num_timesteps))
+        return given
+
+    plain = latents(pipe, PROMPTS)
+    assert torch.equal(latents(pipe, PROMPTS, callback_on_step_end=watch), plain)
+    served = [PROMPTS_OF[expert] for expert in range(3) if PROMPTS_OF[expert]]
+    assert sorted(seen) == sorted((n, step, 4) for n in served for step in range(4))  # PNDM makes one call more
+    zeros = latents(pipe, PROMPTS[:2], callback_on_step_end=lambda *given: {"latents": 0 * given[-1]["latents"]})
+    assert not zeros.any()
+
+
+def test_diffusers_own_callbacks_work(pipe):
+    cut_off = SDCFGCutoffCallback(cutoff_step_ratio=None, cutoff_step_index=1)
+    changed = latents(pipe, PROMPTS[:2], callback_on_step_end=cut_off, batch_size=1)  # it keeps one prompt's text
+    assert changed.isfinite().all() and not torch.equal(changed, latents(pipe, PROMPTS[:2]))
+
+
+def test_an_interrupt_in_one_batch_stops_all(pipe):
+    seen = []
+
+    def stop(batch: Any, step: int, timestep: Any, given: dict[str, Any]) -> dict[str, Any]:
+        seen.append(step)
+        batch._interrupt = True
+        return given
+
+    latents(pipe, PROMPTS, callback_on_step_end=stop, num_inference_steps=5, batch_size=4)
+    assert set(seen) == {0} and pipe.interrupt
+    latents(pipe, PROMPTS[:1], callback_on_step_end=lambda *given: given[-1])
+    assert not pipe.interrupt
+
+
+def test_offloaded_models_make_the_same_images_and_come_back(saved, pipe, monkeypatch):
+    want, lazy = latents(pipe, PROMPTS), opened(saved, held=3)
+    lazy.enable_model_cpu_offload(device="cpu")
+    moved = []
+    real = steps.cpu_offload_with_hook
+    monkeypatch.setattr(steps, "cpu_offload_with_hook", lambda unet, *a, **k: moved.append(unet) or real(unet, *a, **k))
+    assert torch.equal(latents(lazy, PROMPTS), want) and torch.equal(latents(lazy, PROMPTS), want)
+    assert len(moved) == 6 and len({id(unet) for unet in moved}) == 3  # nothing is read again after a call
+    assert not any(hasattr(unet, "_hf_hook") for unet in moved) and hasattr(lazy.vae, "_hf_hook")
+    assert not any(p.is_inference() for p in lazy.vae.parameters())
+    lazy.remove_all_hooks()
+    assert torch.equal(latents(lazy, PROMPTS), want)
+
+
 def test_settings_reach_the_sampler(pipe):
     plain = latents(pipe, PROMPTS[:2])
     for other in ({"guidance_scale": 1.0}, {"negative_prompt": "a dog"}, {"num_inference_steps": 4}):
@@ -134,7 +208,7 @@ def test_a_saved_pipeline_gives_the_same_images(pipe, saved):
     assert torch.equal(latents(opened(saved), PROMPTS), latents(pipe, PROMPTS))
     files = {path.relative_to(saved).as_posix() for path in saved.rglob("*") if path.is_file()}
     assert {"model_index.json", "mixture/mixture.json", "vae/diffusion_pytorch_model.safetensors"} <= files
-    assert {Path(file).suffix for file in files} <= {".json", ".safetensors", ".txt"}
+    assert {Path(file).suffix for file in files} <= {".json", ".safetensors", ".txt", ".md"}
     index = json.loads((saved / "model_index.json").read_text())
     assert index["_class_name"] == "RoutedPipeline" and index["vae"] == ["diffusers", "AutoencoderKL"]
     assert [path.name for path in saved.parent.iterdir()] == ["pipeline"]
@@ -209,6 +283,10 @@ BAD = [
     ({"batch_size": 0}, "batches of 0"),
     ({"height": 33}, "33x32.*multiples of 8"),
     ({"output_type": "png"}, "pil, pt, np, latent"),
+    ({"num_images_per_prompt": 0}, "num_images_per_prompt=1"),
+    ({"generator": [torch.Generator()]}, "1 generators for 3 images"),
+    ({"generator": torch.Generator(), "indices": [0, 1, 2]}, "leave out them or the generator"),
+    ({"callback_on_step_end": print, "callback_on_step_end_tensor_inputs": ["image"]}, "tensor 'image'.*latents"),
 ]
 
 

@@ -1,0 +1,56 @@
+"""What diffusers' pipelines do around a step and around a model: callbacks, and models that are on the device only while they work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from accelerate import cpu_offload_with_hook
+
+from aptp_bench.errors import ConfigError
+
+TENSORS = ["latents", "prompt_embeds", "negative_prompt_embeds"]  # that callbacks may have
+Callback = Callable[..., dict[str, Any]]
+
+
+def watched(pipeline: Any, callback: Callback | None, tensors: Sequence[str]) -> dict[str, Any]:
+    """What the pipeline of a batch is told of a callback of `pipeline`: an interrupt of one batch is one of all.
+
+    Raises ConfigError for a tensor that no callback can have.
+    """
+    pipeline._interrupt = False
+    if callback is None:
+        return {}
+    named = list(getattr(callback, "tensor_inputs", tensors))  # diffusers' own callbacks say which
+    if unknown := [name for name in named if name not in TENSORS]:
+        raise ConfigError(f"a callback cannot have the tensor '{unknown[0]}'; take some of {', '.join(TENSORS)}")
+
+    def on_step_end(batch: Any, step: int, timestep: Any, given: dict[str, Any]) -> dict[str, Any]:
+        batch._interrupt = pipeline._interrupt
+        changed = callback(batch, step, timestep, given)
+        pipeline._interrupt = batch._interrupt
+        return changed
+
+    return {"callback_on_step_end": on_step_end, "callback_on_step_end_tensor_inputs": named}
+
+
+def offloaded(pipeline: Any) -> bool:
+    """Whether enable_model_cpu_offload was called."""
+    return bool(getattr(pipeline, "_all_hooks", ()))
+
+
+@contextmanager
+def on_device(pipeline: Any, unet: Any) -> Iterator[None]:
+    """Where models are offloaded, `unet` goes to the device when it is called and back at the end; elsewhere nothing happens."""
+    if not offloaded(pipeline):
+        yield
+        return
+    before, after = pipeline._all_hooks[0], pipeline._all_hooks[-1]
+    _, hook = cpu_offload_with_hook(unet, pipeline._offload_device, prev_module_hook=before)
+    after.hook.prev_module_hook = hook  # the autoencoder sends it back before it decodes, as in diffusers
+    try:
+        yield
+    finally:
+        hook.offload()
+        hook.remove()
