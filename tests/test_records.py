@@ -87,15 +87,7 @@ def test_an_edited_record_is_left_out_by_name_or_its_pages_are_still_made(make_r
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [
-        ("macs", {}),
-        ("experts", []),
-        ("ratio", 0.5),
-        ("pruned", 1.0),
-        ("dense", 0),
-        ("stored", None),
-        ("aptp", None),
-    ],
+    [("macs", {}), ("experts", []), ("ratio", 0.5), ("pruned", 1.0), ("dense", 0), ("stored", None), ("aptp", None)],
 )
 def test_counts_that_do_not_agree_are_refused(record, tmp_path, key, value):
     document = record().model_dump(mode="json")
