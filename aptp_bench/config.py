@@ -25,6 +25,7 @@ from aptp_bench.core.settings import FinetuneConfig
 from aptp_bench.errors import ConfigError
 
 SCALES: tuple[str, ...] = get_args(World)
+OPTIONS = {"metric_config": "metrics", "backbone_config": "backbones"}  # sections of options by a plugin's name
 TASKS = {"text-to-image": "images of prompts", "image": "images", "audio": "sounds"}
 Settings = TypeVar("Settings", bound=BaseModel)
 FLAGS = frozenset({"method", "dataset", "scale", "settings"})  # options of the command, not keys of --set
@@ -145,6 +146,10 @@ def known_keys(method: type[Plugin], dataset: type[Plugin], document: Mapping[st
     """Every dotted key that --set takes."""
     keys = [key for key in _dotted(Recipe) if key not in FLAGS]
     keys += [f"backbones.{role}" for role in document.get("backbones", {})]
+    networks = dict.fromkeys(document.get("backbones", {}).values())
+    for section, names in (("metric_config", document.get("metrics", ())), ("backbone_config", networks)):
+        kinds = {name: registry.get(OPTIONS[section], name) for name in names}
+        keys += [f"{section}.{name}.{key}" for name, kind in kinds.items() for key in _dotted(kind.Config)]
     keys += [f"method_config.{key}" for key in _dotted(method.Config)]
     keys += [f"dataset_config.{key}" for key in _dotted(dataset.Config)]
     return keys + [f"finetune.{key}" for key in _dotted(FinetuneConfig)]
@@ -218,6 +223,9 @@ def _checked(document: Mapping[str, Any]) -> Recipe:
     method = registry.get("methods", asked.method)(**asked.method_config)
     dataset = registry.get("datasets", asked.dataset)(**asked.dataset_config)
     _same_task(asked, method, dataset)
+    for section, group in OPTIONS.items():
+        for name, options in getattr(asked, section).items():
+            registry.get(group, name)(**options)  # raises ConfigError for an option that it has not
     resolved = {
         "method_config": method.config.model_dump(mode="json"),
         "dataset_config": dataset.config.model_dump(mode="json"),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from aptp_bench.core.intervals import GROUPS, Interval, jackknife_interval, left_out
+from aptp_bench.core.intervals import GROUPS, Interval, influence_interval, jackknife_interval, left_out
 from aptp_bench.errors import MetricError
 from aptp_bench.metrics.reading import extractor, fakes_and_reals, few
 from aptp_bench.plugins import Metric, PluginConfig
@@ -44,7 +44,8 @@ class FID(Metric):
         groups: int | None = Field(
             None,
             ge=0,
-            description=f"of the interval's jackknife, 0: no interval; none: {GROUPS} up to {CHEAP} features, else 0",
+            description=f"of the interval's jackknife, 0: no interval; none: {GROUPS} up to {CHEAP} features, beyond that the "
+            "infinitesimal jackknife, which needs no group",
         )
 
     config: Config
@@ -53,14 +54,18 @@ class FID(Metric):
         """The distance; its interval says how far another set of as many images would move it (see fid_interval)."""
         fake, real = fakes_and_reals(evidence, self.backbone, "pool")
         value, route = frechet_distance(fake, real)
+        moved = influences(fake, real)
         groups = self.config.groups
+        if groups is None and fake.shape[1] <= CHEAP:
+            groups = GROUPS
+        interval = None
         if groups is None:
-            groups = GROUPS if fake.shape[1] <= CHEAP else 0
-        interval = fid_interval(value, fake, real, groups) if groups > 1 and len(fake) > 2 else None
+            interval = influence_interval(value, moved, floor=0.0)
+        elif groups > 1 and len(fake) > 2:
+            interval = fid_interval(value, fake, real, groups)
         facts = {**extractor(evidence, self.backbone), "n_real": len(real), "route": route, "jackknife_groups": groups}
         facts |= few(len(fake), len(real), fake.shape[1])
-        replicates = (value + influences(fake, real)).tolist()
-        return self.measured(value, n=len(fake), interval=interval, replicates=replicates, **facts)
+        return self.measured(value, n=len(fake), interval=interval, replicates=(value + moved).tolist(), **facts)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from aptp_bench.errors import ConfigError
 
 if TYPE_CHECKING:
     from aptp_bench.contracts.evidence import ImageSet
+    from aptp_bench.core.recipe import Recipe
 
 EPILOG = "Example: aptp-bench evaluate images/ --captions captions.txt --reals photos/ --metrics fid,clip_score --json"
 
@@ -29,12 +30,20 @@ def evaluate(
     ] = None,
     metrics: Annotated[str | None, typer.Option(help="Comma-separated; default: all that read images.")] = None,
     scale: Annotated[str, typer.Option(help="Whose metric networks: mini, or paper for the published ones.")] = "mini",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="key=value, as in run: dataset_config.root=DIR, sizes.val=64, metric_config.fid.groups=50."
+        ),
+    ] = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Measure a folder of images with captions, however they were made."""
+    from aptp_bench import config
     from aptp_bench.evaluation.external_images import captioned, measure_folder
 
+    recipe = config.recipe("dense", dataset or "coco", scale, settings=settings or ())  # "coco": none of it is read
     captioned(folder, captions)  # refused before torch is loaded, which takes seconds
 
     from aptp_bench.core import provenance, threads
@@ -43,8 +52,8 @@ def evaluate(
     threads.use_threads()
     names = [name.strip() for name in metrics.split(",") if name.strip()] if metrics else None
     with quiet():
-        real_set = _reals(reals, dataset, scale)
-        found = measure_folder(folder, captions, real_set, names, scale, provenance.device(device), reference)
+        real_set = _reals(reals, dataset, recipe)
+        found = measure_folder(folder, captions, real_set, names, recipe, provenance.device(device), reference)
     if as_json:
         print_json(found)
     else:
@@ -53,12 +62,12 @@ def evaluate(
         show_measurements(found)
 
 
-def _reals(folder: Path | None, dataset: str | None, scale: str) -> ImageSet | None:
+def _reals(folder: Path | None, dataset: str | None, recipe: Recipe) -> ImageSet | None:
     """The real images asked for. Raises ConfigError if they were asked for twice."""
     from aptp_bench.evaluation.external_images import real_dataset, real_folder
 
     if folder is not None and dataset is not None:
         raise ConfigError("real images come from --reals or from --dataset, not from both; leave one out")
     if folder is not None:
-        return real_folder(folder, scale)
-    return real_dataset(dataset, scale) if dataset is not None else None
+        return real_folder(folder, recipe)
+    return real_dataset(recipe) if dataset is not None else None

@@ -56,6 +56,12 @@ class Recipe(Frozen):
     backbones: dict[str, str] = Field(
         description="which network plays each role: inception, clip_score, cmmd, preference, hps, perceptual, audio"
     )
+    metric_config: dict[Name, dict[str, Any]] = Field(
+        default_factory=dict, description="options of metrics, by their names, where they are not the default"
+    )
+    backbone_config: dict[Name, dict[str, Any]] = Field(
+        default_factory=dict, description="options of these networks, by their names, where they are not the default"
+    )
     latency: LatencyConfig
     reference: Name | None = Field(None, description="method of the reference row")
     settings: tuple[str, ...] = Field((), description="what --set changed, as it was given")

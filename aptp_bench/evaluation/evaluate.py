@@ -6,6 +6,7 @@ One backbone reads an image set once, whatever the number of metrics that ask fo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 
@@ -14,12 +15,20 @@ from aptp_bench.contracts.backbone import BackbonePlugin
 from aptp_bench.contracts.evidence import Evidence
 from aptp_bench.contracts.metric import Metric
 from aptp_bench.core.progress import Progress, SilentProgress
+from aptp_bench.core.recipe import Recipe
 from aptp_bench.errors import MetricError, WeightsError
 from aptp_bench.records import Measurement
 
 
-def backbones(roles: Mapping[str, str], device: torch.device) -> tuple[dict[str, BackbonePlugin], dict[str, str]]:
-    """(role -> network, role -> why there is none). Two roles of one name share the network.
+def metrics_of(recipe: Recipe) -> list[Metric]:
+    """Its metrics, with their options. Raises UnknownNameError, ConfigError."""
+    return [registry.get("metrics", name)(**recipe.metric_config.get(name, {})) for name in recipe.metrics]
+
+
+def backbones(
+    roles: Mapping[str, str], device: torch.device, options: Mapping[str, Mapping[str, Any]] | None = None
+) -> tuple[dict[str, BackbonePlugin], dict[str, str]]:
+    """(role -> network, role -> why there is none). Two roles of one name share the network. options: by its name.
 
     Raises UnknownNameError for a name that nothing provides, before anything is loaded.
     """
@@ -29,7 +38,8 @@ def backbones(roles: Mapping[str, str], device: torch.device) -> tuple[dict[str,
     for name, kind in kinds.items():
         reason = kind.unavailable()
         if reason is None:
-            networks[name] = kind(device=str(device)) if "device" in kind.Config.model_fields else kind()
+            placed = {"device": str(device)} if "device" in kind.Config.model_fields else {}
+            networks[name] = kind(**{**placed, **(options or {}).get(name, {})})
         else:
             lacking[name] = reason
     found = {role: networks[name] for role, name in roles.items() if name in networks}

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aptp_bench import registry
-from aptp_bench.config import preset
 from aptp_bench.contracts.evidence import Evidence, ImageSet, Reference
+from aptp_bench.core.recipe import Recipe
 from aptp_bench.data import images, table
 from aptp_bench.data.captions import READERS, matched
 from aptp_bench.errors import ConfigError, DataError
@@ -22,25 +22,25 @@ def measure_folder(
     captions: Path,
     reals: ImageSet | None,
     names: Sequence[str] | None,
-    scale: str,
+    recipe: Recipe,
     device: torch.device,
     reference: Path | None = None,
 ) -> dict[str, Any]:
     """{"world", "images", "results": metric -> measurement, "skipped": metric -> reason}.
 
-    names: the metrics; None: all of the scale's that read images. reference: a folder of other images of the same prompts,
+    names: the metrics; None: all of the recipe's that read images; their options, networks and pixels are the recipe's.
+    reference: a folder of other images of the same prompts,
     in the order of their names. Raises DataError unless images and captions, and images and reference, belong together,
     UnknownNameError for a metric that nothing provides, ConfigError for one of `names` that cannot be measured.
     """
-    from aptp_bench.evaluation.evaluate import backbones, measure, obstacle
+    from aptp_bench.evaluation.evaluate import backbones, measure, metrics_of, obstacle
     from aptp_bench.generation.image_sets import Files
 
-    recipe = preset(scale)
-    metrics = [registry.get("metrics", name)() for name in names or recipe["metrics"]]
+    metrics = metrics_of(recipe.model_copy(update={"metrics": tuple(names or recipe.metrics)}))
     metrics = [metric for metric in metrics if names or "images" in metric.needs]
     paths, texts = captioned(folder, captions)
-    networks, lacking = backbones(recipe["backbones"], device)
-    generated = Files(paths, f"generated: {folder}", recipe["resolution"]["measure"])
+    networks, lacking = backbones(recipe.backbones, device, recipe.backbone_config)
+    generated = Files(paths, f"generated: {folder}", recipe.resolution.measure)
     other = None if reference is None else _reference(reference, len(paths), generated.edge)
     evidence = Evidence(captions=texts, image_set=generated, real_set=reals, reference=other, backbones=networks)
     for metric in metrics if names else ():
@@ -49,7 +49,7 @@ def measure_folder(
     # the prompts are whatever the file says, so a metric that is usually read on PartiPrompts is read on them too
     results, skipped = measure(metrics, {"dataset": evidence, "partiprompts": evidence}, lacking)
     shown = {name: result.model_dump(mode="json") for name, result in results.items()}
-    return {"world": scale, "images": len(paths), "results": shown, "skipped": skipped}
+    return {"world": recipe.scale, "images": len(paths), "results": shown, "skipped": skipped}
 
 
 def captioned(folder: Path, captions: Path) -> tuple[list[Path], list[str]]:
@@ -61,23 +61,22 @@ def captioned(folder: Path, captions: Path) -> tuple[list[Path], list[str]]:
     return [path for path, _ in rows], [text for _, text in rows]
 
 
-def real_folder(folder: Path, scale: str) -> ImageSet:
+def real_folder(folder: Path, recipe: Recipe) -> ImageSet:
     """A folder of real images of any sizes. Raises DataError if it holds none."""
     from aptp_bench.generation.image_sets import Rows
 
     files = _images(folder, "give one of real images with --reals")
-    return Rows(table.of_files(files, [""] * len(files)), f"real: {folder}", preset(scale)["resolution"]["measure"])
+    return Rows(table.of_files(files, [""] * len(files)), f"real: {folder}", recipe.resolution.measure)
 
 
-def real_dataset(name: str, scale: str) -> ImageSet:
-    """The held-out images of a dataset, as many as the scale measures. Raises DataError if it has captions only."""
+def real_dataset(recipe: Recipe) -> ImageSet:
+    """The held-out images of its dataset, as many as it measures. Raises DataError if it has captions only."""
     from aptp_bench.generation.image_sets import Rows
 
-    recipe = preset(scale)
-    source = registry.get("datasets", recipe.get("aliases", {}).get(name, name))()
+    source = registry.get("datasets", recipe.dataset)(**recipe.dataset_config)
     if source.captions_only:
-        raise DataError(f"dataset '{name}' has captions only; choose one with images: aptp-bench datasets")
-    return Rows(source.load("val", recipe["sizes"]["val"]), f"dataset: {name}", recipe["resolution"]["measure"])
+        raise DataError(f"dataset '{recipe.dataset}' has captions only; choose one with images: aptp-bench datasets")
+    return Rows(source.load("val", recipe.sizes.val), f"dataset: {recipe.dataset}", recipe.resolution.measure)
 
 
 def _reference(folder: Path, count: int, edge: int | None) -> Reference:

@@ -28,7 +28,7 @@ from aptp_bench.core.settings import FinetuneConfig
 from aptp_bench.core.store import SCRATCH, Stage, Store
 from aptp_bench.core.tensors import read_tensors, write_tensors
 from aptp_bench.errors import MetricError, PruningError
-from aptp_bench.evaluation.evaluate import backbones, measure
+from aptp_bench.evaluation.evaluate import backbones, measure, metrics_of
 from aptp_bench.generation.generate import generate
 from aptp_bench.generation.image_sets import Files
 from aptp_bench.generation.sampling import Sampler
@@ -108,8 +108,8 @@ class Bench:
         """Resolve every name. Raises UnknownNameError, ConfigError."""
         method = registry.get("methods", recipe.method)(**recipe.method_config)
         method.check(recipe.scale)
-        metrics = [registry.get("metrics", name)() for name in recipe.metrics]
-        networks, lacking = backbones(recipe.backbones, materials.device)
+        metrics = metrics_of(recipe)
+        networks, lacking = backbones(recipe.backbones, materials.device, recipe.backbone_config)
         # read before any work: what is edited from here on is not what runs
         source = _source_of_stages(recipe, networks)
         return cls(recipe, materials, store, method, metrics, networks, lacking, source)
@@ -325,7 +325,8 @@ class Bench:
         if "images" in metric.needs or metric.backbone:
             key["edge"] = recipe.resolution.measure
         if metric.backbone in self.networks:
-            key["backbone"] = [self.networks[metric.backbone].name, self.networks[metric.backbone].digest()]
+            network = self.networks[metric.backbone]
+            key["backbone"] = [network.name, network.digest(), recipe.backbone_config.get(network.name, {})]
         if "mixture" in metric.needs:
             key |= {"device": device_name(given.device), "threads": torch.get_num_threads()}
             key |= {"latency": recipe.latency.model_dump(), "convention": recipe.budget.convention}

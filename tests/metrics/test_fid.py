@@ -9,9 +9,18 @@ import pytest
 import torch
 from torch import Tensor
 
+from aptp_bench.core.intervals import influence_interval
 from aptp_bench.errors import MetricError
 from aptp_bench.metrics import fid
-from aptp_bench.metrics.fid import FID, Moments, fid_interval, frechet_distance, low_rank_distance, moments_distance
+from aptp_bench.metrics.fid import (
+    FID,
+    Moments,
+    fid_interval,
+    frechet_distance,
+    influences,
+    low_rank_distance,
+    moments_distance,
+)
 
 
 def features(n: int, d: int, seed: int, shift: float = 0.0) -> Tensor:
@@ -100,8 +109,17 @@ def test_the_measurement_says_how_it_was_made(given) -> None:
     assert found.interval[0] < found.value < found.interval[1]
     assert (found.n, found.detail["n_real"], found.detail["route"], found.better) == (90, 80, "cholesky", "lower")
     assert FID(groups=0)(evidence).interval is None
+
+
+def test_many_features_have_an_interval_that_needs_no_groups(given) -> None:
+    """As wide as that of fifty groups, which many features would make too slow."""
+    evidence = given(fake={"pool": features(1200, 24, 0)}, real={"pool": features(900, 24, 1, 0.1)})
+    low, high = FID(groups=50)(evidence).interval or (0, 0)
+    fake, real = evidence.fake["pool"], evidence.real["pool"]
+    found = influence_interval(frechet_distance(fake, real)[0], influences(fake, real))
+    assert (found[1] - found[0]) == pytest.approx(high - low, rel=0.2)
     wide = given(fake={"pool": features(90, 520, 0)}, real={"pool": features(80, 520, 1)})
-    assert FID()(wide).interval is None
+    assert FID()(wide).interval is not None and FID()(wide).detail["jackknife_groups"] is None
 
 
 def test_one_image_is_not_enough(given) -> None:
