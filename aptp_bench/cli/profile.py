@@ -24,7 +24,8 @@ EPILOG = (
 
 def profile(
     model: Annotated[
-        str | None, typer.Option(help="The model, or a scale for its model; default: mini, or the run's. See: aptp-bench models.")
+        str | None,
+        typer.Option(help="The model, or a scale for its model; default: mini, or the run's. See: aptp-bench models."),
     ] = None,
     method: Annotated[
         str | None, typer.Option(help="Profile what this method makes of it: see aptp-bench methods.")

@@ -26,7 +26,10 @@ def run(
     scale: Annotated[
         str, typer.Option(help="mini (minutes on a laptop), smoke (a minute), paper (SD 2.1 and the real data).")
     ] = "mini",
-    model: Annotated[str | None, typer.Option(help="The model, or a scale for its model; default: the scale's. See: aptp-bench models.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="The model, or a scale for its model; default: the scale's. See: aptp-bench models."),
+    ] = None,
     budget: Annotated[float | None, typer.Option(help="Share of the dense MACs to keep, e.g. 0.78.")] = None,
     macs: Annotated[str | None, typer.Option(help="How the budget's MACs are counted: exact, aptp or modules.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of pruning, fine-tuning and noise.")] = None,
