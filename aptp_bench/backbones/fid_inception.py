@@ -17,8 +17,6 @@ from aptp_bench.errors import WeightsError
 
 SIZE = 299
 CLASSES = 1008
-PICKLED = "weights-inception-2015-12-05-6726825d.pth"
-SOURCE = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{PICKLED}"
 
 
 class FIDInception(nn.Module):

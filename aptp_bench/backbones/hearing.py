@@ -31,6 +31,9 @@ class SoundBackbone(Backbone):
         raise NotImplementedError
 
 
+VGGISH = "https://github.com/harritaylor/torchvggish/releases/download/v0.1/vggish-10086976.pth"
+
+
 class MiniEar(SoundBackbone):
     """The mini world's classifier of sounds, in the place of VGGish."""
 
@@ -85,12 +88,10 @@ class VGGish(SoundBackbone):
     @classmethod
     def fix(cls) -> str | None:
         """The commands that fetch a port of the official file and save it as safetensors."""
-        from aptp_bench.backbones import vggish
-
         target = weights.home() / cls.name / "model.safetensors"
-        load = f"torch.load('{vggish.PICKLED}', weights_only=True)"
+        load = f"torch.load('{VGGISH.rpartition('/')[2]}', weights_only=True)"
         script = f"import torch, safetensors.torch as s; s.save_file({load}, '{target}')"
-        return f'mkdir -p {target.parent} && curl -LO {vggish.SOURCE} && python -c "{script}"'
+        return f'mkdir -p {target.parent} && curl -LO {VGGISH} && python -c "{script}"'
 
     @property
     def resize(self) -> str:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from aptp_bench.backbones.preprocess import Preprocess
 
+INCEPTION = (
+    "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
+)
 CLIP_FILES = ("*.json", "*.txt", "model*.safetensors")
 MINI_EDGE = 32  # pixels; what the mini world's Inception was trained on
 
@@ -256,12 +259,10 @@ class Inception2015(Backbone):
     @classmethod
     def fix(cls) -> str | None:
         """The commands that fetch and convert the official file."""
-        from aptp_bench.backbones import fid_inception
-
-        pickled, target = fid_inception.PICKLED, weights.home() / cls.name / "model.safetensors"
-        load = f"torch.load('{pickled}', weights_only=True)"
+        target = weights.home() / cls.name / "model.safetensors"
+        load = f"torch.load('{INCEPTION.rpartition('/')[2]}', weights_only=True)"
         script = f"import torch, safetensors.torch as s; s.save_file({load}, '{target}')"
-        return f'mkdir -p {target.parent} && curl -LO {fid_inception.SOURCE} && python -c "{script}"'
+        return f'mkdir -p {target.parent} && curl -LO {INCEPTION} && python -c "{script}"'
 
     @property
     def resize(self) -> str:

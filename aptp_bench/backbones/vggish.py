@@ -30,9 +30,6 @@ EMBEDDING = 128
 WIDTHS = (64, 128, 256, 512)
 QUIETEST = 0.1  # peak below which `loud` no longer makes a clip louder: 20 dB
 
-PICKLED = "vggish-10086976.pth"
-SOURCE = f"https://github.com/harritaylor/torchvggish/releases/download/v0.1/{PICKLED}"
-
 
 def loud(wave: Wave) -> Wave:
     """[..., samples] with a highest sample of 1, but at most 20 dB louder, as in the code of FAD's authors (fad_utils.py)."""

@@ -8,7 +8,9 @@ import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from importlib import metadata
 from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
@@ -20,77 +22,76 @@ GIB = 1 << 30
 DISK, MEMORY = 2, 4  # GiB that a run at scale mini wants free, and in all
 PYTHON = (3, 10)
 PROBED = ("models", "backbones", "datasets", "methods", "metrics")
+DRIVER = Path("/dev/nvidiactl")
+# about how many GB the published weights are
+DOWNLOADS = {
+    "audio-diffusion-256": 0.7, "ldm-celebahq": 1.3, "sd15": 4.3, "sd21": 5.2, "sd21-base": 5.2, "clip-vit-b-32": 0.6,
+    "clip-vit-l-14-336": 1.7, "hps-v2.1": 2.0, "inception-2015": 0.1, "lpips-alex": 0.3, "pickscore-v1": 4.0, "vggish": 0.3,
+}  # fmt: skip
+Scope = Literal["this machine", "every scale", "scale mini", "scale paper"]
+MACHINE: Scope = "this machine"
 
 
 @dataclass(frozen=True)
 class Check:
-    """One finding. `needed`: a run at scale mini cannot do without it; `fix`: what to do where it is not ok."""
+    """One finding. `needed`: a run at scale mini cannot do without it; `fix`: what to do where it is not ok.
+
+    scope: what it is for; download_gb: of the weights that are missing.
+    """
 
     what: str
     ok: bool
     found: str
     needed: bool = True
     fix: str = ""
+    scope: Scope = MACHINE
+    download_gb: float | None = None
 
 
-def doctor(as_json: Json = False) -> None:
+def doctor(
+    whole: Annotated[bool, typer.Option("--all", help="Every fix in full.")] = False, as_json: Json = False
+) -> None:
     """What this machine can run, what is missing, and the command that fixes it."""
     checks = [*machine(), *plugins()]
     ready = all(check.ok for check in checks if check.needed)
     if as_json:
         print_json({"ready": ready, "checks": [asdict(check) for check in checks]})
     else:
-        show_checks(checks)
+        from aptp_bench.cli.doctor_view import show_checks
+
+        show_checks(checks, whole)
     raise typer.Exit(0 if ready else 1)
-
-
-def show_checks(checks: list[Check]) -> None:
-    """The findings on stdout; what only other scales need is marked so."""
-    from rich.console import Console
-    from rich.markup import escape
-
-    from aptp_bench.cli.view import line, plain_table, titled
-
-    console, table = Console(), plain_table(["", "what", "found"])
-    for check in checks:
-        mark = "[green]ok[/]" if check.ok else "[red]missing[/]" if check.needed else "[yellow]optional[/]"
-        table.add_row(mark, check.what, escape(check.found))
-    titled(console, "doctor", table)
-    for check in checks:
-        if not check.ok:
-            line(console, f"{check.what}: {check.fix}")
 
 
 def machine() -> Iterator[Check]:
     """Python, PyTorch, the device, threads, memory, disk, the hub's cache."""
-    import torch
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    from aptp_bench.core import provenance, threads
+    from aptp_bench.core import threads
 
     version = platform.python_version()
     yield Check("python", sys.version_info >= PYTHON, version, fix="install Python 3.10 or newer")
-    yield Check("torch", True, torch.__version__)
-    yield Check("device", True, provenance.device_name(provenance.device()))
-    yield Check(
-        "threads", True, f"{threads.processors()} (OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'unset')})"
-    )
+    yield Check("torch", True, metadata.version("torch"))
+    yield Check("device", True, device())
+    asked = os.environ.get("OMP_NUM_THREADS", "unset")
+    yield Check("threads", True, f"{threads.processors()} (OMP_NUM_THREADS={asked})")
     memory = total_memory()
     if memory is not None:
         yield Check("memory", memory >= MEMORY * GIB, f"{memory / GIB:.1f} GiB", fix=f"use a machine with {MEMORY} GiB")
     free = shutil.disk_usage(Path.cwd()).free
-    yield Check(
-        "disk",
-        free >= DISK * GIB,
-        f"{free / GIB:.1f} GiB free here",
-        fix=f"free {DISK} GiB, or use --runs-dir elsewhere",
-    )
-    yield Check(
-        "hub cache",
-        True,
-        f"{HF_HUB_CACHE} ({'there' if Path(HF_HUB_CACHE).is_dir() else 'not there yet'})",
-        needed=False,
-    )
+    fix = f"free {DISK} GiB, or use --runs-dir elsewhere"
+    yield Check("disk", free >= DISK * GIB, f"{free / GIB:.1f} GiB free here", fix=fix)
+    there = "there" if Path(HF_HUB_CACHE).is_dir() else "not there yet"
+    yield Check("hub cache", True, f"{HF_HUB_CACHE} ({there})", needed=False)
+
+
+def device() -> str:
+    """Where runs compute. torch, which takes seconds to load, is asked only where a GPU's driver is."""
+    from aptp_bench.core import provenance
+
+    if not DRIVER.exists():
+        return f"{provenance.processor()} (cpu)"
+    return provenance.device_name(provenance.device())
 
 
 def plugins() -> Iterator[Check]:
@@ -104,13 +105,14 @@ def plugins() -> Iterator[Check]:
                 kind = plugin.load()
                 reason = kind.unavailable()
             except ConfigError as err:
-                yield Check(what, False, "cannot be imported", fix=str(err))
+                yield Check(what, False, "cannot be imported", fix=str(err), scope="every scale")
                 continue
-            needed = getattr(kind, "world", "paper") == "mini" or (
-                group == "methods" and plugin.provider == "aptp-bench"
-            )
+            world = getattr(kind, "world", None)
+            scope: Scope = "every scale" if world is None else "scale mini" if world == "mini" else "scale paper"
+            needed = world == "mini" or (group == "methods" and plugin.provider == "aptp-bench")
             found, _, fix = (reason or "ready").partition("; ")
-            yield Check(what, reason is None, found, needed, fix)
+            size = DOWNLOADS.get(plugin.name) if reason else None
+            yield Check(what, reason is None, found, needed, fix, scope, size)
 
 
 def total_memory() -> int | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from aptp_bench.cli.options import ImageKinds, image_kinds, print_json, records_in
+from aptp_bench.cli.options import ImageKinds, image_kinds, no_records, print_json, records_in
 
 if TYPE_CHECKING:
     from aptp_bench.core.recipe import World
@@ -50,7 +50,10 @@ def _shelf(runs_dir: Path, results_dir: Path) -> Shelf:
     """All that can be read; what cannot is named on stderr."""
     from aptp_bench.reporting.paper_figures.shelf import Shelf
 
-    return Shelf.read(records_in(results_dir).values(), runs_dir, lambda line: typer.echo(line, err=True))
+    found = records_in(results_dir)
+    if not found:
+        typer.echo(no_records(results_dir), err=True)
+    return Shelf.read(found.values(), runs_dir, lambda line: typer.echo(line, err=True))
 
 
 def _list(world: World, folders: tuple[Path, Path], as_json: bool) -> None:

@@ -31,7 +31,7 @@ def show_listing(group: str, rows: Sequence[Mapping[str, Any]]) -> None:
     titled(console, f"{group}; one with its options and paper: aptp-bench {group} NAME", table)
     for row in rows:
         if row["unavailable"] is not None:
-            _said(console, f"{row['name']} cannot run here: {row['unavailable']}")
+            said(console, f"{row['name']} cannot run here: {row['unavailable']}")
 
 
 def show_statuses(found: Sequence[Status], world: str) -> None:
@@ -43,17 +43,17 @@ def show_statuses(found: Sequence[Status], world: str) -> None:
     titled(console, f"figures and tables of the papers; {SAID[world]}", table)
     for each in found:
         if each.state != "ready":
-            _said(console, f"{each.kind} {each.id} {each.why}{f'; make it: {each.command}' if each.command else ''}")
+            said(console, f"{each.kind} {each.id} {each.why}{f'; make it: {each.command}' if each.command else ''}")
     line(console, ", ".join(f"{sum(each.state == state for each in found)} {state}" for state in COLOURS))
 
 
 def show_plugin(row: Mapping[str, Any], whole: bool) -> None:
     """One plugin with its options: a line each, or, if `whole`, with type and all that is to be said."""
     console = Console()
-    _said(console, f"{row['name']} ({row['package']}): {row['summary']}")
+    said(console, f"{row['name']} ({row['package']}): {row['summary']}")
     for key in ("paper", "unavailable"):
         if row[key]:
-            _said(console, f"{key}: {row[key]}")
+            said(console, f"{key}: {row[key]}")
     if not row["options"]:
         line(console, "no options")
         return
@@ -81,9 +81,9 @@ def _whole(option: Mapping[str, Any], width: int) -> Iterator[str]:
 WHOLE_WORDS: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
 
 
-def _said(console: Console, text: str) -> None:
-    """Words folded at the window's width; a command or a path in them stays whole."""
-    for each in textwrap.wrap(text, console.width, subsequent_indent="  ", **WHOLE_WORDS):
+def said(console: Console, text: str, indent: str = "  ") -> None:
+    """Words folded at the window's width, later lines indented; a path in them stays whole."""
+    for each in textwrap.wrap(text, console.width, subsequent_indent=indent, **WHOLE_WORDS):
         line(console, each)
 
 

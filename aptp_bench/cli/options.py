@@ -37,6 +37,14 @@ def records_in(results_dir: Path) -> dict[Path, Record]:
     return found
 
 
+def no_records(results_dir: Path) -> str:
+    """That there is nothing of ours to show, and what to do."""
+    return (
+        f"note: there are no records in {results_dir / 'records'}, so nothing of ours is shown; go to a checkout, name its "
+        "results with --results-dir, or submit a run of yours: aptp-bench submit RUN"
+    )
+
+
 def image_kinds(text: str) -> list[str]:
     """The kinds of image files that a comma stands between. Raises ConfigError for another."""
     from aptp_bench.errors import ConfigError

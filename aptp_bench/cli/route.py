@@ -12,18 +12,25 @@ from aptp_bench.cli.options import Json, print_json
 from aptp_bench.errors import ConfigError
 
 if TYPE_CHECKING:
+    from aptp_bench.records import Record
     from aptp_bench.serving.routing import Routes
 
 STDIN = Path("-")
 EPILOG = (
-    "Examples: aptp-bench route --run runs/aptp-coco-0.78exact-seed0-mini --captions captions.txt --out routes.csv  |  "
-    'echo "a red car" | aptp-bench route --run RUN --captions -'
+    "Examples: aptp-bench route --run runs/aptp-coco-0.78exact-seed0-mini --prompts prompts.txt --out routes.csv  |  "
+    'echo "a red car" | aptp-bench route --run RUN --prompts -'
 )
 
 
 def route(
-    run: Annotated[Path, typer.Option(help="A run's folder (the line `run:` that a run ends with).")],
-    captions: Annotated[Path, typer.Option(metavar="FILE", help="A text file, a prompt a line; - is stdin.")],
+    run: Annotated[
+        Path, typer.Option(help="A run's folder (the line `run:` that a run ends with), or a saved pipeline.")
+    ],
+    prompt: Annotated[list[str] | None, typer.Option(help="A prompt; may be given again.")] = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option("--prompts", "--captions", metavar="FILE", help="A text file, a prompt a line; - is stdin."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the prompts' rows to this CSV, not on the screen.")] = None,
     top: Annotated[int, typer.Option(min=1, help="Words that are named for each expert.")] = 5,
     encoder: Annotated[
@@ -34,68 +41,90 @@ def route(
     """Say which expert each prompt goes to and what that costs, and which words the prompts of an expert share."""
     from aptp_bench.core import threads
     from aptp_bench.core.progress import reporter
-    from aptp_bench.harness.run_folder import RunFolder
     from aptp_bench.models.weights import quiet
     from aptp_bench.serving.routing import routed, router_of, write_csv
 
-    prompts = _prompts(captions)
-    _check(out, captions)
-    folder = RunFolder.load(run)
+    asked = [*(prompt or []), *(_prompts(prompts) if prompts is not None else [])]
+    _check(out, prompts)
+    mixture, size, record = _opened(run)
     threads.use_threads()
     with quiet():
-        routes = routed(router_of(folder, encoder), prompts, folder.record, reporter())
+        routes = routed(router_of(mixture, encoder), asked, size, reporter(), record)
     if out is not None:
         write_csv(routes, out)
     if as_json:
         means = {f"macs_{name}": routes.mean(name) for name in routes.conventions}
-        found = {"run": routes.record.name, "world": routes.record.world, "prompts": len(routes.prompts), "mean": means}
+        of = {"run": record.name if record else str(run), "world": record.world if record else None}
+        found = {**of, "prompts": len(routes.prompts), "mean": means}
         rows = list(routes.rows()) if out is None else None
         print_json({**found, "experts": routes.experts_table(top), "routes": rows})
     else:
-        _show(routes, top, out)
+        _show(routes, run, top, out)
+
+
+def _opened(folder: Path) -> tuple[Path, int, Record | None]:
+    """Of a run or a saved pipeline the mixture, how many experts it has, and the record. Raises ConfigError if it is neither."""
+    from aptp_bench.harness.run_folder import MIXTURE, RunFolder
+    from aptp_bench.models.mixture import saved_size
+
+    if (folder / "model_index.json").is_file():  # as diffusers calls it
+        return folder / MIXTURE, saved_size(folder / MIXTURE), None
+    run = RunFolder.load(folder)
+    return run.mixture, len(run.record.experts), run.record
 
 
 def _prompts(path: Path) -> list[str]:
     from aptp_bench.serving.serve import prompts_of, read_prompts
 
     if path != STDIN:
-        return read_prompts(path, "--captions")
+        return read_prompts(path, "--prompts")
     try:
         return prompts_of(sys.stdin.buffer.read().decode("utf-8-sig"))
     except UnicodeDecodeError as err:
-        raise ConfigError("stdin is no UTF-8 text; pipe a prompt a line into --captions -") from err
+        raise ConfigError("stdin is no UTF-8 text; pipe a prompt a line into --prompts -") from err
 
 
-def _check(out: Path | None, captions: Path) -> None:
+def _check(out: Path | None, prompts: Path | None) -> None:
     from aptp_bench.core.files import check_regular, check_writable
 
     if out is not None:
         if out.is_dir():
             raise ConfigError(f"{out} is a folder; name a file, such as --out {out / 'routes.csv'}")
-        if out.exists() and captions != STDIN and out.samefile(captions):
-            raise ConfigError(f"{out} is what --captions reads; name another file with --out")
+        if prompts not in (None, STDIN) and out.exists() and out.samefile(str(prompts)):
+            raise ConfigError(f"{out} is what --prompts reads; name another file with --out")
         check_regular(out)
         check_writable(out.absolute().parent, "--out")
 
 
-def _show(routes: Routes, top: int, out: Path | None) -> None:
-    from aptp_bench.cli.view import line, plain_table, titled, wide_console, world
+def _show(routes: Routes, run: Path, top: int, out: Path | None) -> None:
+    from aptp_bench.cli.view import line, plain_table, titled, wide_console
 
     if out is None:
-        budget = f"macs_{routes.conventions[0]}"
         for row in routes.rows():
-            typer.echo(f"expert {row['expert']}, {row[budget]:.3f} of the MACs: {row['prompt']}")
+            cost = "".join(f", {row[f'macs_{name}']:.3f} of the MACs" for name in routes.conventions[:1])
+            typer.echo(f"expert {row['expert']}{cost}: {row['prompt']}")
     console, ratios = wide_console(), [f"MACs {name} / dense" for name in routes.conventions]
     table = plain_table(["expert", *ratios, "prompts", "share", "words"])
     for row in routes.experts_table(top):
         ratios = [f"{row[f'macs_{name}']:.3f}" for name in routes.conventions]
         words = ", ".join(row["words"]) or "–"
         table.add_row(str(row["expert"]), *ratios, f"{row['prompts']:,}", f"{row['share']:.1%}", words)
-    titled(console, f"{len(routes.prompts):,} prompts through {routes.record.name}", table)
-    means = ", ".join(f"{routes.mean(name):.4f} ({name})" for name in routes.conventions)
-    line(console, f"mean MACs of these prompts, share of dense: {means}")
-    if len(routes.record.experts) == 1:
-        line(console, f"{routes.record.what.method} has one expert: every prompt goes to it")
-    line(console, world(routes.record))
+    record = routes.record
+    titled(console, f"{len(routes.prompts):,} prompts through {record.name if record else run}", table)
+    if record is None:
+        line(console, f"what its experts cost: aptp-bench profile --model MODEL --mixture {run / 'mixture'}")
+    else:
+        _show_costs(routes, record)
     if out is not None:
         typer.echo(f"routes: {out}")
+
+
+def _show_costs(routes: Routes, record: Record) -> None:
+    from aptp_bench.cli.view import line, wide_console, world
+
+    console = wide_console()
+    means = ", ".join(f"{routes.mean(name):.4f} ({name})" for name in routes.conventions)
+    line(console, f"mean MACs of these prompts, share of dense: {means}")
+    if routes.size == 1:
+        line(console, f"{record.what.method} has one expert: every prompt goes to it")
+    line(console, world(record))

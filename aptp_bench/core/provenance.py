@@ -11,12 +11,14 @@ from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlparse
-
-import torch
 
 from aptp_bench.errors import ConfigError
 from aptp_bench.records import Provenance
+
+if TYPE_CHECKING:
+    import torch
 
 PACKAGES = (
     "aptp-bench",
@@ -41,6 +43,8 @@ def provenance(
     source: Mapping[str, str] = MappingProxyType({}),
 ) -> Provenance:
     """What is known about this process and machine, with the stages' times and the digests given."""
+    import torch
+
     commit, dirty = checkout()
     return Provenance(
         command=command,
@@ -103,6 +107,8 @@ def _git(folder: Path, *words: str) -> str | None:
 
 def device(name: str = "auto") -> torch.device:
     """The device to compute on. "auto": this process's GPU, or the CPU. Raises ConfigError for one that is not there."""
+    import torch
+
     if name == "auto":
         name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
     try:
@@ -116,10 +122,17 @@ def device(name: str = "auto") -> torch.device:
 def device_name(device: torch.device) -> str:
     """A GPU's product name, or the processor's."""
     if device.type == "cuda":
+        import torch
+
         return torch.cuda.get_device_name(device)
+    return f"{processor()} ({device.type})"
+
+
+def processor() -> str:
+    """The processor's product name."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{models[0] if models else platform.processor() or platform.machine()} ({device.type})"
+    return models[0] if models else platform.processor() or platform.machine()

@@ -216,6 +216,11 @@ def saved_router(folder: Path, encoder: str | None = None) -> Router:
     return kind.load(folder / ROUTER) if encoder is None else kind.load_moved(folder / ROUTER, encoder)
 
 
+def saved_size(folder: Path) -> int:
+    """How many experts the mixture saved in `folder` has. Raises CheckpointError."""
+    return document(folder / INDEX, _Index).experts
+
+
 def saved_plan(folder: Path) -> CallPlan:
     """How the mixture saved in `folder` makes its calls. Raises CheckpointError."""
     return document(folder / INDEX, _Index).plan

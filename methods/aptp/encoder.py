@@ -64,6 +64,7 @@ def found(name: str) -> Path:
 
 @cache
 def _model(folder: Path) -> SentenceTransformer:
+    import torch
     from sentence_transformers import SentenceTransformer
 
     try:

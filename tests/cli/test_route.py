@@ -100,11 +100,11 @@ def test_an_encoder_that_moved_is_named_and_must_be_the_same(
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["--captions", "none.txt"], "none.txt cannot be read as text; give --captions a UTF-8 file, a prompt a line"),
-        (["--captions", "empty.txt"], "there is no prompt; give --captions a file with a prompt a line"),
-        (["--captions", "latin.txt"], "give --captions a UTF-8 file"),
+        (["--captions", "none.txt"], "none.txt cannot be read as text; give --prompts a UTF-8 file, a prompt a line"),
+        (["--captions", "empty.txt"], "there is no prompt; give --prompt TEXT"),
+        (["--captions", "latin.txt"], "give --prompts a UTF-8 file"),
         (["--captions", "one.txt", "--encoder", "x"], "router 'constant' in"),
-        (["--captions", "one.txt", "--out", "one.txt"], "error: one.txt is what --captions reads; name another file"),
+        (["--captions", "one.txt", "--out", "one.txt"], "error: one.txt is what --prompts reads; name another file"),
         (["--captions", "one.txt", "--out", "."], "error: . is a folder; name a file, such as --out routes.csv"),
         (["--captions", "one.txt", "--top", "0"], "--top"),
     ],
@@ -117,3 +117,15 @@ def test_what_is_wrong_is_said_in_one_line(
     (tmp_path / "latin.txt").write_bytes("café\n".encode("latin-1"))
     code, out = call("route", "--run", str(finished("norm")), *words)
     assert code == 2 and out == "" and line in call.err and call.err.count("\n") == 1  # type: ignore[attr-defined]
+
+
+def test_it_takes_what_generate_takes(call: Call, finished: Any, tmp_path: Path) -> None:
+    """Prompts as words and as a file, a run and the pipeline that was saved from it: the same experts."""
+    (tmp_path / "prompts.txt").write_text("a red car\ntwo dogs\n", encoding="utf-8")
+    asked = ["--prompt", "a boat", "--prompts", "prompts.txt"]
+    assert call("generate", "--run", str(finished("aptp")), "--save", "pipeline")[0] == 0
+    found = [json.loads(call("route", "--run", of, *asked, "--json")[1]) for of in (str(finished("aptp")), "pipeline")]
+    run, pipeline = ([(row["prompt"], row["expert"]) for row in each["routes"]] for each in found)
+    assert run == pipeline and [prompt for prompt, _ in run] == ["a boat", "a red car", "two dogs"]
+    code, out = call("route", "--run", "pipeline", *asked)
+    assert code == 0 and "expert" in out and "--mixture pipeline/mixture" in out

@@ -28,7 +28,7 @@ def record(make_record: Any) -> Any:
 
 @pytest.fixture
 def routes(record: Any) -> Routes:
-    return Routes(PROMPTS, torch.tensor([1, 0, 1, 1, 0]), record)
+    return Routes(PROMPTS, torch.tensor([1, 0, 1, 1, 0]), len(record.experts), record)
 
 
 def test_a_row_says_a_prompts_expert_and_what_it_costs(routes: Routes) -> None:
@@ -51,7 +51,7 @@ def test_the_table_counts_prompts_and_names_words(routes: Routes) -> None:
 def test_ratios_are_of_the_runs_convention_and_exact(routes: Routes) -> None:
     assert routes.conventions == ["exact"]
     what = routes.record.what.model_copy(update={"budget": Budget(ratio=0.78, convention="aptp")})
-    other = Routes(PROMPTS, routes.experts, routes.record.model_copy(update={"what": what}))
+    other = Routes(PROMPTS, routes.experts, routes.size, routes.record.model_copy(update={"what": what}))
     assert other.conventions == ["aptp", "exact"]
     assert list(next(other.rows())) == ["prompt", "expert", "macs_aptp", "macs_exact"]
 
@@ -68,21 +68,27 @@ def test_many_prompts_are_routed_in_chunks_and_in_order(record: Any, router_by: 
     seen: list[int] = []
     by_number = router_by(lambda prompt: int(prompt) % 2)()
     prompts = [str(i) for i in range(CHUNK + 5)]
-    found = routed(lambda chunk: seen.append(len(chunk)) or by_number(chunk), prompts, record, SilentProgress())
+    found = routed(
+        lambda chunk: seen.append(len(chunk)) or by_number(chunk),
+        prompts,
+        len(record.experts),
+        SilentProgress(),
+        record,
+    )
     assert seen == [CHUNK, 5] and found.experts.tolist() == [i % 2 for i in range(CHUNK + 5)]
 
 
 def test_no_prompt_and_a_router_of_another_record_are_errors(record: Any) -> None:
     with pytest.raises(ConfigError, match="there is no prompt; give --captions"):
-        routed(ConstantRouter(), [], record, SilentProgress())
+        routed(ConstantRouter(), [], 2, SilentProgress())
     with pytest.raises(CheckpointError, match="not over the record's 2 experts"):
-        routed(ConstantRouter(2), ["a"], record, SilentProgress())
+        routed(ConstantRouter(2), ["a"], 2, SilentProgress())
 
 
 def test_a_runs_own_prompts_go_where_they_went(finished: Any) -> None:
     from aptp_bench.reporting.figures.facts import facts_of
 
     facts = facts_of(finished("aptp"))
-    found = routed(router_of(RunFolder.load(facts.run.folder)), facts.captions(), facts.record, SilentProgress())
+    found = routed(router_of(facts.run.mixture), facts.captions(), 3, SilentProgress(), facts.record)
     assert found.experts.tolist() == facts.assignment()
     assert found.mean("exact") == pytest.approx(facts.record.macs["exact"].ratio)
