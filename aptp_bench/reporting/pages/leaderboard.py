@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aptp_bench.reporting.figures.pareto import styles
+from aptp_bench.reporting.figures.looks import looks_of
 from aptp_bench.reporting.numbers import exact, fixed, rounded
 from aptp_bench.reporting.pages import render, wording
 from aptp_bench.reporting.pages.run_facts import Source, source_of
@@ -37,7 +37,7 @@ class Contents:
 def page(made: Contents, figures: Mapping[str, str]) -> str:
     """The whole page. figures: path from the page -> what it shows, for readers without a script."""
     found = groups_of(made.boards)
-    looks = styles([entry for group in found for entry in group.entries])
+    looks = looks_of([entry for group in found for entry in group.entries])
     facts = {
         "contests": [_plot(group, made) for group in found],
         "looks": {method: list(look) for method, look in looks.items()},

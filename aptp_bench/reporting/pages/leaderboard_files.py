@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aptp_bench import records
 from aptp_bench.budget import CONVENTIONS
@@ -23,6 +23,7 @@ from aptp_bench.harness import contact_sheet, replicates
 from aptp_bench.profiling import records as speed
 from aptp_bench.records import Record
 from aptp_bench.reporting.figures import style, svg_digest
+from aptp_bench.reporting.figures.looks import looks_of
 from aptp_bench.reporting.figures.pareto import draw
 from aptp_bench.reporting.figures.standings import draw as draw_standings
 from aptp_bench.reporting.pages import leaderboard, markdown, wording
@@ -30,7 +31,7 @@ from aptp_bench.reporting.pages.run_facts import Source
 from aptp_bench.reporting.ranking.boards import Board, boards, main_board
 from aptp_bench.reporting.ranking.eligible import parted
 from aptp_bench.reporting.ranking.matrix import Standings
-from aptp_bench.reporting.ranking.names import title
+from aptp_bench.reporting.ranking.names import method_title, title
 from aptp_bench.reporting.ranking.selection import PAIRS, PREFIX, standings, tradeoffs
 from aptp_bench.reporting.ranking.tradeoff import Tradeoff
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 Shown = Tradeoff | Standings  # by a figure
 BINARY = (".png", ".safetensors")
+DRAWING = 2  # raised where figures are drawn in another way, so that they are drawn anew
 OPEN, CLOSE = "<!-- leaderboard -->", "<!-- /leaderboard -->"
 MARKDOWN, PAGE, FIGURES = "leaderboard.md", "leaderboard.html", "figures"
 
@@ -110,7 +112,7 @@ class Publication:
         for path in changed:
             path.unlink()
         for path, _, due in self._wrong():
-            text = due if isinstance(due, str) else svg_digest.seal(style.svg(_drawn(due)), due.facts())
+            text = due if isinstance(due, str) else svg_digest.seal(style.svg(_drawn(due)), _facts(due))
             changed.append(write_text(path, text))
         return changed
 
@@ -121,7 +123,7 @@ class Publication:
                 yield path, line, text
         for name, shown in self.figures.items():
             path = self.results / FIGURES / name
-            if why := svg_digest.verify(_text(path), shown.facts()) if path.is_file() else "is missing":
+            if why := svg_digest.verify(_text(path), _facts(shown)) if path.is_file() else "is missing":
                 yield path, f"{path} {why}", shown
 
     @cached_property
@@ -180,6 +182,12 @@ def _malformed_speed(results: Path) -> dict[Path, str]:
 
 def _drawn(shown: Shown) -> Figure:
     return draw(shown) if isinstance(shown, Tradeoff) else draw_standings(shown)
+
+
+def _facts(shown: Shown) -> dict[str, Any]:
+    """All that decides how a figure looks, as plain data."""
+    looks = {method_title(method): list(look) for method, look in looks_of(shown.entries).items()}
+    return {"shown": shown.facts(), "looks": looks, "drawing": DRAWING}
 
 
 def _speaks_of(shown: Shown, board: Board) -> bool:
