@@ -46,11 +46,11 @@ def hardly_worse(answer: Answer) -> list[str]:
     """The cheapest entry that is shown to lose at most MARGIN against dense, or the nearest to that; nothing where none is known."""
     metric, found = title(answer.lead.column.metric), answer.cheapest
     if found is not None:
-        what = f"the cheapest that is shown to be at most {MARGIN:.0%} worse than {_dense(answer.board)} in {metric} is"
+        what = f"the cheapest that is shown to be at most {percent(MARGIN, 0)} worse than {_dense(answer.board)} in {metric} is"
         return [f"{what} {entry_title(found.entry)}: {cost(answer.board, found.entry)}, {_reach(found)}"]
     if answer.nearest is None:
         return []
-    what = f"none is shown to be at most {MARGIN:.0%} worse than {_dense(answer.board)} in {metric}; nearest comes"
+    what = f"none is shown to be at most {percent(MARGIN, 0)} worse than {_dense(answer.board)} in {metric}; nearest comes"
     return [f"{what} {entry_title(answer.nearest.entry)}, {_reach(answer.nearest)}"]
 
 
@@ -83,6 +83,11 @@ def chance(p: float) -> str:
     return f"p ≤ {p:.2g}" if p >= LEAST else f"p < {LEAST:g}"
 
 
+def percent(share: float, decimals: int = 1) -> str:
+    """10 %."""
+    return f"{100 * share:.{decimals}f} %"
+
+
 def names(entries: Sequence[Entry]) -> str:
     """A, B and C."""
     *most, last = map(entry_title, entries)
@@ -100,4 +105,4 @@ def _dense(board: Board) -> str:
 def _reach(loss: Loss) -> str:
     """How far it is from dense, and how far it may be."""
     way = "worse" if loss.value >= 0 else "better"
-    return f"{abs(loss.value):.1%} {way}, at most {loss.most:.1%} worse"
+    return f"{percent(abs(loss.value))} {way}, {percent(loss.most)} worse at most"
