@@ -18,7 +18,13 @@ def verdict(answer: Answer) -> str:
     """The whole answer in one sentence."""
     board = answer.board
     where = f"On {wording.heading(board)} ({NAMES[board.group.world]})"
-    return f"{where}, {'; '.join(clauses(answer))}."
+    said = [*clauses(answer), *filter(None, [caveat(answer)])]
+    return f"{where}, {'; '.join(said)}."
+
+
+def sentences(answer: Answer) -> list[str]:
+    """The answer sentence by sentence, and what it does not speak of."""
+    return [f"{wording.capital(clause)}." for clause in (*clauses(answer), caveat(answer)) if clause]
 
 
 def clauses(answer: Answer) -> list[str]:
@@ -66,7 +72,7 @@ def cost(board: Board, entry: Entry) -> str:
 def caveat(answer: Answer) -> str:
     """What the pairs of the leading metric do not speak of; empty where they speak of other trainings too."""
     silent = [pair for pair in answer.lead.column.pairs if not pair.difference.of_seeds]
-    return "One training seed: this says nothing of another training." if silent else ""
+    return "this is of one training seed and says nothing of another training" if silent else ""
 
 
 def how_sure(lead: Lead) -> str:

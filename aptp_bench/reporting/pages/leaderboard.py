@@ -79,9 +79,8 @@ def _answer(board: Board) -> dict[str, Any]:
     if found is None:
         why = board.group.unranked or next((column.unranked for column in board.columns), "nothing was measured")
         return {"sentences": [f"Not ranked: {why}."], "leads": []}
-    sentences = [f"{wording.capital(clause)}." for clause in answers.clauses(found)] + [answers.caveat(found)]
     leads = [(title(lead.column.metric), answers.names(lead.leaders), answers.how_sure(lead)) for lead in found.leads]
-    return {"sentences": [each for each in sentences if each], "leads": leads}
+    return {"sentences": answers.sentences(found), "leads": leads}
 
 
 def _commits(made: Contents) -> dict[str, int]:

@@ -32,7 +32,7 @@ from aptp_bench.reporting.ranking.boards import Board, boards, main_board
 from aptp_bench.reporting.ranking.eligible import parted
 from aptp_bench.reporting.ranking.matrix import Standings
 from aptp_bench.reporting.ranking.names import method_title, title
-from aptp_bench.reporting.ranking.selection import PAIRS, PREFIX, standings, tradeoffs
+from aptp_bench.reporting.ranking.selection import COUNTED, PAIRS, PREFIX, standings, tradeoffs
 from aptp_bench.reporting.ranking.tradeoff import Tradeoff
 
 if TYPE_CHECKING:
@@ -191,11 +191,11 @@ def _facts(shown: Shown) -> dict[str, Any]:
 
 
 def _speaks_of(shown: Shown, board: Board) -> bool:
-    """Whether a figure is of a board, and of its leading metric."""
-    if isinstance(shown, Standings):
-        return shown.board is board
+    """Whether a figure is of a board's leading metric against its MACs."""
     lead = board.first_ranked
-    return lead is not None and shown.metric == lead.metric and shown.points[0].entry in board.group.entries
+    if isinstance(shown, Standings) or lead is None or (shown.metric, shown.cost) != (lead.metric, COUNTED):
+        return False
+    return shown.points[0].entry in board.group.entries
 
 
 def _words(shown: Shown) -> str:
