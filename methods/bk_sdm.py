@@ -59,6 +59,7 @@ class BKSDM(Method):
     """Whole layers, the mid block or the innermost stage removed; the teacher's weights inherited."""
 
     name = "bk_sdm"
+    title = "BK-SDM"
     paper = (
         "Kim et al., BK-SDM: A Lightweight, Fast, and Cheap Version of Stable Diffusion, ECCV 2024, arXiv:2305.15798"
     )

@@ -39,6 +39,7 @@ class DeepCache(Method):
     """The dense network whose deep features are reused from call to call, with as many full calls as the budget pays for."""
 
     name = "deepcache"
+    title = "DeepCache"
     paper = "Ma et al., DeepCache: Accelerating Diffusion Models for Free, CVPR 2024, arXiv:2312.00858"
     Config = DeepCacheConfig
     config: DeepCacheConfig

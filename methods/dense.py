@@ -15,6 +15,7 @@ class Dense(Method):
     """The teacher as it is: one expert, nothing removed, nothing tuned."""
 
     name = "dense"
+    title = "Dense"
     paper = "Rombach et al., High-Resolution Image Synthesis with Latent Diffusion Models, CVPR 2022, arXiv:2112.10752"
     tunes = False
     uses_data = False

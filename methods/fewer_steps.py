@@ -19,6 +19,7 @@ class FewerSteps(Method):
     """The dense network with as many sampler steps as the budget pays for: what pruning has to beat."""
 
     name = "fewer_steps"
+    title = "Fewer steps"
     tunes = False
     uses_data = False
     uses_sampling = True

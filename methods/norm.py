@@ -26,6 +26,7 @@ class Norm(Method):
     """One expert: of every group of coupled channels, those with the largest weights."""
 
     name = "norm"
+    title = "Norm"
     paper = "Li et al., Pruning Filters for Efficient ConvNets, ICLR 2017, arXiv:1608.08710"
     presets: ClassVar[dict[str, dict[str, Any]]] = {"mini": {"rounding": "nearest"}, "smoke": {"rounding": "nearest"}}
 

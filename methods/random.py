@@ -27,6 +27,7 @@ class Random(Method):
     """Heads, channel groups, feed-forward slices and blocks drawn at random: the floor that every method must beat."""
 
     name = "random"
+    title = "Random"
     Config = RandomConfig
     config: RandomConfig
 

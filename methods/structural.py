@@ -23,6 +23,7 @@ class Structural(Method):
     """One expert: of every group of coupled channels, those whose removal changes the loss most."""
 
     name = "structural"
+    title = "Structural"
     paper = "Fang et al., Structural Pruning for Diffusion Models, NeurIPS 2023, arXiv:2305.10924"
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "mini": {"stride": 50, "micro_batch": 32, "rounding": "nearest"},

@@ -52,12 +52,14 @@ class Job:
 
 
 class Method(Plugin, ABC):
-    """Prunes a teacher to a budget. `paper` is how to cite it.
+    """Prunes a teacher to a budget.
 
+    title: what people call it, its name where empty; paper: how to cite it, with its arXiv number or DOI, which pages link.
     presets: its settings by scale, where they differ from the defaults; finetuning: the settings of the shared
     fine-tuning that its paper prescribes, loss weights only: steps, batch and learning rate are the same for all.
     """
 
+    title: ClassVar[str] = ""
     paper: ClassVar[str] = ""
     tunes: ClassVar[bool] = True  # False: the result is used as it is (dense)
     uses_data: ClassVar[bool] = True  # False: it needs no training pairs, so none are encoded and `job.train` is empty

@@ -23,7 +23,11 @@ class APTP(Method):
     """N experts and a learned router: similar prompts share an architecture, the mean over prompts meets the budget."""
 
     name = "aptp"
-    paper = "Ganjdanesh et al., ICLR 2025, arXiv:2406.12042"
+    title = "APTP"
+    paper = (
+        "Ganjdanesh et al., Not All Prompts Are Made Equal: Prompt-based Pruning of Text-to-Image Diffusion Models, ICLR 2025, "
+        "arXiv:2406.12042"
+    )
     Config = APTPConfig
     config: APTPConfig
     presets: ClassVar[dict[str, dict[str, Any]]] = {
@@ -83,6 +87,7 @@ class EqualExperts(APTP):
     """APTP with experts of one size: what is left of it where no prompt is given more than another."""
 
     name = "aptp_equal"
+    title = "APTP (equal experts)"
     paper = ""
 
     class Config(APTPConfig):

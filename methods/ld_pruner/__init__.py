@@ -22,7 +22,8 @@ class LDPruner(Method):
     """One expert: the operators that change the latents least are removed, or swapped for a stand-in, one after another."""
 
     name = "ld_pruner"
-    paper = "Castells et al., LD-Pruner, CVPR Workshops 2024, pp. 821-830"
+    title = "LD-Pruner"
+    paper = "Castells et al., LD-Pruner, CVPR Workshops 2024, pp. 821-830, arXiv:2404.11936"
     Config = LDPrunerConfig
     config: LDPrunerConfig
     presets: ClassVar[dict[str, dict[str, Any]]] = {

@@ -10,7 +10,6 @@ import torch
 from aptp_bench.budget import Budget
 from aptp_bench.core.progress import SilentProgress
 from aptp_bench.errors import CheckpointError, ConfigError
-from aptp_bench.harness.run_folder import RunFolder
 from aptp_bench.models.mixture import ConstantRouter
 from aptp_bench.serving.routing import CHUNK, Routes, routed, router_of, write_csv
 

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from aptp_bench.reporting.figures.style import COLOURS, MARKERS, PLAIN
+import matplotlib as mpl
+from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
+
+from aptp_bench.reporting.figures import room
+from aptp_bench.reporting.figures.looks import looks_of
+from aptp_bench.reporting.figures.style import EDGE, PLAIN
 from aptp_bench.reporting.ranking.entries import Entry
+from aptp_bench.reporting.ranking.names import method_title
 from aptp_bench.reporting.ranking.names import title as named
 from aptp_bench.reporting.ranking.tradeoff import Point, Tradeoff
 from aptp_bench.reporting.worlds import NAMES
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-REFERENCE = (COLOURS[-1], MARKERS[-1])  # of the network as it is
+APART = 0.016  # of the axis between marks that would coincide
+TALL = 0.025  # of the axis: half the height of a mark
 
 
 def pareto(entries: Sequence[Entry], metric: str, cost: str = "exact", title: str | None = None) -> Figure:
@@ -28,46 +33,42 @@ def pareto(entries: Sequence[Entry], metric: str, cost: str = "exact", title: st
 
 def draw(shown: Tradeoff, title: str | None = None) -> Figure:
     """Points with 95 % intervals, a colour and a marker a method, and the frontier of their values; hollow: beaten."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    looks = styles([point.entry for point in shown.points])
+    looks = looks_of([point.entry for point in shown.points])
+    places = _places(shown.points)
     with mpl.rc_context(PLAIN):
         figure = Figure(figsize=(7.2, 4.4), layout="constrained")
         axes = figure.subplots()
-        several = Counter(point.entry.method for point in shown.points)
-        for point in shown.points:
-            _point(axes, point, *looks[point.entry.method], named=several[point.entry.method] > 1)
+        for point, x in zip(shown.points, places, strict=True):
+            _point(axes, point, x, *looks[point.entry.method])
         for method, (colour, marker) in looks.items():
-            axes.plot([], [], marker, color=colour, markeredgecolor="black", markeredgewidth=0.4, label=method)
-        axes.set(xlabel=shown.x_label, ylabel=shown.y_label)
+            axes.plot([], [], marker, color=colour, **EDGE, label=method_title(method))
+        moved = any(x != point.x for point, x in zip(shown.points, places, strict=True))
+        side = "; marks that would coincide stand side by side" if moved else ""
+        axes.set(xlabel=f"{shown.x_label}{side}", ylabel=shown.y_label)
         record = shown.points[0].entry.first
         about = f"{named(shown.metric)} on {record.what.dataset}, {record.what.model}: {NAMES[record.world]}"
         axes.set_title(title or about, fontsize=10)
         axes.grid(color="#dddddd", linewidth=0.5)
         axes.set_axisbelow(True)
         axes.margins(x=0.08, y=0.1)
-        _frontier(axes, shown)
+        stairs = _frontier(axes, shown)
         if any(point.beaten for point in shown.points):
             look = {"markerfacecolor": "white", "markeredgecolor": "black", "markeredgewidth": 0.8}
             axes.plot([], [], "o", **look, label="hollow: another is better\nbeyond doubt for no more")
         axes.legend(fontsize=7.5, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+        _budgets(figure, axes, shown.points, places, stairs)
         return figure
 
 
-def styles(entries: Sequence[Entry]) -> dict[str, tuple[str, str]]:
-    """Colour and marker of every method, in the order of their names; the network as it is has its own."""
-    found: dict[str, tuple[str, str]] = {}
-    references = {entry.method for entry in entries if entry.first.what.budget.ratio == 1}
-    pruned = sorted({entry.method for entry in entries} - references)
-    for place, method in enumerate(pruned):
-        turn, at = divmod(place, len(COLOURS) - 1)
-        found[method] = (COLOURS[at], MARKERS[(at + turn) % (len(MARKERS) - 1)])
-    return found | {method: REFERENCE for method in sorted(references)}
+def _places(points: Sequence[Point]) -> list[float]:
+    """Where each point stands on the axis of costs: at its cost, or beside it where others are."""
+    tall = TALL * _extent([end for point in points for end in _heights(point)])
+    spans = [(point.x, (_heights(point)[0] - tall, _heights(point)[1] + tall)) for point in points]
+    return room.dodge(spans, APART * _extent([end for p in points for end in (p.x, *(p.x_interval or ()))]))
 
 
-def _frontier(axes: Any, shown: Tradeoff) -> None:
-    """A staircase from edge to edge: between two points of the frontier only the cheaper one can be had."""
+def _frontier(axes: Any, shown: Tradeoff) -> list[tuple[float, float]]:
+    """A staircase from edge to edge: between two points of the frontier only the cheaper one can be had. Its corners."""
     line, (_, right), ends = shown.frontier, axes.get_xlim(), axes.get_ylim()
     worst = ends[0] if shown.better == "higher" else ends[1]
     xs = [point.x for point in line]
@@ -75,18 +76,41 @@ def _frontier(axes: Any, shown: Tradeoff) -> None:
     stairs = [x for x in xs for _ in (0, 1)] + [right], [y for y in ys for _ in (0, 1)][1:]
     axes.plot(*stairs, color="grey", linewidth=0.9, linestyle="--", zorder=1, label="frontier of the values")
     axes.set(xlim=(*axes.get_xlim()[:1], right), ylim=ends)
+    return list(zip(*stairs, strict=True))
 
 
-def _point(axes: Any, point: Point, colour: str, marker: str, named: bool) -> None:
-    """A point with its intervals. named: say its budget, where its method has several points."""
+def _point(axes: Any, point: Point, x: float, colour: str, marker: str) -> None:
+    """A point with its intervals."""
     bars = {"xerr": _error(point.x, point.x_interval), "yerr": _error(point.y, point.y_interval)}
-    edge: dict[str, Any] = {"markeredgecolor": "black", "markeredgewidth": 0.4}
+    edge = EDGE
     if point.beaten:
         edge = {"markerfacecolor": "white", "markeredgecolor": colour, "markeredgewidth": 1.1}
-    axes.errorbar(point.x, point.y, **bars, fmt=marker, color=colour, markersize=7, capsize=2, linewidth=0.9, **edge)
-    if named:
-        text = " ".join([f"{point.entry.first.what.budget.ratio:g}", *point.entry.changed])
-        axes.annotate(text, (point.x, point.y), xytext=(6, 5), textcoords="offset points", fontsize=7.5, color=colour)
+    axes.errorbar(x, point.y, **bars, fmt=marker, color=colour, markersize=6, capsize=2, linewidth=0.9, **edge)
+
+
+def _budgets(
+    figure: Figure, axes: Any, points: Sequence[Point], places: Sequence[float], stairs: Sequence[tuple[float, float]]
+) -> None:
+    """Say the budget beside each point whose method has several, as far as there is room."""
+    looks, several = looks_of([point.entry for point in points]), Counter(point.entry.method for point in points)
+    figure.draw_without_rendering()  # the axes get their place
+    corners = axes.transData.transform(stairs)
+    taken = [Bbox([one, other]).padded(2) for one, other in zip(corners, corners[1:], strict=False)]
+    taken += [box for p, x in zip(points, places, strict=True) for box in room.boxes(axes, x, p.y, _heights(p))]
+    wanted = [
+        (x, p.y, " ".join([f"{p.entry.first.what.budget.ratio:g}", *p.entry.changed]), looks[p.entry.method][0])
+        for p, x in zip(points, places, strict=True)
+        if several[p.entry.method] > 1
+    ]
+    room.label(figure, axes, wanted, taken)
+
+
+def _heights(point: Point) -> tuple[float, float]:
+    return point.y_interval or (point.y, point.y)
+
+
+def _extent(values: Sequence[float]) -> float:
+    return max(values) - min(values)
 
 
 def _error(value: float, interval: tuple[float, float] | None) -> list[list[float]] | None:

@@ -11,13 +11,16 @@ from matplotlib.figure import Figure
 
 from aptp_bench.profiling.records import SpeedRecord, Timing
 from aptp_bench.reporting.figures import style
-from aptp_bench.reporting.figures.style import COLOURS, HATCHES, MARKERS, PLAIN
+from aptp_bench.reporting.figures.looks import SHAPES, looks
+from aptp_bench.reporting.figures.room import dodge
+from aptp_bench.reporting.figures.style import COLOURS, EDGE, HATCHES, PLAIN
 from aptp_bench.reporting.numbers import GIGA, MEGA
 
 if TYPE_CHECKING:
     from aptp_bench.profiling.profile import Profiler
 
 FOLDER = "figures"
+APART = 0.008  # share of dense between marks that would coincide
 WORLDS = {"mini": "mini world", "paper": "true geometry"}
 
 
@@ -47,18 +50,20 @@ def macs_by_block(profiler: Profiler) -> Figure:
 
 
 def savings(records: Sequence[SpeedRecord], title: str) -> Figure:
-    """MACs saved against time saved: a panel a way of running, a colour a network; on the diagonal MACs are time."""
+    """MACs saved against time saved: a panel a way of running, a colour a method; on the diagonal MACs are time."""
     ways = list(dict.fromkeys(t.setup.name for record in records for t in record.timings))
     pruned = [record for record in records if record.method != "dense" and record.timings]
+    drawn = _looks(pruned)
     with mpl.rc_context(PLAIN):
         across = min(2, len(ways))
         down = -(-len(ways) // across)
         figure = Figure(figsize=(2 + 4 * across, 1 + 3.4 * down), layout="constrained")
         panels = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).flatten()
         for way, axes in zip(ways, panels, strict=False):
-            for place, record in enumerate(pruned):
-                for timing in (each for each in record.timings if each.setup.name == way):
-                    _point(axes, record, timing, place)
+            _panel(
+                axes,
+                [(r, t, look) for r, look in zip(pruned, drawn, strict=True) for t in r.timings if t.setup.name == way],
+            )
             axes.set_title(way, fontsize=9)
         high = _limits(pruned)[1]
         for axes in panels:
@@ -66,8 +71,8 @@ def savings(records: Sequence[SpeedRecord], title: str) -> Figure:
             axes.axhline(0, color="grey", linewidth=0.5)
             axes.set(xlim=(0, high), ylim=_limits(pruned))
             axes.set_visible(axes in panels[: len(ways)])
-        for place, record in enumerate(pruned):
-            panels[0].plot([], [], **_look(place), linestyle="none", label=record.label)
+        for record, look in zip(pruned, drawn, strict=True):
+            panels[0].plot([], [], **look, linestyle="none", label=record.label)
         figure.supxlabel("MACs saved (exact), share of dense", fontsize=9)
         figure.supylabel("time saved, share of dense", fontsize=9)
         figure.suptitle(title, fontsize=10)
@@ -95,16 +100,26 @@ def _limits(records: Sequence[SpeedRecord]) -> tuple[float, float]:
     return min(0.0, *times) - 0.08 if times else 0.0, max([0.1, *times, *saved]) + 0.05
 
 
-def _point(axes: Any, record: SpeedRecord, timing: Timing, place: int) -> None:
-    """One network in one way of running, with the interval of its time."""
-    ratio = timing.image_ratio or timing.call_ratio
-    x, y = 1 - (record.macs_ratio["exact"] or 0), 1 - ratio.value
-    error = [[max(0.0, ratio.interval[1] - ratio.value)], [max(0.0, ratio.value - ratio.interval[0])]]
-    axes.errorbar(x, y, yerr=error, **_look(place), capsize=2, linewidth=0.8)
+def _panel(axes: Any, points: Sequence[tuple[SpeedRecord, Timing, dict[str, Any]]]) -> None:
+    """Networks in one way of running, with the intervals of their times; those that would coincide stand side by side."""
+    ratios = [timing.image_ratio or timing.call_ratio for _, timing, _ in points]
+    saved = [1 - (record.macs_ratio["exact"] or 0) for record, _, _ in points]
+    reached = [(1 - ratio.interval[1], 1 - ratio.interval[0]) for ratio in ratios]
+    for x, (low, high), ratio, (_, _, look) in zip(
+        dodge(list(zip(saved, reached, strict=True)), APART), reached, ratios, points, strict=True
+    ):
+        y = 1 - ratio.value
+        error = [[max(0.0, y - low)], [max(0.0, high - y)]]
+        axes.errorbar(x, y, yerr=error, **look, capsize=2, linewidth=0.8)
 
 
-def _look(place: int) -> dict[str, Any]:
-    """Colour and marker of the network at `place`: hollow once the colours are used up."""
-    colour = COLOURS[place % len(COLOURS)]
-    face = "none" if place >= len(COLOURS) else colour
-    return {"color": colour, "marker": MARKERS[place % len(MARKERS)], "markerfacecolor": face, "markersize": 6}
+def _looks(records: Sequence[SpeedRecord]) -> list[dict[str, Any]]:
+    """Colour of each network's method, and a marker that tells the networks of one method apart: its own first."""
+    methods = looks(record.method for record in records)
+    found: list[dict[str, Any]] = []
+    for place, record in enumerate(records):
+        colour, marker = methods[record.method]
+        before = sum(other.method == record.method for other in records[:place])
+        at = (SHAPES.index(marker) + before) % len(SHAPES)
+        found.append({"color": colour, "marker": SHAPES[at], "markersize": 6, **EDGE})
+    return found

@@ -7,9 +7,10 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from aptp_bench.reporting.figures.style import PLAIN
+from aptp_bench.reporting.figures.looks import looks_of
+from aptp_bench.reporting.figures.style import EDGE, PLAIN
 from aptp_bench.reporting.ranking.matrix import SIGNS, Matrix, Standings
-from aptp_bench.reporting.ranking.names import headed
+from aptp_bench.reporting.ranking.names import entry_title, headed
 from aptp_bench.reporting.worlds import NAMES
 
 AHEAD, BEHIND, UNDECIDED = "#9CCBE8", "#F5C98A", "#EEEEEE"  # tones of Okabe and Ito's blue and orange
@@ -36,7 +37,8 @@ def draw(shown: Standings) -> Figure:
 
 def _panel(axes: Any, matrix: Matrix) -> None:
     n, column = len(matrix.entries), matrix.column
-    names = [_short(entry.label) for entry in matrix.entries]
+    names = [_short(entry_title(entry)) for entry in matrix.entries]
+    looks = looks_of(matrix.entries)
     for row, cells in enumerate(matrix.cells):
         for place, cell in enumerate(cells):
             if cell is None:
@@ -45,10 +47,14 @@ def _panel(axes: Any, matrix: Matrix) -> None:
             axes.add_patch(mpl.patches.Rectangle((place, row), 1, 1, facecolor=tone, edgecolor="white", linewidth=1))
             text = f"{SIGNS[cell.standing]}\n{cell.difference:+.{column.decimals}f}"
             axes.text(place + 0.5, row + 0.5, text, ha="center", va="center", fontsize=6.5, linespacing=1.1)
+    for row, entry in enumerate(matrix.entries):
+        colour, marker = looks[entry.method]
+        axes.plot(-0.2, row + 0.5, marker, color=colour, markersize=4.5, clip_on=False, **EDGE)
     axes.set(xlim=(0, n), ylim=(n, 0), aspect="equal")
     ticks = [place + 0.5 for place in range(n)]
     axes.set_xticks(ticks, names, rotation=45, ha="left", fontsize=7)
     axes.set_yticks(ticks, names, fontsize=7)
+    axes.tick_params(axis="y", pad=15)
     axes.tick_params(length=0, top=False, bottom=False, labeltop=True, labelbottom=False)
     axes.spines[:].set_visible(False)
     axes.set_xlabel(headed(column.metric, column.unit, column.better), fontsize=8)

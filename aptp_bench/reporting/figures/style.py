@@ -19,6 +19,7 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 HATCHES = ("", "//", "..", "xx")
 INK, GREY = "#000000", "#777777"
+EDGE: dict[str, Any] = {"markeredgecolor": INK, "markeredgewidth": 0.4}  # of a mark, whatever its colour
 DPI = 150
 PLAIN: dict[str, Any] = {"svg.hashsalt": "aptp-bench", "svg.fonttype": "none", "font.size": 9}
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aptp_bench.reporting.figures.pareto import styles
+from aptp_bench.reporting.figures.looks import looks_of
+from aptp_bench.reporting.figures.style import INK
 from aptp_bench.reporting.numbers import exact, fixed, rounded
-from aptp_bench.reporting.pages import render, wording
-from aptp_bench.reporting.pages.run_facts import Source, source_of
+from aptp_bench.reporting.pages import answers, render, wording
+from aptp_bench.reporting.pages.glossary import GLOSSARY
+from aptp_bench.reporting.pages.run_facts import SHORT, Source, source_of
+from aptp_bench.reporting.ranking.answer import Answer, share_of_dense
 from aptp_bench.reporting.ranking.boards import KINDS, Board, Column, Row, groups_of
 from aptp_bench.reporting.ranking.entries import Entry
 from aptp_bench.reporting.ranking.groups import ComparisonGroup, budget, measured_alike
 from aptp_bench.reporting.ranking.matrix import SIGNS, Cell, Standings
-from aptp_bench.reporting.ranking.names import headed, title
+from aptp_bench.reporting.ranking.names import entry_title, headed, method_title, paper, title
 from aptp_bench.reporting.ranking.ranking import Place
 from aptp_bench.reporting.ranking.selection import quality_columns, timed_columns
 from aptp_bench.reporting.ranking.tradeoff import conditions
@@ -37,10 +41,11 @@ class Contents:
 def page(made: Contents, figures: Mapping[str, str]) -> str:
     """The whole page. figures: path from the page -> what it shows, for readers without a script."""
     found = groups_of(made.boards)
-    looks = styles([entry for group in found for entry in group.entries])
+    looks = looks_of([entry for group in found for entry in group.entries])
     facts = {
         "contests": [_plot(group, made) for group in found],
         "looks": {method: list(look) for method, look in looks.items()},
+        "names": {method: method_title(method) for method in looks},
     }
     return render.render(
         "leaderboard.html",
@@ -48,6 +53,9 @@ def page(made: Contents, figures: Mapping[str, str]) -> str:
         said=SAID,
         wording=wording,
         signs=SIGNS,
+        answers=[_answer(board) for board in made.boards],
+        sources=_commits(made),
+        glossary=GLOSSARY,
         boards=[
             (b, {kind: [_row(row, b, made) for row in b.of(kind)] for kind in KINDS}, _matrices(b)) for b in made.boards
         ],
@@ -65,19 +73,40 @@ def page(made: Contents, figures: Mapping[str, str]) -> str:
     )
 
 
+def _answer(board: Board) -> dict[str, Any]:
+    """What a board answers, in sentences; leads: metric by metric (name, who leads, how sure that is)."""
+    found = Answer.of(board)
+    if found is None:
+        why = board.group.unranked or next((column.unranked for column in board.columns), "nothing was measured")
+        return {"sentences": [f"Not ranked: {why}."], "leads": []}
+    leads = [(title(lead.column.metric), answers.names(lead.leaders), answers.how_sure(lead)) for lead in found.leads]
+    return {"sentences": answers.sentences(found), "leads": leads}
+
+
+def _commits(made: Contents) -> dict[str, int]:
+    """Commit of the source -> how many records on the boards it made, most first."""
+    shown = [record for group in groups_of(made.boards) for entry in group.entries for record in entry.records]
+    return dict(Counter(str(record.how.commit)[:SHORT] for record in shown).most_common())
+
+
 def _run(entry: Entry, group: ComparisonGroup, made: Contents) -> dict[str, Any]:
     """The details of an entry: what its seeds share, and the file of each."""
     about = ", ".join([group.what.dataset, wording.budget(*budget(entry)), wording.model(group)])
     sources = [source_of(record, made.sources) for record in entry.records]
-    return {"entry": entry, "about": about, "said": SAID[group.world], "sources": sources}
+    cited = paper("methods", entry.method)
+    return {"entry": entry, "cited": cited, "about": about, "said": SAID[group.world], "sources": sources}
 
 
 def _row(row: Row, board: Board, made: Contents) -> dict[str, Any]:
     entry, lead = row.entry, board.first_ranked
     place = row.places.get(lead.metric) if lead is not None else None
+    colour, _ = looks_of(board.group.entries)[entry.method]
     return {
         "run": source_of(entry.first, made.sources).slug,
         "entry": entry,
+        "title": method_title(entry.method),
+        "paper": paper("methods", entry.method),
+        "colour": "var(--ink)" if colour == INK else colour,
         "rank": _rank(place, len(board.of("main"))),
         "place": board.of("main").index(row) if row.kind == "main" else None,
         "macs": wording.macs(row, board),
@@ -97,6 +126,7 @@ def _cell(row: Row, column: Column, board: Board) -> dict[str, Any] | None:
         "interval": wording.interval(row, column),
         "rank": _rank(place, ranked),
         "whisker": _whisker(row, column, board) if summary.half_width else None,
+        "share": None if row.kind == "reference" else share_of_dense(board, row, column),
         "note": row.notes.get(column.metric, ""),
         "seeds": summary.seeds if summary.seeds != len(row.entry.seeds) else None,
     }
@@ -129,7 +159,7 @@ def _matrices(board: Board) -> list[dict[str, Any]]:
         column = matrix.column
         told = f"{board.separated[column.metric]} of {len(column.pairs)} pairs told apart"
         rows = [
-            (entry.label, [None if cell is None else _duel(cell, column) for cell in cells])
+            (entry, entry_title(entry), [None if cell is None else _duel(cell, column) for cell in cells])
             for entry, cells in zip(matrix.entries, matrix.cells, strict=True)
         ]
         found.append({"title": headed(column.metric, column.unit, column.better), "told": told, "rows": rows})
@@ -170,7 +200,7 @@ def _point(entry: Entry, group: ComparisonGroup, names: Sequence[str], made: Con
     values = {name: _triple(entry, name, group) for name in names if entry in measured_alike(group.entries, name)}
     return {
         "run": source_of(entry.first, made.sources).slug,
-        "label": entry.label,
+        "label": entry_title(entry),
         "method": entry.method,
         "budget": f"{ratio:g}{convention}",
         "ratio": f"{ratio:g}",

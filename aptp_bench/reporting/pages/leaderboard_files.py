@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aptp_bench import records
 from aptp_bench.budget import CONVENTIONS
@@ -23,13 +23,14 @@ from aptp_bench.harness import contact_sheet, replicates
 from aptp_bench.profiling import records as speed
 from aptp_bench.records import Record
 from aptp_bench.reporting.figures import style, svg_digest
+from aptp_bench.reporting.figures.looks import looks_of
 from aptp_bench.reporting.pages import leaderboard, markdown, wording
 from aptp_bench.reporting.pages.run_facts import Source
 from aptp_bench.reporting.ranking.boards import Board, boards, main_board
 from aptp_bench.reporting.ranking.eligible import parted
 from aptp_bench.reporting.ranking.matrix import Standings
-from aptp_bench.reporting.ranking.names import title
-from aptp_bench.reporting.ranking.selection import PAIRS, PREFIX, standings, tradeoffs
+from aptp_bench.reporting.ranking.names import method_title, title
+from aptp_bench.reporting.ranking.selection import COUNTED, PAIRS, PREFIX, standings, tradeoffs
 from aptp_bench.reporting.ranking.tradeoff import Tradeoff
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 Shown = Tradeoff | Standings  # by a figure
 BINARY = (".png", ".safetensors")
+DRAWING = 2  # raised where figures are drawn in another way, so that they are drawn anew
 OPEN, CLOSE = "<!-- leaderboard -->", "<!-- /leaderboard -->"
 MARKDOWN, PAGE, FIGURES = "leaderboard.md", "leaderboard.html", "figures"
 
@@ -108,7 +110,7 @@ class Publication:
         for path in changed:
             path.unlink()
         for path, _, due in self._wrong():
-            text = due if isinstance(due, str) else svg_digest.seal(style.svg(_drawn(due)), due.facts())
+            text = due if isinstance(due, str) else svg_digest.seal(style.svg(_drawn(due)), _facts(due))
             changed.append(write_text(path, text))
         return changed
 
@@ -119,7 +121,7 @@ class Publication:
                 yield path, line, text
         for name, shown in self.figures.items():
             path = self.results / FIGURES / name
-            if why := svg_digest.verify(_text(path), shown.facts()) if path.is_file() else "is missing":
+            if why := svg_digest.verify(_text(path), _facts(shown)) if path.is_file() else "is missing":
                 yield path, f"{path} {why}", shown
 
     @cached_property
@@ -183,12 +185,18 @@ def _drawn(shown: Shown) -> Figure:
     return draw(shown) if isinstance(shown, Tradeoff) else draw_standings(shown)
 
 
+def _facts(shown: Shown) -> dict[str, Any]:
+    """All that decides how a figure looks, as plain data."""
+    looks = {method_title(method): list(look) for method, look in looks_of(shown.entries).items()}
+    return {"shown": shown.facts(), "looks": looks, "drawing": DRAWING}
+
+
 def _speaks_of(shown: Shown, board: Board) -> bool:
-    """Whether a figure is of a board, and of its leading metric."""
-    if isinstance(shown, Standings):
-        return shown.board is board
+    """Whether a figure is of a board's leading metric against its MACs."""
     lead = board.first_ranked
-    return lead is not None and shown.metric == lead.metric and shown.points[0].entry in board.group.entries
+    if isinstance(shown, Standings) or lead is None or (shown.metric, shown.cost) != (lead.metric, COUNTED):
+        return False
+    return shown.points[0].entry in board.group.entries
 
 
 def _words(shown: Shown) -> str:

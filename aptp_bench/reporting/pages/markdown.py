@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from aptp_bench.reporting.numbers import fixed
-from aptp_bench.reporting.pages import wording
+from aptp_bench.reporting.numbers import fixed, significant
+from aptp_bench.reporting.pages import answers, wording
+from aptp_bench.reporting.ranking.answer import Answer, share_of_dense
 from aptp_bench.reporting.ranking.boards import Board, Column, Row
 from aptp_bench.reporting.ranking.matrix import SIGNS, Matrix, Standings
-from aptp_bench.reporting.ranking.names import headed, title
+from aptp_bench.reporting.ranking.names import entry_title, headed, link, method_title, paper, title
 from aptp_bench.reporting.ranking.selection import QUALITIES
 from aptp_bench.reporting.worlds import SAID
 
@@ -20,8 +21,7 @@ INTRO = (
 )
 VARIANTS = "Variants: settings that differ from the recipe's; measured alike, not ranked."
 APART = "Records that are on no board:"
-SHORT = {"fid", "clip_score", "fad", "latency"}  # the columns of the short board
-RANKING = {"Ranks", "Pairs", "Told apart"}  # what is said of ranks
+SHORT = {"fid", "clip_score", "fad", "latency"}  # the columns of the short board, costs as shares of dense
 LEGEND = f"{SIGNS[1]} ahead, {SIGNS[-1]} behind, {SIGNS[0]} undecided"
 EDGE = re.compile(r"(?<![^\W_])_|_(?![^\W_])")  # an underscore that could begin or end emphasis
 
@@ -31,6 +31,8 @@ def page(boards: Sequence[Board], figures: Mapping[str, str], apart: Mapping[str
     parts = ["# Leaderboard", INTRO]
     for board in boards:
         parts += [f"## {text(wording.heading(board))}", f"**{text(SAID[board.group.world])}**"]
+        if answer := Answer.of(board):
+            parts += ["\n".join(f"- {text(sentence)}" for sentence in answers.sentences(answer))]
         parts += [table(board, [*board.of("reference"), *board.of("main")])]
         if variants := board.of("variant"):
             parts += [VARIANTS, table(board, variants)]
@@ -47,7 +49,7 @@ def page(boards: Sequence[Board], figures: Mapping[str, str], apart: Mapping[str
 def duels(matrix: Matrix) -> list[str]:
     """A line of words and the table of who is ahead of whom in one metric."""
     column = matrix.column
-    names = [text(entry.label) for entry in matrix.entries]
+    names = [text(entry_title(entry)) for entry in matrix.entries]
     last = "; the network as it is comes last, in a family of its own" if matrix.reference else ""
     words = (
         f"Pairs in {headed(column.metric, column.unit, column.better)}: a row's value minus a column's; {LEGEND}{last}."
@@ -62,22 +64,38 @@ def duels(matrix: Matrix) -> list[str]:
 
 
 def block(board: Board | None, folder: str, figures: Mapping[str, str]) -> str:
-    """The main board in short. folder: of the leaderboard, from the README; figures: path from the README -> words."""
-    if board is None:
+    """The main board in short, its verdict first. folder: of the leaderboard, from the README; figures: path from there -> words."""
+    answer = Answer.of(board) if board is not None else None
+    if board is None or answer is None:
         return "No records to rank yet: `aptp-bench run --method aptp --dataset coco` makes one."
-    columns = [column for column in board.columns if column.metric in SHORT]
-    timed = {wording.capital(title(column.metric)) for column in columns}
-    state = [(name, fact) for name, fact in wording.state(board) if name in {"Evaluation", "Seeds", *RANKING, *timed}]
-    head = f"**{wording.heading(board)}; {SAID[board.group.world]}.** Value [95 % interval] (rank)."
+    timed = {wording.capital(title(column.metric)) for column in board.columns if column.metric in SHORT}
+    state = [(name, fact) for name, fact in wording.state(board) if name in {"Evaluation", "Seeds", *timed}]
+    head = f"{wording.capital(SAID[board.group.world])}. Value [95 % interval] (rank); entries that cannot be told apart share ranks."
     said = " ".join([head, *(f"{name}: {fact}." for name, fact in state)])
     more = f"[every board]({folder}/leaderboard.md), [the page with samples and settings]({folder}/leaderboard.html)"
-    rows = [*board.of("reference"), *board.of("main")]
-    return "\n\n".join([table(board, rows, columns), f"{text(said, bold=True)} All of it: {more}.", *pictures(figures)])
+    verdict = f"**{text(answers.verdict(answer))}**"
+    return "\n\n".join([verdict, short(board), f"{text(said)} All of it: {more}.", *pictures(figures)])
 
 
-def table(board: Board, rows: Sequence[Row], columns: Sequence[Column] | None = None) -> str:
-    """Rows of a board: rank in the leading metric, method, MACs, seeds, and each metric with its interval and rank."""
-    columns = board.columns if columns is None else columns
+def short(board: Board) -> str:
+    """References and ranked entries: costs as shares of dense, and the metrics that papers print."""
+    lead = board.first_ranked
+    shown = [column for column in board.columns if column.metric in SHORT]
+    costs, qualities = [c for c in shown if not c.rule.quality], [c for c in shown if c.rule.quality]
+    rank = f"rank by {title(lead.metric)}" if lead else "rank"
+    shares = [f"{title(column.metric)} / dense" for column in costs]
+    heads = [rank, "method", "exact MACs / dense", *shares, *(headed(c.metric, c.unit, c.better) for c in qualities)]
+    lines = [[text(head) for head in heads], ["---", "---", *["---:"] * (len(heads) - 2)]]
+    for row in [*board.of("reference"), *board.of("main")]:
+        own = row.places[lead.metric].rank if lead and lead.metric in row.places else ""
+        saved = [share_of_dense(board, row, column) for column in costs]
+        spent = [f"{row.entry.macs('exact'):.4f}", *("–" if share is None else f"{share:.2f}" for share in saved)]
+        lines.append([own or "–", label(row), *spent, *(cell(row, column, column is not lead) for column in qualities)])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def table(board: Board, rows: Sequence[Row]) -> str:
+    """Rows of a board: rank in the leading metric, method, MACs, seeds, and each metric with its interval, rank and share of dense."""
     lead = board.first_ranked
     rank = f"rank by {text(title(lead.metric))}" if lead else "rank"
     heads = [
@@ -85,19 +103,19 @@ def table(board: Board, rows: Sequence[Row], columns: Sequence[Column] | None = 
         "method",
         "MACs exact / dense",
         "seeds",
-        *(text(headed(c.metric, c.unit, c.better)) for c in columns),
+        *(text(headed(c.metric, c.unit, c.better)) for c in board.columns),
     ]
     lines = [heads, ["---", "---", *["---:"] * (len(heads) - 2)]]
     for row in rows:
         rank = row.places[lead.metric].rank if lead and lead.metric in row.places else ""
-        cells = [cell(row, column, column is not lead) for column in columns]
+        cells = [cell(row, column, column is not lead, share_of_dense(board, row, column)) for column in board.columns]
         share = f"{row.entry.macs('exact'):.4f}"
         lines.append([rank or "–", label(row), share, str(len(row.entry.seeds)), *cells])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def cell(row: Row, column: Column, ranked: bool = True) -> str:
-    """2.66 [2.30–3.03], rank 1–4."""
+def cell(row: Row, column: Column, ranked: bool = True, share: float | None = None) -> str:
+    """2.66 [2.30–3.03] (1–4), 1.17 × dense. share: of dense."""
     place = row.places.get(column.metric)
     if place is None:
         return "–"
@@ -105,13 +123,15 @@ def cell(row: Row, column: Column, ranked: bool = True) -> str:
     uncertainty = wording.interval(row, column)
     parts = [shown, f"[{uncertainty}]" if uncertainty else "", f"({place.rank})" if ranked and place.rank else ""]
     note = row.notes.get(column.metric)
-    return " ".join(part for part in parts if part) + (f" ({text(note)})" if note else "")
+    beside = f", {significant(share, 3)} × dense" if share is not None and row.kind != "reference" else ""
+    return " ".join(part for part in parts if part) + beside + (f" ({text(note)})" if note else "")
 
 
 def label(row: Row) -> str:
-    """Method, and the settings that it was changed by."""
+    """Method, with a link to its paper, and the settings that it was changed by."""
     changed = " ".join(f"`{setting.replace('`', chr(39)).replace('|', ' ')}`" for setting in row.entry.changed)
-    return " ".join(part for part in (text(row.entry.method), changed) if part)
+    name, place = text(method_title(row.entry.method)), link(paper("methods", row.entry.method))
+    return " ".join(part for part in (f"[{name}]({place})" if place else name, changed) if part)
 
 
 def pictures(figures: Mapping[str, str]) -> list[str]:

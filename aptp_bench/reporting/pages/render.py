@@ -15,7 +15,7 @@ from aptp_bench.budget import CONVENTIONS
 from aptp_bench.records import Record
 from aptp_bench.reporting.numbers import exact, macs, significant, span
 from aptp_bench.reporting.pages.run_facts import measured_with
-from aptp_bench.reporting.ranking.names import ARROWS, headed, title
+from aptp_bench.reporting.ranking.names import ARROWS, entry_title, headed, link, meaning, method_title, title
 
 DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # the one in C is ten times as fast; both write the same
 
@@ -50,7 +50,10 @@ def settings(record: Record) -> str:
 def _templates() -> Environment:
     loader = PackageLoader("aptp_bench.reporting.pages", "templates")
     made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    spoken = (audible, exact, headed, macs, measured_with, picture, settings, significant, span, title)
+    spoken = (
+        *(audible, entry_title, exact, headed, link, macs, meaning, measured_with, method_title),
+        *(picture, settings, significant, span, title),
+    )
     made.globals.update({each.__name__: each for each in spoken}, arrows=ARROWS, conventions=CONVENTIONS)
     made.globals["source"] = lambda name: Markup(loader.get_source(made, name)[0])
     return made

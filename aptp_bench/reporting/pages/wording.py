@@ -11,7 +11,7 @@ from aptp_bench.records import Record
 from aptp_bench.reporting.numbers import GIGA, fixed, span
 from aptp_bench.reporting.ranking.boards import Board, Column, Row
 from aptp_bench.reporting.ranking.groups import ComparisonGroup
-from aptp_bench.reporting.ranking.names import title
+from aptp_bench.reporting.ranking.names import entry_title, title
 from aptp_bench.reporting.ranking.pairs import Pair
 from aptp_bench.reporting.ranking.tradeoff import conditions
 from aptp_bench.reporting.worlds import SAID
@@ -58,7 +58,7 @@ def pairing(pair: Pair) -> str:
 
 def duel(pair: Pair) -> str:
     """A pair in words: difference, interval, p-value, how it was taken."""
-    difference, names = pair.difference, f"{pair.first.label} − {pair.second.label}"
+    difference, names = pair.difference, f"{entry_title(pair.first)} − {entry_title(pair.second)}"
     if math.isinf(difference.error):
         return f"{names}: {difference.value:+.3g}; no interval is known"
     ends = span(difference.interval, "{:+.3g}".format)
@@ -142,12 +142,12 @@ def _ranks(board: Board) -> list[tuple[str, str]]:
             reasons.setdefault(column.unranked, []).append(title(column.metric))
     if len(reasons) == 1 and all(column.unranked for column in board.columns):
         return [("Ranks", f"none: {next(iter(reasons))}")]
-    lines = [("Not ranked", f"{', '.join(names)}: {why}") for why, names in reasons.items()]
+    left = "; ".join(f"{', '.join(names)}: {why}" for why, names in reasons.items())
     gaps = [f"{title(c.metric)} gaps up to {100 * c.rule.tie:.2g} % count as ties" for c in board.columns if c.rule.tie]
     decided = f"by differences, not by intervals that overlap: p ≤ 5 % after Holm over {_family(board)}"
     text = "; ".join(["from 1 + the entries ahead to all but those behind", decided, *gaps])
     ranks = ("Ranks", f"{text}; references and variants have none")
-    return [ranks, ("Pairs", _pairings(board)), ("Told apart", told_apart(board)), *lines]
+    return [ranks, ("Pairs", _pairings(board)), ("Told apart", told_apart(board)), ("Not ranked", left)]
 
 
 def told_apart(board: Board) -> str:

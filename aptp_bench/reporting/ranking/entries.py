@@ -79,6 +79,11 @@ class Entry:
             for name in metric_names([self])
         }
 
+    @property
+    def whole(self) -> bool:
+        """Whether no parameter is gone: the dense network, whatever it saves by being called less."""
+        return all(record.parameters.per_image >= record.parameters.dense for record in self.records)
+
     def of(self, metric: str) -> list[Measurement]:
         """The measurements of one metric, one a record that has it."""
         return [record.results[metric] for record in self.records if metric in record.results]

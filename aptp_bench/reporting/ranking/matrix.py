@@ -9,6 +9,7 @@ from typing import Any
 from aptp_bench.reporting.numbers import rounded
 from aptp_bench.reporting.ranking.boards import Board, Column
 from aptp_bench.reporting.ranking.entries import Entry
+from aptp_bench.reporting.ranking.names import entry_title
 from aptp_bench.reporting.ranking.pairs import Pair
 
 SIGNS = {1: "▲", -1: "▼", 0: "·"}  # of an entry that is ahead, behind, neither beyond doubt
@@ -56,6 +57,11 @@ class Standings:
         """most: so many metrics, the first ones; None: all that are read off images and ranked."""
         return cls(board, [Matrix.of(board, column) for column in board.contested[:most]])
 
+    @property
+    def entries(self) -> list[Entry]:
+        """Who is held against whom."""
+        return [row.entry for row in self.board.rows if row.kind != "variant"]
+
     def facts(self) -> dict[str, Any]:
         """All that is drawn, as plain data, rounded: the same facts give the same picture."""
         shown = {
@@ -65,7 +71,7 @@ class Standings:
             ]
             for matrix in self.matrices
         }
-        labels = [[entry.label for entry in matrix.entries] for matrix in self.matrices]
+        labels = [[entry_title(entry) for entry in matrix.entries] for matrix in self.matrices]
         what = self.board.group.what
         head = {
             "world": self.board.group.world,

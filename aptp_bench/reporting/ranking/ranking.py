@@ -14,7 +14,10 @@ from typing import Any
 
 from aptp_bench import registry
 from aptp_bench.reporting.ranking.entries import READ_OFF_IMAGES, Entry, protocol
+from aptp_bench.reporting.ranking.names import entry_title
 from aptp_bench.reporting.ranking.spread import Summary
+
+_Run = tuple[Entry, int]  # an entry and one of its seeds
 
 
 @dataclass(frozen=True)
@@ -47,27 +50,36 @@ def places(summaries: Sequence[Summary | None], decided: Collection[tuple[int, i
 
 
 def why_not(among: Sequence[Entry], metric: str) -> str | None:
-    """What keeps the entries' measurements of a metric from standing in one ranking; None if nothing does."""
-    seen: dict[str, tuple[str, Entry]] = {}
+    """What keeps the entries' measurements of a metric from standing in one ranking; None if nothing does.
+
+    The metric is not named, so that metrics of one reason can share it.
+    """
+    seen: dict[str, tuple[str, _Run]] = {}
     for entry in among:
         for record in entry.records:
             if metric in record.results:
                 facts = {**protocol(record, metric), "budgets counted in": record.what.budget.convention}
-                if (found := _difference(seen, facts, entry, metric)) is not None:
+                if (found := _difference(seen, facts, (entry, record.what.seed))) is not None:
                     return found
     return None
 
 
-def _difference(seen: dict[str, tuple[str, Entry]], facts: dict[str, object], entry: Entry, metric: str) -> str | None:
-    """The first fact in which an entry differs from those seen before, whose facts it joins."""
+def _difference(seen: dict[str, tuple[str, _Run]], facts: dict[str, object], run: _Run) -> str | None:
+    """The first fact in which a run differs from those seen before, whose facts it joins."""
     missing = ("null", next(iter(seen.values()))[1]) if seen else None
     for key in sorted(facts.keys() | seen.keys()):
         said = json.dumps(facts.get(key), sort_keys=True)
-        known, whose = seen.setdefault(key, missing or (said, entry))
+        known, whose = seen.setdefault(key, missing or (said, run))
         if known != said:
-            what = f"{metric} of {whose.label} and of {entry.label} cannot be ranked together"
-            return f"{what}: {key.replace('_', ' ')} is {known} and {said}"
+            return f"{_both(whose, run)} cannot be ranked together: {key.replace('_', ' ')} is {known} and {said}"
     return None
+
+
+def _both(one: _Run, other: _Run) -> str:
+    """Two runs, by their entries; by their seeds where they are of one entry."""
+    if one[0] is other[0]:
+        return f"seeds {one[1]} and {other[1]} of {entry_title(one[0])}"
+    return f"{entry_title(one[0])} and {entry_title(other[0])}"
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,11 @@ class Tradeoff:
         )
 
     @property
+    def entries(self) -> list[Entry]:
+        """Whose points there are."""
+        return [point.entry for point in self.points]
+
+    @property
     def frontier(self) -> list[Point]:
         """The points that no other beats in both, cheapest first, by their values alone."""
         sign = -1.0 if self.better == "higher" else 1.0

@@ -9,7 +9,7 @@ from matplotlib.colors import to_hex
 
 from aptp_bench.errors import ConfigError
 from aptp_bench.reporting.figures import style
-from aptp_bench.reporting.figures.pareto import REFERENCE, pareto, styles
+from aptp_bench.reporting.figures.pareto import pareto
 from aptp_bench.reporting.figures.svg_digest import seal, verify
 from aptp_bench.reporting.ranking.entries import entries
 from aptp_bench.reporting.ranking.tradeoff import Tradeoff
@@ -54,15 +54,6 @@ def test_axes_have_units_direction_device_world_and_dataset(among):
     assert "share of dense, exact" in pareto(among, "clip_score").axes[0].get_xlabel()
     assert pareto(among, "clip_score").axes[0].get_ylabel() == "CLIP score (x100), higher is better ↑"
     assert pareto(among, "fid", title="mine").axes[0].get_title() == "mine"
-
-
-def test_methods_differ_in_colour_and_marker_and_dense_has_its_own(make_record):
-    found = styles(entries([make_record(f"m{i:02}") for i in range(20)] + [make_record("dense", budget=1.0)]))
-    assert found["dense"] == REFERENCE and len(set(found.values())) == 21
-    assert {colour for colour, _ in found.values()} <= set(style.COLOURS)
-    assert (
-        len({look[0] for look in list(found.values())[:7]}) == len({look[1] for look in list(found.values())[:7]}) == 7
-    )
 
 
 def test_a_method_keeps_its_look_over_budgets(make_record):

@@ -72,6 +72,15 @@ def is_dark(page: Page) -> bool:
     return light[0] > light[1]
 
 
+def beyond(page: Page) -> list[str]:
+    """What can be scrolled sideways inside of a page, of all that is shown."""
+    found = page.evaluate(
+        """[...document.querySelectorAll("main *")].filter((e) => e.checkVisibility() && e.scrollWidth > e.clientWidth + 1
+        && ["auto", "scroll"].includes(getComputedStyle(e).overflowX)).map((e) => e.ariaLabel || e.outerHTML.slice(0, 80))"""
+    )
+    return list(found)
+
+
 def overflow(page: Page) -> int:
     """Pixels by which a page is wider than its window."""
     return int(page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))

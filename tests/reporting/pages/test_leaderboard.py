@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from aptp_bench import records
+from aptp_bench import records, registry
 from aptp_bench.harness import contact_sheet
 from aptp_bench.records import Record
 from aptp_bench.reporting.pages.leaderboard_files import Publication
-from tests.reporting.pages.conftest import is_dark, overflow, until
+from tests.reporting.pages.conftest import beyond, is_dark, overflow, until
 
 HOSTILE = "</script><img src=x onerror=alert(1)>|`&"
 METHODS = {"beta": 3.0, "alpha": 2.5, "gamma": 9.0, "delta": None}
@@ -64,7 +65,7 @@ def look(visit: Callable[..., Any], results: Path) -> Callable[..., Any]:
 
 
 def methods(page: Any, group: str = "main", board: int = 0) -> list[str]:
-    rows = page.locator(".board").nth(board).locator(f"tbody.{group} tr[data-run]:visible th a")
+    rows = page.locator(".board").nth(board).locator(f"tbody.{group} tr[data-run]:visible th a.run")
     return [text.strip() for text in rows.all_inner_texts()]
 
 
@@ -77,7 +78,7 @@ def test_the_page_fits_and_is_quiet(look, width, scheme):
     page = look(width=width, scheme=scheme)
     assert overflow(page) == 0
     assert is_dark(page) == (scheme == "dark")
-    page.locator(".board tr[data-run] a").nth(1).click()
+    page.locator(".board tr[data-run] a.run").nth(1).click()
     assert page.locator("dialog[open]").bounding_box()["width"] <= width and overflow(page) == 0
 
 
@@ -98,7 +99,7 @@ def test_the_mini_world_is_named_wherever_its_numbers_stand(look):
     for board in page.locator(".board").all():
         assert "mini world" in board.locator(".world").inner_text()
     assert "mini world: not comparable with papers" in page.locator(".plotted").inner_text()
-    page.locator(".board tr[data-run] a").first.click()
+    page.locator(".board tr[data-run] a.run").first.click()
     assert "mini world" in page.locator("dialog .world").inner_text()
 
 
@@ -172,14 +173,14 @@ def test_the_address_says_what_is_shown(look, visit, results):
 
 def test_details_open_by_click_and_keyboard_and_close_again(look):
     page = look()
-    page.locator(".board tr[data-run] a").nth(1).click()
+    page.locator(".board tr[data-run] a.run").nth(1).click()
     dialog = page.locator("dialog[open]")
     assert dialog.locator("h3.name").inner_text() == "alpha" and "run=alpha" in page.url
     assert [h.inner_text() for h in dialog.locator(".seed > h3").all()] == ["Seed 0", "Seed 1", "Seed 2"]
     assert "--method alpha" in dialog.locator("pre.command").first.inner_text()
     page.keyboard.press("Escape")
     assert page.locator("dialog[open]").count() == 0 and "run=" not in page.url
-    page.locator(".board tr[data-run] a").nth(2).focus()
+    page.locator(".board tr[data-run] a.run").nth(2).focus()
     page.keyboard.press("Enter")
     assert page.locator("dialog[open] h3.name").inner_text() == "beta"
     page.locator("dialog .close").click()
@@ -189,7 +190,7 @@ def test_details_open_by_click_and_keyboard_and_close_again(look):
 
 def test_details_say_everything_and_hostile_text_stays_text(look):
     page = look()
-    page.locator(".board tr[data-run] a").nth(1).click()
+    page.locator(".board tr[data-run] a.run").nth(1).click()
     dialog = page.locator("dialog[open]")
     for summary in dialog.locator("summary").all():
         if not summary.evaluate("s => s.parentNode.open"):
@@ -268,12 +269,73 @@ def test_random_weights_are_named_and_never_ranked(visit, make_record, tmp_path)
     assert "random weights" in page.locator(".plotted").inner_text()
 
 
-def test_heads_stay_while_a_board_scrolls(look):
+@pytest.mark.parametrize("width", [1280, 400])
+def test_no_row_hides_in_a_frame_and_on_a_phone_no_column(look, width):
+    page = look(width=width)
+    hidden = "[...document.querySelectorAll('.board .scroll')].filter(e => e.scrollHeight > e.clientHeight + 1).length"
+    assert page.evaluate(hidden) == 0
+    assert width > 400 or beyond(page) == []
+
+
+def test_the_answer_comes_first_and_follows_the_filters(look):
+    page = look()
+    answers = page.locator(".answer")
+    assert answers.count() == page.locator(".board").count() == 4
+    assert answers.first.bounding_box()["y"] < page.locator(".board").first.bounding_box()["y"]
+    text = answers.first.inner_text()
+    assert "alpha" in text and "beyond doubt" in text and "FID" in text
+    page.locator("[name=dataset]").select_option("cc3m")
+    assert [a.is_visible() for a in answers.all()] == [b.is_visible() for b in page.locator(".board").all()]
+    page.locator(".answer:visible h3 a").click()
+    assert "dataset=cc3m" in page.url
+
+
+def test_a_word_explains_itself_to_pointer_and_keyboard(look):
     page = look(width=400)
-    scroll = page.locator(".board .scroll").first
-    scroll.evaluate("s => { s.style.maxHeight = '220px'; s.scrollTop = 150; s.scrollLeft = 200; }")
-    box, head = scroll.bounding_box(), page.locator(".board thead th.method").first.bounding_box()
-    assert abs(head["y"] - box["y"]) < 3 and abs(head["x"] - box["x"]) < 3
+    hint = page.locator("#hint")
+    assert not hint.is_visible()
+    page.locator("abbr").first.focus()
+    assert hint.is_visible() and len(hint.inner_text()) > 30 and overflow(page) == 0
+    page.keyboard.press("Escape")
+    assert not hint.is_visible()
+    page.locator(".board th[data-key='m.fid']").first.hover()
+    assert hint.is_visible() and "arXiv" in hint.inner_text()
+    box = hint.bounding_box()
+    assert box["x"] >= 0 and box["x"] + box["width"] <= 400
+
+
+def test_methods_have_titles_colours_and_links_to_papers(look):
+    page = look()
+    dense = page.locator(".board").first.locator("tbody.reference th")
+    assert dense.locator("a.run").inner_text() == registry.get("methods", "dense").title
+    assert dense.locator("a.paper").get_attribute("href").startswith("https://arxiv.org/abs/")
+    assert page.locator(".board tbody.main a.paper").count() == 0  # strangers that say nothing of a paper
+    dots = "[...document.querySelectorAll('.board tbody.main .whisker')].slice(0, 9).map(w => getComputedStyle(w, '::after').backgroundColor)"
+    assert len(set(page.evaluate(dots))) > 1
+
+
+def test_a_value_stands_beside_its_share_of_dense(look):
+    page = look()
+    row = page.locator(".board").first.locator("tbody.main tr[data-run]").first
+    assert [text[:4] for text in row.locator(".share").all_inner_texts()][0] == f"{2.52 / 2.02:.2f}"
+    assert page.locator(".board tbody.reference .share").count() == 0
+
+
+def test_marks_of_one_cost_do_not_coincide_and_labels_do_not_collide(look):
+    page = look()
+    boxes = [group.locator(".shape").bounding_box() for group in page.locator("#scatter .point").all()]
+    middles = [(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2) for box in boxes]
+    assert all(max(abs(a - c), abs(b - d)) > 10 for (a, b), (c, d) in itertools.combinations(middles, 2))
+    labels = [text.bounding_box() for text in page.locator("#scatter text.label").all()]
+    assert len(labels) > 2
+
+    def clash(a, b):
+        x, y = (
+            abs(a[k] + a[s] / 2 - b[k] - b[s] / 2) < (a[s] + b[s]) / 2 - 2 for k, s in (("x", "width"), ("y", "height"))
+        )
+        return x and y
+
+    assert not any(clash(a, b) for a, b in itertools.combinations(labels, 2))
 
 
 def test_the_same_records_give_the_same_bytes(results):

@@ -16,7 +16,7 @@ from aptp_bench.core.progress import SilentProgress
 from aptp_bench.reporting.figures.facts import RunFacts, facts_of
 from aptp_bench.reporting.numbers import macs, significant
 from aptp_bench.reporting.pages.report import report
-from tests.reporting.pages.conftest import is_dark, overflow, until
+from tests.reporting.pages.conftest import beyond, is_dark, overflow, until
 
 EVIL = '<script>window.stolen = 1</script><img src=x onerror=window.stolen=1> & "quotes"'
 SECTIONS = ["results", "cost", "experts", "routing", "search", "assignment", "loads", "blocks", "samples", "again"]
@@ -72,6 +72,12 @@ def test_a_page_fits_its_window_and_says_nothing(made: Any, visit: Any, put: Any
     assert is_dark(page) == (scheme == "dark")
 
 
+def test_nothing_lies_beyond_the_edge_of_a_phone(made: Any, visit: Any, put: Any) -> None:
+    page = visit(put(made("aptp")), 400)
+    assert beyond(page) == []
+    assert page.is_visible("#results td[data-head]") and not page.is_visible("#results thead")
+
+
 def test_links_lead_to_sections_and_text_in_figures_has_the_pages_colour(made: Any, visit: Any, put: Any) -> None:
     page = visit(put(made("aptp")), scheme="dark")
     ink = page.evaluate("getComputedStyle(document.body).color")
@@ -85,8 +91,9 @@ def test_links_lead_to_sections_and_text_in_figures_has_the_pages_colour(made: A
 def test_what_is_wider_than_the_window_scrolls_by_keyboard(made: Any, visit: Any, put: Any) -> None:
     page = visit(put(made("aptp")), 400)
     wide = page.query_selector("#blocks .scroll")
-    assert wide.evaluate("e => e.scrollWidth > e.clientWidth")
+    assert wide.evaluate("e => e.scrollWidth <= e.clientWidth")
     wide.focus()
+    assert wide.evaluate("e => e.scrollWidth > e.clientWidth") and overflow(page) == 0
     page.keyboard.press("ArrowRight")
     until(page, lambda: wide.evaluate("e => e.scrollLeft") > 0)
     assert wide.get_attribute("aria-label")

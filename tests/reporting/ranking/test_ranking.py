@@ -73,7 +73,13 @@ def test_metrics_rank_by_their_own_rules(make_record, metric, values, expected):
 def test_what_cannot_be_compared_is_refused_both_ways(make_record, change, word):
     records = [make_record("a"), make_record("b", **change)]
     for order in (records, records[::-1]):
-        assert re.search(f"fid .*: {word} is ", why_not(entries(order), "fid") or "")
+        assert re.search(f"(a and b|b and a) .*: {word} is ", why_not(entries(order), "fid") or "")
+
+
+def test_seeds_of_one_entry_are_named_as_such(make_record):
+    gpu = {"detail": {"latency": {"device": "a GPU"}}}
+    why = why_not(entries([make_record("a", 0), make_record("a", 1, **gpu)]), "latency") or ""
+    assert "seeds 0 and 1 of a " in why and "a and a" not in why
 
 
 def test_another_number_of_images_is_refused(make_record):

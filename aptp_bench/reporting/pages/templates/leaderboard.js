@@ -38,6 +38,7 @@
       }
       for (const body of board.querySelectorAll("tbody.variant")) body.hidden = !state.variants || ![...body.rows].some((r) => r.dataset.run && !r.hidden);
       board.hidden = !fits || (Boolean(state.q) && !left);
+      document.querySelector(`.answer[data-board="${board.id}"]`).hidden = !fits;
     }
     const shown = boards.filter((board) => !board.hidden);
     byId("nothing").hidden = shown.length > 0;
@@ -101,11 +102,11 @@
 
   function caption(points, note) {
     const text = document.createElement("span"), list = document.createElement("ul");
-    text.textContent = `Bars are 95 % intervals, the dashed line is the frontier of the values; smaller marks are variants. ${note}.`;
+    text.textContent = `Bars are 95 % intervals, the dashed line is the frontier of the values; smaller marks are variants; marks that would coincide stand side by side. ${note}.`;
     list.className = "legend";
     for (const method of [...new Set(points.map((p) => p.method))].sort()) {
       const item = document.createElement("li");
-      item.append(symbol(Scatter.make("svg", { class: "mark" }), method), method);
+      item.append(symbol(Scatter.make("svg", { class: "mark" }), method), facts.names[method]);
       list.append(item);
     }
     byId("tradeoff").querySelector("figcaption").replaceChildren(text, list);
@@ -141,6 +142,15 @@
 
   function begin() {
     filters.hidden = false;
+    hints();
+    const dated = new Date(document.lastModified).toLocaleDateString("en-GB", { day: "numeric", month: "long", year: "numeric" });
+    byId("dated").textContent = ` This file was written on ${dated}.`;
+    byId("answers").addEventListener("click", (event) => {
+      const link = event.target.closest("h3 a");
+      if (!link) return;
+      event.preventDefault(); // the address keeps what is shown
+      byId(link.closest(".answer").dataset.board).scrollIntoView();
+    });
     byId("runs").hidden = true;
     for (const board of boards) {
       board.querySelectorAll("tr[data-run]").forEach((row, place) => { row.dataset.first = place; });
@@ -155,7 +165,7 @@
       }
       board.addEventListener("click", (event) => {
         const row = event.target.closest("tr[data-run]");
-        if (!row || (String(getSelection()) && !event.target.closest("a"))) return; // text is being copied
+        if (!row || event.target.closest("a.paper") || (String(getSelection()) && !event.target.closest("a"))) return; // text is being copied
         event.preventDefault();
         set({ run: row.dataset.run });
       });
@@ -178,6 +188,29 @@
       width = window.innerWidth;
       show();
     });
+  }
+
+  // What a word or a head means, beside it: pointed at, touched or reached by keyboard.
+  function hints() {
+    const hint = byId("hint");
+    for (const node of document.querySelectorAll("main [title]")) {
+      node.dataset.hint = node.title;
+      node.setAttribute("aria-description", node.title);
+      node.removeAttribute("title");
+    }
+    const tell = (event) => {
+      const node = event.target.closest("[data-hint]");
+      hint.hidden = !node || !node.dataset.hint;
+      if (hint.hidden) return;
+      hint.textContent = node.dataset.hint;
+      const at = node.getBoundingClientRect(), own = hint.getBoundingClientRect(), room = document.documentElement.clientWidth;
+      hint.style.left = `${Math.max(8, Math.min(at.left, room - own.width - 8))}px`;
+      hint.style.top = `${at.bottom + own.height + 12 < innerHeight ? at.bottom + 6 : at.top - own.height - 6}px`;
+    };
+    const quiet = () => { hint.hidden = true; };
+    for (const name of ["mouseover", "focusin"]) document.addEventListener(name, tell);
+    for (const name of ["focusout", "scroll"]) document.addEventListener(name, quiet, true);
+    document.addEventListener("keydown", (event) => { if (event.key === "Escape") quiet(); });
   }
 
   const chosen = () => ({ variants: "", ...Object.fromEntries(new FormData(filters)) });

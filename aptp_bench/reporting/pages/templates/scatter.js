@@ -3,7 +3,9 @@
 const Scatter = (() => {
   const NS = "http://www.w3.org/2000/svg";
   const MARGIN = { top: 30, right: 18, bottom: 46, left: 58 };
-  const SPOTS = [[9, -7, "start"], [9, 15, "start"], [-9, -7, "end"], [-9, 15, "end"], [0, -13, "middle"], [0, 22, "middle"]];
+  const GAP = 13; // pixels between marks that would coincide
+  const FAR = [1, 2.2, 3.6, 5]; // how far labels may stand from their mark
+  const SIDES = [[1, -1], [1, 1], [1, 0], [-1, -1], [-1, 1], [-1, 0], [0, -1], [0, 1]];
 
   function make(name, attributes = {}, parent = null, text = "") {
     const node = document.createElementNS(NS, name);
@@ -28,6 +30,9 @@ const Scatter = (() => {
       D: `M${polygon(4, 0, () => r * 1.15)}Z`,
       P: plus(r, r * 0.38),
       X: plus(r, r * 0.38),
+      "<": `M${polygon(3, -Math.PI / 2, () => r * 1.15)}Z`,
+      ">": `M${polygon(3, Math.PI / 2, () => r * 1.15)}Z`,
+      p: `M${polygon(5, 0, () => r * 1.1)}Z`,
       "*": `M${polygon(10, 0, (i) => (i % 2 ? r * 0.5 : r * 1.3))}Z`,
     };
     return { d: shapes[marker] || shapes.o, turn: marker === "X" ? "rotate(45)" : "" };
@@ -86,24 +91,64 @@ const Scatter = (() => {
     make("path", { class: "frontier", d: `${d}H${box.width - MARGIN.right}` }, svg);
   }
 
-  function bars(group, p, scale, colour) {
-    const style = `stroke: ${colour === "#000000" ? "var(--ink)" : colour}`, at = [scale.x(p.x[0]), scale.y(p.y[0])];
-    if (p.y[1] !== null) make("line", { class: "bar", style, x1: at[0], x2: at[0], y1: scale.y(p.y[1]), y2: scale.y(p.y[2]) }, group);
-    if (p.x[1] !== null) make("line", { class: "bar", style, y1: at[1], y2: at[1], x1: scale.x(p.x[1]), x2: scale.x(p.x[2]) }, group);
+  // Where points stand sideways, in pixels: two whose heights overlap are GAP apart, each moved as little as that takes.
+  function dodge(points, scale) {
+    const xs = points.map((p) => scale.x(p.x[0]));
+    const heights = points.map((p) => [p.y[1] ?? p.y[0], p.y[2] ?? p.y[0]].map(scale.y).sort((a, b) => a - b));
+    const near = (i, j) => Math.abs(xs[i] - xs[j]) < GAP - 0.01 && heights[i][0] < heights[j][1] + 14 && heights[j][0] < heights[i][1] + 14;
+    for (let turn = 0; turn < points.length; turn += 1) {
+      let crowds = [];
+      points.forEach((_, i) => {
+        const touched = crowds.filter((crowd) => crowd.some((j) => near(i, j)));
+        crowds = [...crowds.filter((crowd) => !touched.includes(crowd)), [i, ...touched.flat()]];
+      });
+      crowds = crowds.filter((crowd) => crowd.length > 1);
+      if (!crowds.length) break;
+      for (const crowd of crowds) {
+        crowd.sort((i, j) => xs[i] - xs[j] || i - j);
+        const placed = [];
+        for (const i of crowd) placed.push(placed.length ? Math.max(xs[i], placed[placed.length - 1] + GAP) : xs[i]);
+        const shift = crowd.reduce((sum, i, at) => sum + xs[i] - placed[at], 0) / crowd.length;
+        crowd.forEach((i, at) => { xs[i] = placed[at] + shift; });
+      }
+    }
+    return xs;
   }
 
-  // A label beside every point where there is room for one.
-  function labels(svg, points, scale, box) {
-    const taken = points.map((p) => [scale.x(p.x[0]) - 6, scale.y(p.y[0]) - 6, scale.x(p.x[0]) + 6, scale.y(p.y[0]) + 6]);
-    const free = (b) => b[0] > MARGIN.left && b[2] < box.width && !taken.some((t) => b[0] < t[2] && t[0] < b[2] && b[1] < t[3] && t[1] < b[3]);
+  function bars(group, p, scale, colour) {
+    const style = `stroke: ${colour === "#000000" ? "var(--ink)" : colour}`, y = scale.y(p.y[0]), moved = p.at - scale.x(p.x[0]);
+    if (p.y[1] !== null) make("line", { class: "bar", style, x1: p.at, x2: p.at, y1: scale.y(p.y[1]), y2: scale.y(p.y[2]) }, group);
+    if (p.x[1] !== null) make("line", { class: "bar", style, y1: y, y2: y, x1: scale.x(p.x[1]) + moved, x2: scale.x(p.x[2]) + moved }, group);
+  }
+
+  // What no label may lie on: marks, their bars, the frontier.
+  function obstacles(points, line, scale, box) {
+    const found = points.flatMap((p) => {
+      const y = scale.y(p.y[0]), ends = [p.y[1] ?? p.y[0], p.y[2] ?? p.y[0]].map(scale.y).sort((a, b) => a - b);
+      return [[p.at - 7, y - 7, p.at + 7, y + 7], [p.at - 2, ends[0], p.at + 2, ends[1]]];
+    });
+    line.forEach((p, i) => {
+      const x = scale.x(p.x[0]), y = scale.y(p.y[0]), next = i + 1 < line.length ? scale.x(line[i + 1].x[0]) : box.width;
+      const before = i ? scale.y(line[i - 1].y[0]) : y < box.height / 2 ? box.height : 0;
+      found.push([x, y - 2, next, y + 2], [x - 2, Math.min(y, before), x + 2, Math.max(y, before)]);
+    });
+    return found;
+  }
+
+  // A label near every point where there is room for one, with a line to it from afar.
+  function labels(svg, points, scale, box, taken) {
+    const free = (b) => b[0] > MARGIN.left && b[2] < box.width && b[1] > MARGIN.top - 12 && b[3] < box.height - MARGIN.bottom
+      && !taken.some((t) => b[0] < t[2] && t[0] < b[2] && b[1] < t[3] && t[1] < b[3]);
     for (const p of points.filter((point) => point.kind !== "variant")) {
-      const text = p.kind === "reference" ? p.label : `${p.label} ${p.ratio}`, wide = text.length * 6.7;
-      for (const [dx, dy, anchor] of SPOTS) {
-        const x = scale.x(p.x[0]) + dx, y = scale.y(p.y[0]) + dy;
-        const left = anchor === "start" ? x : anchor === "end" ? x - wide : x - wide / 2, b = [left, y - 11, left + wide, y + 3];
+      const text = p.kind === "reference" ? p.label : `${p.label} ${p.ratio}`, wide = text.length * 6.7, y0 = scale.y(p.y[0]);
+      for (const [far, [right, down]] of FAR.flatMap((f) => SIDES.map((side) => [f, side]))) {
+        const x = p.at + 9 * far * right, y = y0 + 9 * far * down + [0, 4, 9][down + 1];
+        const left = [x - wide, x - wide / 2, x][right + 1], b = [left, y - 11, left + wide, y + 3];
         if (!free(b)) continue;
         taken.push(b);
-        make("text", { class: "label", x, y, "text-anchor": anchor }, svg, text);
+        const end = [Math.min(Math.max(p.at, b[0]), b[2]), Math.min(Math.max(y0, b[1]), b[3])];
+        if (far > 1) make("line", { class: "lead", style: "stroke: var(--quiet)", x1: p.at, y1: y0, x2: end[0], y2: end[1] }, svg);
+        make("text", { class: "label", x, y, "text-anchor": ["end", "middle", "start"][right + 1] }, svg, text);
         break;
       }
     }
@@ -117,12 +162,14 @@ const Scatter = (() => {
     const along = ([low, high], from, to) => (value) => from + ((value - low) / (high - low)) * (to - from);
     const scale = { xs, ys, x: along(xs, MARGIN.left, box.width - MARGIN.right), y: along(ys, box.height - MARGIN.bottom, MARGIN.top) };
     axes(svg, box, scale, view);
-    staircase(svg, frontier(points, view.better), scale, box, view.better);
+    const line = frontier(points, view.better), at = dodge(points, scale);
+    points = points.map((p, i) => ({ ...p, at: at[i] }));
+    staircase(svg, line, scale, box, view.better);
     for (const p of points) bars(svg, p, scale, view.looks[p.method][0]);
     for (const p of points) {
       const words = `${p.label}, budget ${p.ratio}: ${view.y} ${p.y[0]}, cost ${p.x[0]}`;
       const group = make("g", { class: "point", tabindex: 0, role: "button", "aria-label": words, "data-run": p.run }, svg);
-      const spot = make("g", { transform: `translate(${scale.x(p.x[0])},${scale.y(p.y[0])})` }, group);
+      const spot = make("g", { transform: `translate(${p.at},${scale.y(p.y[0])})` }, group);
       make("circle", { r: 13, fill: "transparent" }, spot);
       mark(spot, view.looks[p.method], p.kind === "variant" ? 4 : 6);
       make("title", {}, group, words);
@@ -133,7 +180,7 @@ const Scatter = (() => {
         open(p.run);
       });
     }
-    labels(svg, points, scale, box);
+    labels(svg, points, scale, box, obstacles(points, line, scale, box));
     holder.replaceChildren(svg);
   }
 
