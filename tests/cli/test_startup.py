@@ -28,10 +28,11 @@ def test_help_version_and_settings_load_nothing_heavy():
         assert "aptp-bench" in said and not HEAVY & set(modules), asked
 
 
-def test_the_console_script_is_there():
-    script = Path(sys.executable).with_name("aptp-bench")
-    done = subprocess.run([script, "--version"], capture_output=True, text=True, check=True, timeout=60)
-    assert done.stdout.startswith("aptp-bench ")
+def test_the_console_script_and_the_module_are_there():
+    script = [str(Path(sys.executable).with_name("aptp-bench"))]
+    for command in (script, [sys.executable, "-m", "aptp_bench"]):
+        done = subprocess.run([*command, "--version"], capture_output=True, text=True, check=True, timeout=60)
+        assert done.stdout.startswith("aptp-bench ")
 
 
 def test_listing_and_resolving_load_no_network_library(tracked, tmp_path):
