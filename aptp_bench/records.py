@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -139,7 +140,8 @@ class Record(Frozen):
     @model_validator(mode="after")
     def _counts_agree(self) -> Record:
         """An edited count would be ranked as if it had been measured."""
-        if any(counts.keys() != set(CONVENTIONS) for counts in (self.macs, *(expert.macs for expert in self.experts))):
+        counts: list[Mapping[str, Any]] = [self.macs, *(expert.macs for expert in self.experts)]
+        if any(each.keys() != set(CONVENTIONS) for each in counts):
             raise ValueError(f"macs are counted in each of {', '.join(CONVENTIONS)}, of the whole and of every expert")
         for name, counted in self.macs.items():
             if not math.isclose(counted.ratio, counted.pruned / counted.dense, rel_tol=1e-6):

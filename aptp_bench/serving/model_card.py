@@ -86,14 +86,12 @@ def _about(record: Record, base: Base | None) -> str:
 
 def _sections(record: Record, base: Base | None) -> Iterable[str]:
     rows = [
-        (name, f"{found['dense']:,.0f}", f"{found['pruned']:,.0f}", f"{found['ratio']:.4f}")
+        (name, f"{found.dense:,.0f}", f"{found.pruned:,.0f}", f"{found.ratio:.4f}")
         for name, found in record.macs.items()
     ]
     size = record.parameters
-    rows.append(
-        ("parameters", f"{size['dense']:,}", f"{size['per_image']:,}", f"{size['per_image'] / size['dense']:.4f}")
-    )
-    stored = f"Parameters stored, of all networks together: {size['stored']:,}."
+    rows.append(("parameters", f"{size.dense:,}", f"{size.per_image:,}", f"{size.per_image / size.dense:.4f}"))
+    stored = f"Parameters stored, of all networks together: {size.stored:,}."
     costs = _table(("MACs of a call, counted as", "dense", "pruned", "share"), rows)
     yield f"## What it costs\n\n{costs}\n\nMeans over the evaluation prompts. {stored}"
     if len(record.experts) > 1:
