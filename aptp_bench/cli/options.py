@@ -17,6 +17,12 @@ Refresh = Annotated[
     bool,
     typer.Option("--refresh", help="Make every stage of this run again, finished ones too; other runs keep theirs."),
 ]
+Verify = Annotated[
+    bool,
+    typer.Option(
+        "--verify", help="Read every file of finished stages again, not only those whose size or time changed."
+    ),
+]
 IMAGE_KINDS = ("svg", "png")
 ImageKinds = Annotated[str, typer.Option("--format", help="svg, png, or both with a comma between.")]
 ResultsDir = Annotated[

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aptp_bench.cli.options import Device, Json, Refresh, ResultsDir, print_json
+from aptp_bench.cli.options import Device, Json, Refresh, ResultsDir, Verify, print_json
 
 if TYPE_CHECKING:
     from aptp_bench.core.recipe import Recipe
@@ -44,6 +44,7 @@ def run(
         bool, typer.Option("--reference/--no-reference", help="Make the dense reference row too.")
     ] = True,
     refresh: Refresh = False,
+    verify: Verify = False,
     report: Annotated[
         bool, typer.Option("--report/--no-report", help="Leave a page of the run in its folder: report.html.")
     ] = True,
@@ -69,7 +70,7 @@ def run(
     if dry_run:
         _show_plan(recipes, runs_dir, refresh, as_json)
         return
-    store = session.open_store(runs_dir, refresh=refresh)
+    store = session.open_store(runs_dir, refresh=refresh, verify=verify)
     made = session.carry_out(recipes, store, device)
     if store.ranks.first:
         paths = [session.publish(record, store, results_dir) for record in made] if results_dir else []

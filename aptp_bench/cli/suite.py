@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aptp_bench.cli.options import Device, Json, Refresh, ResultsDir, print_json
+from aptp_bench.cli.options import Device, Json, Refresh, ResultsDir, Verify, print_json
 from aptp_bench.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def suite(
     runs_dir: Annotated[Path, typer.Option(help="Where stages are kept.")] = Path("runs"),
     results_dir: ResultsDir = None,
     refresh: Refresh = False,
+    verify: Verify = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the rows and their commands, and stop.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -51,7 +52,7 @@ def suite(
     if dry_run:
         _show_plan(asked, runs, as_json)
     else:
-        store = session.open_store(runs_dir, refresh=refresh)
+        store = session.open_store(runs_dir, refresh=refresh, verify=verify)
         _run(asked, runs, store, results_dir, device, as_json)
 
 

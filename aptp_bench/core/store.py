@@ -1,7 +1,8 @@
 """Stages on disk: named by what went in, written aside, renamed into place when whole, read ever after.
 
 A stage's folder is `<root>/<name>-<digest>`; while it is made it is `<root>/<name>-<digest>.partial`, which outlives a
-kill, so that the same command goes on from its last checkpoint. A finished one has a manifest with each file's sha256.
+kill, so that the same command goes on from its last checkpoint. A finished one has a manifest with each file's sha256,
+size and time of its last change: one that has both still is not read again, which took minutes at the paper's scale.
 """
 
 from __future__ import annotations
@@ -45,17 +46,28 @@ class Stage:
 
 
 class Store:
-    """The stages under one root. `dry`: say what is done and do nothing; `refresh`: make what is done again, once each."""
+    """The stages under one root.
+
+    dry: say what is done and do nothing; refresh: make what is done again, once each; verify: read every file of what is
+    done, whatever its size and time say.
+    """
 
     def __init__(
-        self, root: Path, progress: Progress, ranks: Ranks = ALONE, dry: bool = False, refresh: bool = False
+        self,
+        root: Path,
+        progress: Progress,
+        ranks: Ranks = ALONE,
+        dry: bool = False,
+        refresh: bool = False,
+        verify: bool = False,
     ) -> None:
-        self.root, self.progress, self.ranks, self.dry, self.refresh = root, progress, ranks, dry, refresh
+        self.root, self.progress, self.ranks = root, progress, ranks
+        self.dry, self.refresh, self.verify = dry, refresh, verify
         self._fresh: set[Path] = set()  # made here, or here first read
 
     def alone(self) -> Store:
         """The same for what the first process does while no other is waited for."""
-        found = Store(self.root, self.progress, ALONE, self.dry, self.refresh)
+        found = Store(self.root, self.progress, ALONE, self.dry, self.refresh, self.verify)
         found._fresh = self._fresh
         return found
 
@@ -87,7 +99,7 @@ class Store:
                 finally:
                     self.ranks.wait()  # after a failure too, or the other processes would wait for ever
             self._fresh.add(folder)
-        return Stage(name, folder, digest, seconds_of(folder))
+        return Stage(name, folder, digest, seconds_of(folder, self.verify))
 
     def _make(self, folder: Path, fn: Callable[[Path], None], facts: dict[str, Any], shared: bool) -> None:
         if folder.exists() and not self.refresh:
@@ -104,7 +116,9 @@ class Store:
         if self.ranks.first:
             _tidy(partial)
             seconds = round(spent + time.time() - started, 3)
-            write_json(partial / MANIFEST, {**facts, "seconds": seconds, "files": _hashes(partial)})
+            files = {name: sha256_of(file) for name, file in _files(partial).items()}
+            seen = {name: _seen(file) for name, file in _files(partial).items()}
+            write_json(partial / MANIFEST, {**facts, "seconds": seconds, "files": files, "seen": seen})
             if folder.exists():  # refreshed: the old one is there until the new one is whole
                 shutil.rmtree(folder)
             partial.replace(folder)
@@ -131,21 +145,26 @@ class Store:
             lock.release()
 
 
-def seconds_of(folder: Path) -> float | None:
-    """The seconds a finished stage took, None if it is not finished. Raises StoreError if a file changed since."""
+def seconds_of(folder: Path, verify: bool = False) -> float | None:
+    """The seconds a finished stage took, None if it is not finished. Raises StoreError if a file changed since.
+
+    verify: files are read even where their size and time are those of the manifest.
+    """
     if not (folder / MANIFEST).is_file():
         return None
     fix = f"delete the folder and run again: rm -r {folder}"
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        seconds, files = float(manifest["seconds"]), dict(manifest["files"])
+        seconds, files, seen = float(manifest["seconds"]), dict(manifest["files"]), dict(manifest.get("seen", {}))
     except (ValueError, KeyError, TypeError) as err:
         raise StoreError(f"{folder / MANIFEST} cannot be read; {fix}") from err
-    found = _hashes(folder)
-    for file in sorted(files.keys() | found.keys()):
-        if files.get(file) != found.get(file):
-            what = "was added" if file not in files else "is missing" if file not in found else "changed"
-            raise StoreError(f"{folder / file} {what} after the stage was finished; {fix}")
+    found = _files(folder)
+    for name in sorted(files.keys() ^ found.keys()):
+        what = "was added" if name in found else "is missing"
+        raise StoreError(f"{folder / name} {what} after the stage was finished; {fix}")
+    for name, file in found.items():
+        if (verify or seen.get(name) != _seen(file)) and sha256_of(file) != files[name]:
+            raise StoreError(f"{file} changed after the stage was finished; {fix}")
     return seconds
 
 
@@ -184,6 +203,12 @@ def _hidden(file: Path, root: Path) -> bool:
     return any(part.startswith(".") for part in file.relative_to(root).parts)
 
 
-def _hashes(folder: Path) -> dict[str, str]:
+def _files(folder: Path) -> dict[str, Path]:
     files = sorted(f for f in folder.rglob("*") if f.is_file() and not _hidden(f, folder) and f.name != MANIFEST)
-    return {file.relative_to(folder).as_posix(): sha256_of(file) for file in files}
+    return {file.relative_to(folder).as_posix(): file for file in files}
+
+
+def _seen(file: Path) -> list[int]:
+    """Size, and the time of the last change in nanoseconds: what an edit does not leave as it was."""
+    facts = file.stat()
+    return [facts.st_size, facts.st_mtime_ns]

@@ -57,13 +57,15 @@ def resolved(
     return config.with_reference(recipe) if reference else [recipe]
 
 
-def open_store(runs_dir: Path, progress: Progress | None = None, refresh: bool = False) -> Store:
+def open_store(runs_dir: Path, progress: Progress | None = None, refresh: bool = False, verify: bool = False) -> Store:
     """The store under `runs_dir`. progress: None reports on stderr where this is the first of the processes.
 
-    refresh: stages that are done are made again.
+    refresh: stages that are done are made again. verify: their files are read, not only looked at.
     """
     ranks = Ranks.here()
-    return Store(runs_dir, progress or (reporter() if ranks.first else SilentProgress()), ranks, refresh=refresh)
+    return Store(
+        runs_dir, progress or (reporter() if ranks.first else SilentProgress()), ranks, refresh=refresh, verify=verify
+    )
 
 
 def carry_out(recipes: Sequence[Recipe], store: Store, device: str) -> list[Record]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -10,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from aptp_bench.core import store as store_module
 from aptp_bench.core.distributed import Ranks
 from aptp_bench.core.files import check_writable
 from aptp_bench.core.progress import SilentProgress
@@ -104,6 +107,33 @@ def test_a_finished_stage_that_changed_is_refused_with_the_fix(store, change, wo
     with pytest.raises(StoreError, match=word) as caught:
         store.stage("a", writer("x"), key={})
     assert f"rm -r {folder}" in str(caught.value)
+
+
+def test_what_has_its_size_and_time_is_not_read_again_unless_asked(store, monkeypatch):
+    """At the paper's scale a stage holds tens of gigabytes, and every process of every start looks at it."""
+    file = store.stage("a", writer("one"), key={}).folder / "out.txt"
+    then = file.stat()
+    with monkeypatch.context() as patched:
+        patched.setattr(store_module, "sha256_of", lambda path: pytest.fail(f"{path} is read"))
+        assert store.stage("a", writer("x"), key={}).done
+    os.utime(file, ns=(0, 0))  # a copy elsewhere has other times, and is read
+    assert store.stage("a", writer("x"), key={}).done
+    file.write_text("two")
+    os.utime(file, ns=(then.st_atime_ns, then.st_mtime_ns))
+    assert store.stage("a", writer("x"), key={}).done  # all that a glance can tell
+    with pytest.raises(StoreError, match="changed"):
+        Store(store.root, SilentProgress(), verify=True).stage("a", writer("x"), key={})
+
+
+def test_stages_of_before_are_read_whole(store):
+    folder = store.stage("a", writer("one"), key={}).folder
+    manifest = json.loads((folder / MANIFEST).read_text())
+    del manifest["seen"]
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    assert store.stage("a", writer("x"), key={}).done
+    (folder / "out.txt").write_text("two")
+    with pytest.raises(StoreError, match="changed"):
+        store.stage("a", writer("x"), key={})
 
 
 def test_hidden_files_of_a_file_browser_do_no_harm(store):
