@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeVar
 
 T = TypeVar("T")
+PATIENCE = timedelta(days=7)  # the first process measures alone for hours; where one dies, the launcher ends the others
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class Ranks:
         import torch
         from accelerate import PartialState
 
-        state = PartialState(cpu=not torch.cuda.is_available())  # else accelerate does not know the processes
+        # asked for here, or accelerate does not know the processes
+        state = PartialState(cpu=not torch.cuda.is_available(), timeout=PATIENCE)
         return cls(state.process_index, state.num_processes)
 
     @property
