@@ -10,7 +10,6 @@ import torch
 from aptp_bench.budget import Budget
 from aptp_bench.core.progress import SilentProgress
 from aptp_bench.errors import CheckpointError, ConfigError
-from aptp_bench.harness.run_folder import RunFolder
 from aptp_bench.models.mixture import ConstantRouter
 from aptp_bench.serving.routing import CHUNK, Routes, routed, router_of, write_csv
 
@@ -79,9 +78,9 @@ def test_many_prompts_are_routed_in_chunks_and_in_order(record: Any, router_by: 
 
 
 def test_no_prompt_and_a_router_of_another_record_are_errors(record: Any) -> None:
-    with pytest.raises(ConfigError, match="there is no prompt; give --captions"):
+    with pytest.raises(ConfigError, match="there is no prompt; give --prompt"):
         routed(ConstantRouter(), [], 2, SilentProgress())
-    with pytest.raises(CheckpointError, match="not over the record's 2 experts"):
+    with pytest.raises(CheckpointError, match="not over the mixture's 2 experts"):
         routed(ConstantRouter(2), ["a"], 2, SilentProgress())
 
 
