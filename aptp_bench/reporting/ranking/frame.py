@@ -56,8 +56,8 @@ def _gap(group: ComparisonGroup, record: Record, dense: Record) -> dict[str, flo
     own, other = Entry((record,)), Entry((dense,))
     for metric in own.protocols:
         if own.protocols[metric] == other.protocols.get(metric):
-            sides = [group.candidate(each, metric) for each in (own, other)]
-            gap = paired(*sides) if None not in sides else None
+            first, second = (group.candidate(each, metric) for each in (own, other))
+            gap = paired(first, second) if first is not None and second is not None else None
             if gap is not None:
                 low, high = gap.interval
                 row |= {f"{metric}_gap": gap.value, f"{metric}_gap_low": low, f"{metric}_gap_high": high}
