@@ -81,6 +81,6 @@ def test_a_command_works_as_it_is_printed(words: list[str], place: Path, capfd: 
     plan = ["--dry-run"] if words[0] in PLANNED and "--dry-run" not in words else []
     code = outcome(lambda: app([*words, *plan], standalone_mode=False))
     said = capfd.readouterr()
-    # a figure whose data nobody has run yet says what makes it, and that is all it can do
-    assert code == 0 or (words[0] == "figures" and "make it: aptp-bench suite" in said.err), said.err
-    assert said.out
+    if words[0] == "figures" and "make it: aptp-bench suite" in said.err:
+        return  # a figure whose data nobody has run yet says what makes it, and that is all it can do
+    assert code == 0 and said.out, said.err

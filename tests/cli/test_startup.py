@@ -1,10 +1,17 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from PIL import Image
+
+from aptp_bench.cli import doctor
+
+NETWORKS = {"torch", "diffusers", "transformers", "datasets", "accelerate"}
 HEAVY = {"torch", "diffusers", "transformers", "datasets", "numpy", "pandas", "matplotlib"}
 ASKED = [["--help"], [], ["run", "--help"], ["--version"], ["methods", "--help"]]
 ASK = """
@@ -35,11 +42,55 @@ def test_the_console_script_and_the_module_are_there():
         assert done.stdout.startswith("aptp-bench ")
 
 
-def test_listing_and_resolving_load_no_network_library(tracked, tmp_path):
-    """Every plugin's facts, every row's recipe and a whole table are had without torch."""
-    load = "from aptp_bench import registry\n[p.load() for g in registry.GROUPS[:-1] for p in registry.plugins(g).values()]\n"
-    asked = ["tables", "aptp_1b", "--out", "a.md", "--results-dir", str(tracked / "results")]
-    words = [sys.executable, "-c", load + ASK, json.dumps([asked])]
-    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120)
-    ((_, modules),) = json.loads(done.stdout)
-    assert "Table 1b" in (tmp_path / "a.md").read_text(encoding="utf-8") and not (HEAVY - {"numpy"}) & set(modules)
+QUICK = [
+    *(["tables", "--out", "a.md"], ["tables", "aptp_1b", "--out", "b.md"], ["tables", "--list"], ["figures"]),
+    *(["methods"], ["methods", "aptp"], ["methods", "aptp", "--all"], ["metrics"], ["models"], ["datasets"]),
+    *(["leaderboard", "--check"], ["run", "--method", "aptp", "--dataset", "coco", "--dry-run"]),
+    ["run", "--method", "norm", "--dataset", "coco", "--scale", "smoke", "--dry-run", "--json"],
+    ["suite", "aptp_1b", "--dry-run"],
+    *(["doctor"], ["evaluate", "two", "--captions", "three.txt"]),
+]
+UNASKED = {  # beyond torch and what is made with it
+    "leaderboard": {"matplotlib", "pandas"}, "tables": {"matplotlib", "pandas"}, "evaluate": {"scipy", "pandas"},
+    "methods": {"scipy", "numpy"}, "metrics": {"scipy", "numpy"},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def checkout(tracked: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results and the README of a checkout, and a folder of two images beside three captions."""
+    home = tmp_path_factory.mktemp("checkout")
+    (home / "results").symlink_to(tracked / "results")
+    (home / "README.md").symlink_to(tracked / "README.md")
+    (home / "three.txt").write_text("a\nb\nc\n")
+    (home / "two").mkdir()
+    for name in ("0.png", "1.png"):
+        Image.new("RGB", (8, 8)).save(home / "two" / name)
+    return home
+
+
+@pytest.mark.parametrize("asked", QUICK, ids=" ".join)
+def test_what_computes_nothing_loads_nothing_that_computes(asked: list[str], checkout: Path) -> None:
+    """Nor do records and every plugin's facts."""
+    words = [sys.executable, "-c", ASK, json.dumps([asked])]
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(words, cwd=checkout, env=environment, capture_output=True, text=True, timeout=120)
+    if asked == ["doctor"] and doctor.DRIVER.exists():
+        pytest.skip("there is a GPU here, which torch is asked about")
+    assert done.returncode == 0, done.stderr
+    ((said, modules),) = json.loads(done.stdout)
+    assert said or "captions for 2 images" in done.stderr
+    assert not ({*NETWORKS, *UNASKED.get(asked[0], set())} & set(modules))
+
+
+def test_records_are_read_without_what_trains(checkout: Path) -> None:
+    code = "import sys, aptp_bench; assert len(aptp_bench.load_records('results')); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=checkout, capture_output=True, text=True, check=True)
+    assert not NETWORKS & set(done.stdout.split())
+
+
+def test_listing_loads_no_network_library() -> None:
+    code = "from aptp_bench import registry\n[p.load() for g in registry.GROUPS[:-1] for p in registry.plugins(g).values()]\n"
+    code += "import sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert not NETWORKS & set(done.stdout.split())

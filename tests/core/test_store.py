@@ -225,3 +225,20 @@ def test_a_folder_below_a_file_is_not_writable(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match=r"choose another folder with --results-dir"):
         check_writable(tmp_path / "file" / "results", "--results-dir")
+
+
+def test_refreshing_makes_a_finished_stage_once_more_and_keeps_the_old_one_until_then(store):
+    calls: list[str] = []
+    store.stage("a", writer("x", calls), key={})
+    fresh = Store(store.root, SilentProgress(), refresh=True)
+
+    def fail(folder: Path) -> None:
+        raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError):
+        fresh.stage("a", fail, key={})
+    assert (store.stage("a", writer("y", calls), key={}).folder / "out.txt").read_text() == "x"
+    for _ in range(2):  # the second time it is what was just made
+        found = fresh.stage("a", writer("z", calls), key={})
+    assert calls == ["x", "z"] and (found.folder / "out.txt").read_text() == "z"
+    assert fresh.alone().stage("a", writer("w", calls), key={}) == found

@@ -78,9 +78,9 @@ def test_many_prompts_are_routed_in_chunks_and_in_order(record: Any, router_by: 
 
 
 def test_no_prompt_and_a_router_of_another_record_are_errors(record: Any) -> None:
-    with pytest.raises(ConfigError, match="there is no prompt; give --captions"):
+    with pytest.raises(ConfigError, match="there is no prompt; give --prompt"):
         routed(ConstantRouter(), [], 2, SilentProgress())
-    with pytest.raises(CheckpointError, match="not over the record's 2 experts"):
+    with pytest.raises(CheckpointError, match="not over the mixture's 2 experts"):
         routed(ConstantRouter(2), ["a"], 2, SilentProgress())
 
 
