@@ -84,4 +84,7 @@ def boxes(axes: Any, x: float, y: float, heights: Interval) -> list[Bbox]:
     """What a mark and its whisker cover, in pixels."""
     half = MARK * axes.figure.dpi / 72
     (left, middle), (_, low), (_, high) = axes.transData.transform([(x, y), (x, heights[0]), (x, heights[1])])
-    return [Bbox([[left - half, middle - half], [left + half, middle + half]]), Bbox([[left - 3, low], [left + 3, high]])]
+    return [
+        Bbox([[left - half, middle - half], [left + half, middle + half]]),
+        Bbox([[left - 3, low], [left + 3, high]]),
+    ]

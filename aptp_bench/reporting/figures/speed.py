@@ -60,7 +60,10 @@ def savings(records: Sequence[SpeedRecord], title: str) -> Figure:
         figure = Figure(figsize=(2 + 4 * across, 1 + 3.4 * down), layout="constrained")
         panels = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).flatten()
         for way, axes in zip(ways, panels, strict=False):
-            _panel(axes, [(r, t, look) for r, look in zip(pruned, drawn, strict=True) for t in r.timings if t.setup.name == way])
+            _panel(
+                axes,
+                [(r, t, look) for r, look in zip(pruned, drawn, strict=True) for t in r.timings if t.setup.name == way],
+            )
             axes.set_title(way, fontsize=9)
         high = _limits(pruned)[1]
         for axes in panels:

@@ -15,7 +15,9 @@ Spot = tuple[float, tuple[float, float]]
 
 def crowd(seed: int) -> list[Spot]:
     rng = random.Random(seed)
-    return [(rng.choice([0.5, 0.5, 0.502, 0.64]), (low, low + rng.random())) for low in (3 * rng.random() for _ in range(9))]
+    return [
+        (rng.choice([0.5, 0.5, 0.502, 0.64]), (low, low + rng.random())) for low in (3 * rng.random() for _ in range(9))
+    ]
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -40,7 +42,9 @@ def test_a_crowd_keeps_its_order_and_its_middle() -> None:
 
 
 def test_labels_of_a_plot_lie_neither_on_each_other_nor_outside(make_record: Any) -> None:
-    made = [make_record(f"m{i}", budget=b, fid=(3 + i / 9, 2.5 + i / 9, 3.5 + i / 9)) for i in range(6) for b in (0.5, 0.6)]
+    made = [
+        make_record(f"m{i}", budget=b, fid=(3 + i / 9, 2.5 + i / 9, 3.5 + i / 9)) for i in range(6) for b in (0.5, 0.6)
+    ]
     axes = pareto(entries(made), "fid").axes[0]
     boxes = [text.get_window_extent() for text in axes.texts if text.get_text()]
     assert len(boxes) > 6
