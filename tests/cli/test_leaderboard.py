@@ -117,9 +117,9 @@ def test_a_changed_number_of_a_page_is_found(small):
 def test_text_of_the_readme_outside_of_the_block_is_nobodys_business(call, check, small):
     readme = small.parent / "README.md"
     text = readme.read_text(encoding="utf-8")
-    assert text.startswith("# Mine\n\nBefore 12.\n\n<!-- leaderboard -->\n\n| rank by FID |") and text.endswith(
-        "\n\nAfter 34.\n"
-    )
+    assert text.startswith("# Mine\n\nBefore 12.\n\n<!-- leaderboard -->\n\n**") and text.endswith("\n\nAfter 34.\n")
+    verdict, board = text.partition(OPEN)[2].split("\n\n")[1:3]
+    assert verdict.count(". ") == 0 and verdict.endswith(".**") and board.startswith("| rank by FID |")
     readme.write_text(text.replace("34", "35"), encoding="utf-8")
     assert check("--check")[0] == 0 and check()[0] == 0
     assert readme.read_text(encoding="utf-8") == text.replace("34", "35")

@@ -29,23 +29,23 @@ def sentences(answer: Answer) -> list[str]:
 
 def clauses(answer: Answer) -> list[str]:
     """Who leads, who leads among the networks that lost parameters, what is hardly worse than dense."""
-    found = [leading(answer.lead)]
+    found = [f"in {title(answer.lead.column.metric)}, {leading(answer.lead)}"]
     if answer.pruned is not None:
         found.append(f"among the networks that lost parameters, {leading(answer.pruned)}")
     return [*found, *hardly_worse(answer)]
 
 
 def leading(lead: Lead) -> str:
-    """Who leads in a metric, and how sure that is."""
-    metric, one = title(lead.column.metric), len(lead.leaders) == 1
+    """Who leads, and how sure that is."""
+    one = len(lead.leaders) == 1
     if not lead.others:
-        return f"no two of the {len(lead.leaders)} are told apart in {metric}"
+        return f"no two of the {len(lead.leaders)} are told apart"
     if lead.doubt is None:
         behind = f"{_others(lead)} {'is' if len(lead.others) == 1 else 'are'} behind somebody"
-        return f"nobody is ahead beyond doubt of {names(lead.leaders)} in {metric}, and {behind}"
+        return f"nobody is ahead beyond doubt of {names(lead.leaders)}, and {behind}"
     sure = f"{'' if one else 'each '}ahead of {_others(lead)} beyond doubt ({chance(lead.doubt)})"
     between = "" if one else " and undecided between themselves"
-    return f"{names(lead.leaders)} {'leads' if one else 'lead'} in {metric}, {sure}{between}"
+    return f"{names(lead.leaders)} {'leads' if one else 'lead'}, {sure}{between}"
 
 
 def hardly_worse(answer: Answer) -> list[str]:

@@ -111,7 +111,7 @@ def test_columns_sort_by_click_and_by_key_and_missing_values_stay_last(look):
     head.locator("button").click()
     assert methods(page) == ["gamma", "beta", "alpha", "delta"] and head.get_attribute("aria-sort") == "descending"
     assert page.locator(".board").first.locator("[aria-sort]").count() == 1
-    assert methods(page, "reference") == ["dense"]
+    assert methods(page, "reference") == ["Dense"]
     page.locator(".board").first.locator("th[data-key='method'] button").click()
     assert methods(page) == ["alpha", "beta", "delta", "gamma"]
     page.locator(".board").first.locator("th[data-key='m.clip_score'] button").focus()  # all alike: the order stays
@@ -143,7 +143,7 @@ def test_filters_narrow_boards_rows_and_the_plot(look):
 def test_methods_filter_by_text_and_variants_by_a_switch(look):
     page = look()
     page.locator("[name=q]").fill("BET")
-    assert methods(page) == ["beta"] and methods(page, "reference") == ["dense"]
+    assert methods(page) == ["beta"] and methods(page, "reference") == ["Dense"]
     page.locator("[name=variants]").check()
     assert methods(page, "variant") == ["beta"] and methods(page) == ["beta"]
     page.locator("[name=q]").fill("beta steps=38")
@@ -237,7 +237,9 @@ def test_a_point_is_where_its_numbers_say_and_opens_its_run_by_keyboard(look):
         group.get_attribute("data-run"): group.locator("g").bounding_box() for group in page.locator(".point").all()
     }
     by_method = {run.split("-coco-")[0] + run.split("coco-")[1][:3]: box for run, box in spots.items()}
-    assert by_method["dense1ex"]["x"] > by_method["alpha0.7"]["x"] == pytest.approx(by_method["gamma0.7"]["x"], abs=1)
+    assert (
+        by_method["dense1ex"]["x"] > by_method["alpha0.7"]["x"] == pytest.approx(by_method["gamma0.7"]["x"], abs=30)
+    )  # marks of one cost stand side by side
     assert by_method["beta0.5"]["x"] < by_method["alpha0.7"]["x"]
     assert (
         by_method["dense1ex"]["y"] > by_method["alpha0.7"]["y"] > by_method["beta0.5"]["y"] > by_method["gamma0.7"]["y"]
@@ -274,6 +276,7 @@ def test_no_row_hides_in_a_frame_and_on_a_phone_no_column(look, width):
     page = look(width=width)
     hidden = "[...document.querySelectorAll('.board .scroll')].filter(e => e.scrollHeight > e.clientHeight + 1).length"
     assert page.evaluate(hidden) == 0
+    page.evaluate("document.querySelectorAll('.board details').forEach((d) => { d.open = true; })")
     assert width > 400 or beyond(page) == []
 
 
@@ -310,14 +313,15 @@ def test_methods_have_titles_colours_and_links_to_papers(look):
     assert dense.locator("a.run").inner_text() == registry.get("methods", "dense").title
     assert dense.locator("a.paper").get_attribute("href").startswith("https://arxiv.org/abs/")
     assert page.locator(".board tbody.main a.paper").count() == 0  # strangers that say nothing of a paper
-    whiskers = "[...document.querySelectorAll('.board tbody.main .whisker')].slice(0, 9)"
-    assert len(set(page.evaluate(f"{whiskers}.map(w => getComputedStyle(w, '::after').backgroundColor)"))) > 1
+    dots = page.locator(".board").first.locator("tbody.main .whisker")
+    colours = dots.evaluate_all("found => found.map((each) => getComputedStyle(each, '::after').backgroundColor)")
+    assert len(set(colours)) > 1
 
 
 def test_a_value_stands_beside_its_share_of_dense(look):
     page = look()
     row = page.locator(".board").first.locator("tbody.main tr[data-run]").first
-    assert row.locator(".share").first.inner_text().startswith(f"{2.52 / 2.02:.2f}")
+    assert row.locator(".share").first.inner_text()[:4] == f"{2.52 / 2.02:.2f}"
     assert page.locator(".board tbody.reference .share").count() == 0
 
 
