@@ -100,9 +100,9 @@ def _show(made: list[Record], folders: list[Path], paths: list[Path], page: Path
         typer.echo(f"report: {page}")
     typer.echo(f"next: aptp-bench report {shlex.quote(str(folders[-1]))}{' --out page.html' if page else ''}")
     if len(folders) == 2:
-        typer.echo(f"next: aptp-bench compare {shlex.join(map(str, reversed(folders)))}  # prompt by prompt")
+        typer.echo(f"next: aptp-bench compare {shlex.join(map(str, reversed(folders)))}")
     if not paths:
-        typer.echo(f"next: aptp-bench submit {shlex.join(map(str, folders))}  # for the leaderboard")
+        typer.echo(f"next: aptp-bench submit {shlex.join(map(str, folders))}")
 
 
 def _show_plan(recipes: list[Recipe], runs_dir: Path, refresh: bool, as_json: bool) -> None:

@@ -149,4 +149,4 @@ def test_the_doctor_is_content_where_nothing_needed_is_missing(call, monkeypatch
     monkeypatch.setattr(doctor, "machine", lambda: iter(fine))
     monkeypatch.setattr(doctor, "plugins", lambda: iter(()))
     code, out = call("doctor")
-    assert code == 0 and "model big: get it" in out
+    assert code == 0 and "model big: no" in out and "get it" in out

@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 
 @pytest.mark.parametrize("method", ["dense", "random"])
 def test_a_run_comes_to_the_stages_that_are_planned(tiny_run, store, method):
-    recipe = tiny_run(method, "metrics=[macs,parameters,ssim]")
+    recipe = tiny_run(method, "metrics=[macs,parameters,psnr]")
     assert all(stage.state == "to do" for stage in plans.planned(recipe, store.root)) and not store.root.exists()
     record = run(recipe, Materials.of(recipe, CPU), store)
     found = plans.planned(recipe, store.root)
