@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import matplotlib as mpl
@@ -95,7 +96,7 @@ def _budgets(
     looks, several = looks_of([point.entry for point in points]), Counter(point.entry.method for point in points)
     figure.draw_without_rendering()  # the axes get their place
     corners = axes.transData.transform(stairs)
-    taken = [Bbox([one, other]).padded(2) for one, other in zip(corners, corners[1:], strict=False)]
+    taken = [Bbox([one, other]).padded(2) for one, other in pairwise(corners)]
     taken += [box for p, x in zip(points, places, strict=True) for box in room.boxes(axes, x, p.y, _heights(p))]
     wanted = [
         (x, p.y, " ".join([f"{p.entry.first.what.budget.ratio:g}", *p.entry.changed]), looks[p.entry.method][0])
