@@ -43,6 +43,8 @@ def evaluate(
     from aptp_bench import config
     from aptp_bench.evaluation.external_images import captioned, measure_folder
 
+    if reals is not None and dataset is not None:
+        raise ConfigError("real images come from --reals or from --dataset, not from both; leave one out")
     recipe = config.recipe("dense", dataset or "coco", scale, settings=settings or ())  # "coco": none of it is read
     captioned(folder, captions)  # refused before torch is loaded, which takes seconds
 
@@ -63,11 +65,9 @@ def evaluate(
 
 
 def _reals(folder: Path | None, dataset: str | None, recipe: Recipe) -> ImageSet | None:
-    """The real images asked for. Raises ConfigError if they were asked for twice."""
+    """The real images asked for."""
     from aptp_bench.evaluation.external_images import real_dataset, real_folder
 
-    if folder is not None and dataset is not None:
-        raise ConfigError("real images come from --reals or from --dataset, not from both; leave one out")
     if folder is not None:
         return real_folder(folder, recipe)
     return real_dataset(recipe) if dataset is not None else None

@@ -50,21 +50,21 @@ def _shelf(runs_dir: Path, results_dir: Path) -> Shelf:
     """All that can be read; what cannot is named on stderr."""
     from aptp_bench.reporting.paper_figures.shelf import Shelf
 
-    found = records_in(results_dir)
-    if not found:
-        typer.echo(no_records(results_dir), err=True)
-    return Shelf.read(found.values(), runs_dir, lambda line: typer.echo(line, err=True))
+    return Shelf.read(records_in(results_dir).values(), runs_dir, lambda line: typer.echo(line, err=True))
 
 
 def _list(world: World, folders: tuple[Path, Path], as_json: bool) -> None:
     from aptp_bench.cli.listing_view import show_statuses
     from aptp_bench.reporting.paper_figures.status import statuses
 
-    found = statuses(_shelf(*folders), world)
+    shelf = _shelf(*folders)
+    found = statuses(shelf, world)
     if as_json:
         print_json({"world": world, "items": [each.model_dump() for each in found]})
     else:
         show_statuses(found, world)
+    if not shelf.records:
+        typer.echo(no_records(folders[1]), err=True)
 
 
 def _draw(id: str, world: World, folders: tuple[Path, Path], to: tuple[Path, list[str]], as_json: bool) -> None:

@@ -40,10 +40,10 @@ def tables(
     if format not in FORMATS:
         raise ConfigError(f"there is no format '{format}'; use --format with one of {', '.join(FORMATS)}")
     found = records_in(results_dir)
-    if not found:
-        typer.echo(no_records(results_dir), err=True)
     filled = fill_all(asked, found.values(), of_all(found))
     _show(FORMATS[format]([*filled, *(each.filled() for each in lists)]), out)
+    if not found:
+        typer.echo(no_records(results_dir), err=True)
 
 
 def _show(text: str, out: Path | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
@@ -51,6 +52,6 @@ class Metric(Plugin, ABC):
         An interval of no length is left out: images that are all alike do not make a number certain.
         """
         given = None if replicates is None else tuple(replicates)
-        kept = interval if interval and interval[0] < interval[1] else None
+        kept = None if interval is None or math.isclose(*interval, rel_tol=1e-9) else interval
         facts = {"unit": self.unit, "better": self.better, "n": n, "interval": kept, "detail": detail}
         return Measurement(value=value, replicates=given, **facts)

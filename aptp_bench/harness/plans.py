@@ -79,7 +79,10 @@ def shares(recipes: Sequence[Recipe]) -> dict[str, float]:
 
 def note(recipe: Recipe, folders: Mapping[str, Path], runs_dir: Path) -> None:
     """Leave word of where the stages of a run are made."""
-    write_json(_place(recipe, runs_dir), {name: folder.name for name, folder in folders.items()})
+    names = {name: folder.name for name, folder in folders.items()}
+    if _noted(_place(recipe, runs_dir)).items() >= names.items():  # a run that only reads leaves every file as it was
+        return
+    write_json(_place(recipe, runs_dir), names)
 
 
 def _place(recipe: Recipe, runs_dir: Path) -> Path:

@@ -39,7 +39,7 @@ def test_without_a_run_the_records_are_plotted(call: Call, make_record: Any, tmp
     assert code == 0 and out.splitlines()[0] == "figures/pareto-mini-coco-mini_sd-fid-exact.svg"
     assert all("-fid-" in line for line in out.splitlines())
     svg = (tmp_path / "figures" / "pareto-mini-coco-mini_sd-fid-exact.svg").read_text(encoding="utf-8")
-    assert "mini world" in svg and "norm" in svg and "random" in svg
+    assert "mini world" in svg and "Norm" in svg and "Random" in svg
 
 
 def test_worlds_are_plotted_apart(call: Call, make_record: Any, tmp_path: Path) -> None:

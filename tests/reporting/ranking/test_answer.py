@@ -32,7 +32,7 @@ def whole(world: World, *names: str) -> None:
     """Make those methods keep all their parameters."""
     for at, record in enumerate(world.records):
         if record.what.method in names:
-            kept = {**record.parameters, "per_image": record.parameters["dense"]}
+            kept = record.parameters.model_copy(update={"per_image": record.parameters.dense})
             world.records[at] = record.model_copy(update={"parameters": kept})
 
 
@@ -107,7 +107,7 @@ def test_the_cheapest_is_by_macs_and_only_of_those_within_the_margin(world: Worl
     cost = {"a": 0.78, "b": 0.7, "c": 0.5}
     for at, record in enumerate(world.records):
         if record.what.method in cost:
-            counted = {**record.macs["exact"], "ratio": cost[record.what.method]}
+            counted = record.macs["exact"].model_copy(update={"ratio": cost[record.what.method]})
             world.records[at] = record.model_copy(update={"macs": {**record.macs, "exact": counted}})
     found = answer(world.board())
     assert found.cheapest is not None and found.cheapest.entry.method == "b"
