@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from aptp_bench.cli.options import ImageKinds, image_kinds, no_records, print_json, records_in
+from aptp_bench.cli.options import ImageKinds, image_kinds, note_no_records, print_json, records_in
 
 if TYPE_CHECKING:
     from aptp_bench.core.recipe import World
@@ -50,10 +50,7 @@ def _shelf(runs_dir: Path, results_dir: Path) -> Shelf:
     """All that can be read; what cannot is named on stderr."""
     from aptp_bench.reporting.paper_figures.shelf import Shelf
 
-    found = records_in(results_dir)
-    if not found:
-        typer.echo(no_records(results_dir), err=True)
-    return Shelf.read(found.values(), runs_dir, lambda line: typer.echo(line, err=True))
+    return Shelf.read(records_in(results_dir).values(), runs_dir, lambda line: typer.echo(line, err=True))
 
 
 def _list(world: World, folders: tuple[Path, Path], as_json: bool) -> None:
@@ -65,6 +62,7 @@ def _list(world: World, folders: tuple[Path, Path], as_json: bool) -> None:
         print_json({"world": world, "items": [each.model_dump() for each in found]})
     else:
         show_statuses(found, world)
+        note_no_records(folders[1])
 
 
 def _draw(id: str, world: World, folders: tuple[Path, Path], to: tuple[Path, list[str]], as_json: bool) -> None:

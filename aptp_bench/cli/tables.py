@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from aptp_bench.cli.options import no_records, records_in
+from aptp_bench.cli.options import note_no_records, records_in
 
 EPILOG = (
     "Examples: aptp-bench tables aptp_1b  |  aptp-bench tables --format html --out tables.html  |  "
@@ -40,10 +40,9 @@ def tables(
     if format not in FORMATS:
         raise ConfigError(f"there is no format '{format}'; use --format with one of {', '.join(FORMATS)}")
     found = records_in(results_dir)
-    if not found:
-        typer.echo(no_records(results_dir), err=True)
     filled = fill_all(asked, found.values(), of_all(found))
     _show(FORMATS[format]([*filled, *(each.filled() for each in lists)]), out)
+    note_no_records(results_dir)
 
 
 def _show(text: str, out: Path | None) -> None:
