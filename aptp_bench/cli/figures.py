@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from aptp_bench.cli.options import ImageKinds, image_kinds, no_records, print_json, records_in
+from aptp_bench.cli.options import ImageKinds, image_kinds, note_no_records, print_json, records_in
 
 if TYPE_CHECKING:
     from aptp_bench.core.recipe import World
@@ -57,14 +57,12 @@ def _list(world: World, folders: tuple[Path, Path], as_json: bool) -> None:
     from aptp_bench.cli.listing_view import show_statuses
     from aptp_bench.reporting.paper_figures.status import statuses
 
-    shelf = _shelf(*folders)
-    found = statuses(shelf, world)
+    found = statuses(_shelf(*folders), world)
     if as_json:
         print_json({"world": world, "items": [each.model_dump() for each in found]})
     else:
         show_statuses(found, world)
-    if not shelf.records:
-        typer.echo(no_records(folders[1]), err=True)
+        note_no_records(folders[1])
 
 
 def _draw(id: str, world: World, folders: tuple[Path, Path], to: tuple[Path, list[str]], as_json: bool) -> None:

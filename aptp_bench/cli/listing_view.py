@@ -42,8 +42,10 @@ def show_statuses(found: Sequence[Status], world: str) -> None:
         table.add_row(name, escape(each.title), f"[{COLOURS[each.state]}]{each.state}[/]")
     titled(console, f"figures and tables of the papers; {SAID[world]}", table)
     for each in found:
-        if each.state != "ready":
-            said(console, f"{each.kind} {each.id} {each.why}{f'; make it: {each.command}' if each.command else ''}")
+        if each.state == "needs":
+            line(console, f"{each.kind} {each.id}: {each.command}")
+        elif each.state == "cannot":
+            said(console, f"{each.kind} {each.id} cannot be made: {each.why}")
     line(console, ", ".join(f"{sum(each.state == state for each in found)} {state}" for state in COLOURS))
 
 

@@ -43,12 +43,14 @@ def records_in(results_dir: Path) -> dict[Path, Record]:
     return found
 
 
-def no_records(results_dir: Path) -> str:
-    """That there is nothing of ours to show, and what to do."""
-    return (
-        f"note: there are no records in {results_dir / 'records'}, so nothing of ours is shown; go to a checkout, name its "
-        "results with --results-dir, or submit a run of yours: aptp-bench submit RUN"
-    )
+def note_no_records(results_dir: Path) -> None:
+    """Say on stderr, where there is no record, that nothing of ours is shown, and what to do."""
+    from aptp_bench.records import FOLDER
+
+    if not any((results_dir / FOLDER).glob("*.json")):
+        what = f"note: there are no records in {results_dir / FOLDER}, so nothing of ours is shown; go to a checkout, "
+        fix = "name its results with --results-dir, or submit a run of yours: aptp-bench submit RUN"
+        typer.echo(what + fix, err=True)
 
 
 def image_kinds(text: str) -> list[str]:

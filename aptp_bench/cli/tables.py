@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from aptp_bench.cli.options import no_records, records_in
+from aptp_bench.cli.options import note_no_records, records_in
 
 EPILOG = (
     "Examples: aptp-bench tables aptp_1b  |  aptp-bench tables --format html --out tables.html  |  "
@@ -42,8 +42,7 @@ def tables(
     found = records_in(results_dir)
     filled = fill_all(asked, found.values(), of_all(found))
     _show(FORMATS[format]([*filled, *(each.filled() for each in lists)]), out)
-    if not found:
-        typer.echo(no_records(results_dir), err=True)
+    note_no_records(results_dir)
 
 
 def _show(text: str, out: Path | None) -> None:

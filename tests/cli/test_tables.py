@@ -78,3 +78,9 @@ def test_a_broken_record_is_named_and_left_out(call: Any, tmp_path: Path, make_r
 def test_what_is_not_there_is_refused_in_one_line(call: Any, words: list[str], hint: str) -> None:
     code, out = call("tables", *words)
     assert (code, out) == (2, "") and hint in call.err and call.err.count("\n") == 1
+
+
+def test_outside_of_a_checkout_it_says_that_there_are_no_records(call: Any, tmp_path: Path, make_record: Any) -> None:
+    assert call("tables", "aptp_1b")[0] == 0 and "no records in results/records" in call.err
+    records.save(make_record("norm"), tmp_path / "results")
+    assert call("tables", "aptp_1b")[0] == 0 and call.err == ""
