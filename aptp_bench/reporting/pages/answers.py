@@ -9,6 +9,7 @@ from aptp_bench.reporting.ranking.answer import MARGIN, Answer, Lead, Loss, shar
 from aptp_bench.reporting.ranking.boards import Board
 from aptp_bench.reporting.ranking.entries import Entry
 from aptp_bench.reporting.ranking.names import entry_title, method_title, title
+from aptp_bench.reporting.ranking.pairs import Pair
 from aptp_bench.reporting.worlds import NAMES
 
 LEAST = 0.001  # p-values below it are not told
@@ -72,9 +73,21 @@ def cost(board: Board, entry: Entry) -> str:
 
 
 def caveat(answer: Answer) -> str:
-    """What the pairs of the leading metric do not speak of; empty where they speak of other trainings too."""
-    silent = [pair for pair in answer.lead.column.pairs if not pair.difference.of_seeds]
-    return "this is of one training seed and says nothing of another training" if silent else ""
+    """What pairs of the leading metric do not speak of; empty where all speak of other trainings too."""
+    metric = answer.lead.column.metric
+    basis = {row.entry.name: row.places[metric].summary.basis for row in answer.board.rows if metric in row.places}
+
+    def silent(pair: Pair) -> bool:
+        """Whether it is of prompts alone; what is not paired has the doubt of its two intervals."""
+        if pair.difference.n:
+            return not pair.difference.of_seeds
+        return any("seeds" not in basis[entry.name] for entry in (pair.first, pair.second))
+
+    found = [silent(pair) for pair in answer.lead.column.pairs]
+    if not any(found):
+        return ""
+    what = "this is of one training seed and says" if all(found) else "some pairs are of one training seed and say"
+    return f"{what} nothing of another training"
 
 
 def how_sure(lead: Lead) -> str:

@@ -192,11 +192,11 @@ def _facts(shown: Shown) -> dict[str, Any]:
 
 
 def _speaks_of(shown: Shown, board: Board) -> bool:
-    """Whether a figure is of a board's leading metric against its MACs."""
-    lead = board.first_ranked
-    if isinstance(shown, Standings) or lead is None or (shown.metric, shown.cost) != (lead.metric, COUNTED):
-        return False
-    return shown.points[0].entry in board.group.entries
+    """Whether a figure is of a board's pairs, or of its leading metric against its MACs."""
+    if isinstance(shown, Standings):
+        return shown.board is board
+    lead, entry = board.first_ranked, shown.points[0].entry
+    return lead is not None and (shown.metric, shown.cost) == (lead.metric, COUNTED) and entry in board.group.entries
 
 
 def _words(shown: Shown) -> str:

@@ -69,8 +69,13 @@ def block(board: Board | None, folder: str, figures: Mapping[str, str]) -> str:
     if board is None or answer is None:
         return "No records to rank yet: `aptp-bench run --method aptp --dataset coco` makes one."
     timed = {wording.capital(title(column.metric)) for column in board.columns if column.metric in SHORT}
-    state = [(name, fact) for name, fact in wording.state(board) if name in {"Evaluation", "Seeds", *timed}]
-    head = f"{wording.capital(SAID[board.group.world])}. Value [95 % interval] (rank); entries that cannot be told apart share ranks."
+    state = [
+        (name, fact)
+        for name, fact in wording.state(board)
+        if name in {"Evaluation", "Seeds", "Pairs", "Told apart", *timed}
+    ]
+    decided = f"who is ahead is decided pair by pair, p ≤ 5 % after Holm over {wording.family(board)}"
+    head = f"{wording.capital(SAID[board.group.world])}. Value [95 % interval] (rank); {decided}."
     said = " ".join([head, *(f"{name}: {fact}." for name, fact in state)])
     more = f"[every board]({folder}/leaderboard.md), [the page with samples and settings]({folder}/leaderboard.html)"
     verdict = f"**{text(answers.verdict(answer))}**"

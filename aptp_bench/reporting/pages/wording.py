@@ -144,7 +144,7 @@ def _ranks(board: Board) -> list[tuple[str, str]]:
         return [("Ranks", f"none: {next(iter(reasons))}")]
     left = "; ".join(f"{', '.join(names)}: {why}" for why, names in reasons.items())
     gaps = [f"{title(c.metric)} gaps up to {100 * c.rule.tie:.2g} % count as ties" for c in board.columns if c.rule.tie]
-    decided = f"by differences, not by intervals that overlap: p ≤ 5 % after Holm over {_family(board)}"
+    decided = f"by differences, not by intervals that overlap: p ≤ 5 % after Holm over {family(board)}"
     text = "; ".join(["from 1 + the entries ahead to all but those behind", decided, *gaps])
     ranks = ("Ranks", f"{text}; references and variants have none")
     return [ranks, ("Pairs", _pairings(board)), ("Told apart", told_apart(board)), ("Not ranked", left)]
@@ -157,7 +157,8 @@ def told_apart(board: Board) -> str:
     return f"{counts['any']} of {board.pairs} pairs in at least one metric: {each}" if each else ""
 
 
-def _family(board: Board) -> str:
+def family(board: Board) -> str:
+    """The pairs over which p-values are adjusted."""
     return f"the {board.pairs} pairs of a metric" if board.pairs > 1 else "the one pair"
 
 

@@ -140,6 +140,12 @@ def test_one_seed_is_said(world: World) -> None:
     assert not answers.caveat(answer(world.board()))
 
 
+def test_what_is_not_paired_speaks_of_seeds_where_its_interval_does(make_record: Any) -> None:
+    several = [make_record(method, seed, fid=(3.0 + seed / 9, 2.9, 3.4)) for method in "ab" for seed in (0, 1)]
+    assert not answers.caveat(answer(boards(several)[0]))
+    assert answers.caveat(answer(boards(several[::2])[0]))
+
+
 def test_a_share_of_dense_needs_a_dense_that_was_measured_alike_and_is_not_zero(make_record: Any) -> None:
     gpu = {"detail": {"latency": {"device": "a GPU"}}}
     dense = make_record("dense", budget=1.0, fid=(2.0, 1.5, 2.5), cmmd=(0.01, -0.01, 0.03), **gpu)
