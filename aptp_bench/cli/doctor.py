@@ -7,13 +7,14 @@ import platform
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from aptp_bench.cli.finding import Check, Scope
 from aptp_bench.cli.options import Json, print_json
 from aptp_bench.errors import ConfigError
 
@@ -28,24 +29,6 @@ DOWNLOADS = {
     "audio-diffusion-256": 0.7, "ldm-celebahq": 1.3, "sd15": 4.3, "sd21": 5.2, "sd21-base": 5.2, "clip-vit-b-32": 0.6,
     "clip-vit-l-14-336": 1.7, "hps-v2.1": 2.0, "inception-2015": 0.1, "lpips-alex": 0.3, "pickscore-v1": 4.0, "vggish": 0.3,
 }  # fmt: skip
-Scope = Literal["this machine", "every scale", "scale mini", "scale paper"]
-MACHINE: Scope = "this machine"
-
-
-@dataclass(frozen=True)
-class Check:
-    """One finding. `needed`: a run at scale mini cannot do without it; `fix`: what to do where it is not ok.
-
-    scope: what it is for; download_gb: of the weights that are missing.
-    """
-
-    what: str
-    ok: bool
-    found: str
-    needed: bool = True
-    fix: str = ""
-    scope: Scope = MACHINE
-    download_gb: float | None = None
 
 
 def doctor(

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 from rich.console import Console
 
-from aptp_bench.cli import doctor
+from aptp_bench.cli.finding import MACHINE, Check, Scope
 from aptp_bench.cli.listing_view import said
 from aptp_bench.cli.view import line
-
-if TYPE_CHECKING:
-    from aptp_bench.cli.doctor import Check
 
 INDENT = " " * 12
 
@@ -21,11 +18,11 @@ INDENT = " " * 12
 def show_checks(checks: Sequence[Check], whole: bool = False) -> None:
     """The findings on stdout; what only other scales need is called optional. whole: every fix in full."""
     console = Console()
-    for scope in get_args(doctor.Scope):
+    for scope in get_args(Scope):
         own = [check for check in checks if check.scope == scope]
         if own:
             console.print(f"\n{scope}", style="bold", highlight=False)
-            _show_ready(console, [check for check in own if check.ok], apart=scope == doctor.MACHINE)
+            _show_ready(console, [check for check in own if check.ok], apart=scope == MACHINE)
             for check in own:
                 if not check.ok:
                     _show_missing(console, check, whole)
