@@ -75,11 +75,11 @@ def block(board: Board | None, folder: str, figures: Mapping[str, str]) -> str:
         if name in {"Evaluation", "Seeds", "Pairs", "Told apart", *timed}
     ]
     decided = f"who is ahead is decided pair by pair, p ≤ 5 % after Holm over {wording.family(board)}"
-    head = f"{wording.capital(SAID[board.group.world])}. Value [95 % interval] (rank); {decided}."
+    head = f"**{SAID[board.group.world]}.** Value [95 % interval] (rank); {decided}."
     said = " ".join([head, *(f"{name}: {fact}." for name, fact in state)])
     more = f"[every board]({folder}/leaderboard.md), [the page with samples and settings]({folder}/leaderboard.html)"
     verdict = f"**{text(answers.verdict(answer))}**"
-    return "\n\n".join([verdict, short(board), f"{text(said)} All of it: {more}.", *pictures(figures)])
+    return "\n\n".join([verdict, short(board), f"{text(said, bold=True)} All of it: {more}.", *pictures(figures)])
 
 
 def short(board: Board) -> str:
