@@ -8,7 +8,7 @@ options, `--set key=value`.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any, TypeVar, get_args
@@ -218,7 +218,8 @@ def _checked(document: Mapping[str, Any]) -> Recipe:
     """A Recipe whose names exist and belong together, and whose options are complete with their defaults."""
     if isinstance(ratio := document["budget"]["ratio"], int | float):
         Budget.of(ratio, document["budget"]["convention"])  # its error says more than a type can
-    asked = _typed(Recipe, document)
+    own = registry.get("methods", str(document["method"])).Config.model_fields
+    asked = _typed(Recipe, document, shadowed=own)
     _same_world(asked)
     method = registry.get("methods", asked.method)(**asked.method_config)
     dataset = registry.get("datasets", asked.dataset)(**asked.dataset_config)
@@ -234,12 +235,17 @@ def _checked(document: Mapping[str, Any]) -> Recipe:
     return asked.model_copy(update=resolved)
 
 
-def _typed(kind: type[Settings], document: Mapping[str, Any], section: str = "") -> Settings:
-    """The settings of a section, typed. Raises ConfigError that names the whole key."""
+def _typed(
+    kind: type[Settings], document: Mapping[str, Any], section: str = "", shadowed: Container[str] = ()
+) -> Settings:
+    """The settings of a section, typed. shadowed: options of the method. Raises ConfigError that names the whole key."""
     try:
         return kind(**document)
     except ValidationError as err:
         where, what, got, _ = problem_of(err)
         key = f"{section}{where}"
         whole = re.split(r"\.(?=\d|\[)", key)[0]  # what --set takes: a list, not its third entry
-        raise ConfigError(f"setting '{key}': {what} (got {repr(got)[:80]}); change it with --set {whole}=…") from err
+        other = f", or the method's own with --set method_config.{whole}=…" if whole in shadowed else ""
+        raise ConfigError(
+            f"setting '{key}': {what} (got {repr(got)[:80]}); change it with --set {whole}=…{other}"
+        ) from err

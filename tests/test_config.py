@@ -134,3 +134,10 @@ def test_values_are_yaml():
     assert parsed("a.b=[1, 2]", known) == ("a.b", [1, 2])
     assert parsed("c=null", known) == ("method_config.c", None)
     assert parsed("a.b=x=y", known) == ("a.b", "x=y")
+
+
+def test_an_option_that_the_recipe_has_too_is_named_in_full():
+    with pytest.raises(ConfigError, match=r"method_config\.prompts"):
+        recipe("ld_pruner", "coco", settings=["prompts=2"])
+    found = recipe("ld_pruner", "coco", settings=["method_config.prompts=2"])
+    assert found.method_config["prompts"] == 2 and found.prompts == "partiprompts"

@@ -29,7 +29,11 @@ def suite(
     ] = None,
     only: Annotated[list[str] | None, typer.Option(help="Only the row of this label; may be given again.")] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value for every row, over what the suite says.")
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="key=value for every row, over what the suite says; METHOD.key=value for the rows of a method.",
+        ),
     ] = None,
     device: Device = "auto",
     runs_dir: Annotated[Path, typer.Option(help="Where stages are kept.")] = Path("runs"),

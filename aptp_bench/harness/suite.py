@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, model_validator
 
-from aptp_bench import config
+from aptp_bench import config, registry
 from aptp_bench.budget import Convention
 from aptp_bench.core.documents import Frozen, meant, shipped_yaml
 from aptp_bench.core.recipe import Recipe, World
@@ -127,11 +127,18 @@ class Suite(Frozen):
     def recipe(self, row: Row, seed: int, extra: Sequence[str]) -> Recipe:
         """A row at a seed, resolved."""
         flags = {"budget.ratio": row.budget, "budget.convention": self.macs, "seed": seed}
-        settings = [*self.settings, *row.settings, *extra]
+        own = [_of_method(setting, str(row.method)) for setting in extra]
+        settings = [*self.settings, *row.settings, *(setting for setting in own if setting)]
         try:
             return config.recipe(str(row.method), self.dataset, self.scale or DEFAULT_SCALE, flags, settings)
         except AptpBenchError as err:
             raise type(err)(f"row '{row.label}': {err}") from err
+
+
+def _of_method(setting: str, method: str) -> str | None:
+    """A setting as a row of `method` takes it: of "aptp.accumulate=16" what follows the name, None for other methods' rows."""
+    name, _, rest = setting.partition(".")
+    return setting if name not in registry.plugins("methods") else rest if name == method else None
 
 
 @dataclass(frozen=True)

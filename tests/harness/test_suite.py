@@ -208,3 +208,12 @@ def test_seeds_and_budgets_share_their_materials_and_sizes_do_not() -> None:
     one = recipe("dense", "coco", "smoke")
     assert shared_key(one) == shared_key(recipe("aptp", "coco", "smoke", {"seed": 3, "budget.ratio": 0.5}))
     assert shared_key(one) != shared_key(recipe("dense", "coco", "smoke", {}, ["sizes.val=3"]))
+
+
+def test_a_setting_may_be_of_one_method_alone(tmp_path: Path) -> None:
+    rows = [{"label": "a", "method": "aptp", "budget": 0.8}, {"label": "b", "method": "norm", "budget": 0.8}]
+    one, other = Suite.load(write(tmp_path, rows=rows)).runs(["aptp.accumulate=16", "seed=3"])
+    assert one.recipe.method_config["accumulate"] == 16 and one.recipe.settings[-2:] == ("accumulate=16", "seed=3")
+    assert "accumulate=16" not in other.recipe.settings and other.recipe.seed == one.recipe.seed == 3
+    with pytest.raises(ConfigError, match=r"row 'a': there is no setting 'acumulate'"):
+        Suite.load(write(tmp_path, rows=rows)).runs(["aptp.acumulate=16"])
