@@ -80,9 +80,11 @@ def shares(recipes: Sequence[Recipe]) -> dict[str, float]:
 def note(recipe: Recipe, folders: Mapping[str, Path], runs_dir: Path) -> None:
     """Leave word of where the stages of a run are made."""
     names = {name: folder.name for name, folder in folders.items()}
-    if _noted(_place(recipe, runs_dir)).items() >= names.items():  # a run that only reads leaves every file as it was
-        return
-    write_json(_place(recipe, runs_dir), names)
+    place = _place(recipe, runs_dir)
+    if (
+        not place.is_file() or not _noted(place).items() >= names.items()
+    ):  # a run that only reads leaves files as they were
+        write_json(place, names)
 
 
 def _place(recipe: Recipe, runs_dir: Path) -> Path:

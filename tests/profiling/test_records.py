@@ -35,5 +35,5 @@ def test_its_name_is_fit_for_a_file_whatever_the_label(record) -> None:
 @pytest.mark.parametrize("text", ["{", '{"schema_version": 2}', "[]"])
 def test_what_is_no_record_is_an_error_with_the_fix(text: str, tmp_path) -> None:
     (tmp_path / "x.json").write_text(text, encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"not a readable speed record .* delete it and measure again"):
+    with pytest.raises(ConfigError, match=r"not a readable speed record .* restore it, or measure again"):
         records.load(tmp_path / "x.json")

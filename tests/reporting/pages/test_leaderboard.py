@@ -298,11 +298,13 @@ def test_a_word_explains_itself_to_pointer_and_keyboard(look):
     hint = page.locator("#hint")
     assert not hint.is_visible()
     page.locator("abbr").first.focus()
-    assert hint.is_visible() and len(hint.inner_text()) > 30 and overflow(page) == 0
+    hint.wait_for(state="visible")
+    assert len(hint.inner_text()) > 30 and overflow(page) == 0
     page.keyboard.press("Escape")
-    assert not hint.is_visible()
+    hint.wait_for(state="hidden")
     page.locator(".board th[data-key='m.fid']").first.hover()
-    assert hint.is_visible() and "arXiv" in hint.inner_text()
+    hint.wait_for(state="visible")
+    assert "arXiv" in hint.inner_text()
     box = hint.bounding_box()
     assert box["x"] >= 0 and box["x"] + box["width"] <= 400
 
