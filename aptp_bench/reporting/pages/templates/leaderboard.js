@@ -198,19 +198,23 @@
       node.setAttribute("aria-description", node.title);
       node.removeAttribute("title");
     }
-    const tell = (event) => {
-      const node = event.target.closest("[data-hint]");
-      hint.hidden = !node || !node.dataset.hint;
-      if (hint.hidden) return;
-      hint.textContent = node.dataset.hint;
-      const at = node.getBoundingClientRect(), own = hint.getBoundingClientRect(), room = document.documentElement.clientWidth;
+    let told = null;
+    const place = () => {
+      if (!told) return;
+      const at = told.getBoundingClientRect(), own = hint.getBoundingClientRect(), room = document.documentElement.clientWidth;
       hint.style.left = `${Math.max(8, Math.min(at.left, room - own.width - 8))}px`;
       hint.style.top = `${at.bottom + own.height + 12 < innerHeight ? at.bottom + 6 : at.top - own.height - 6}px`;
     };
-    const quiet = () => { hint.hidden = true; };
-    for (const name of ["mouseover", "focusin"]) document.addEventListener(name, tell);
-    for (const name of ["focusout", "scroll"]) document.addEventListener(name, quiet, true);
-    document.addEventListener("keydown", (event) => { if (event.key === "Escape") quiet(); });
+    const tell = (node) => {
+      told = node && node.dataset.hint ? node : null;
+      hint.hidden = !told;
+      if (told) hint.textContent = told.dataset.hint;
+      place();
+    };
+    for (const name of ["mouseover", "focusin"]) document.addEventListener(name, (event) => tell(event.target.closest("[data-hint]")));
+    document.addEventListener("focusout", () => tell(null));
+    document.addEventListener("scroll", place, true);
+    document.addEventListener("keydown", (event) => { if (event.key === "Escape") tell(null); });
   }
 
   const chosen = () => ({ variants: "", ...Object.fromEntries(new FormData(filters)) });
