@@ -90,7 +90,8 @@ class Mel:
             raise DataError(
                 f"a wave of {wave.shape[-1]} samples does not give {self.frames} frames of {self.hop}; cut or pad it to {self.samples}"
             )
-        power = filters(self) @ _power(_stft(wave, self.n_fft, self.hop))
+        # in double: what a processor rounds in another way must not reach a grey level, by which data are known
+        power = filters(self) @ _power(_stft(wave.astype(np.float64), self.n_fft, self.hop))
         decibels = 10 * np.log10(np.maximum(power, LEAST))
         loudest = decibels.max(axis=(-2, -1), keepdims=True)
         grey = (decibels - loudest + self.top_db) * (255 / self.top_db)

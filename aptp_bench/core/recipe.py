@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from aptp_bench.budget import Budget
 from aptp_bench.core.documents import Frozen
@@ -65,6 +65,12 @@ class Recipe(Frozen):
     latency: LatencyConfig
     reference: Name | None = Field(None, description="method of the reference row")
     settings: tuple[str, ...] = Field((), description="what --set changed, as it was given")
+
+    @model_serializer(mode="wrap")
+    def _without_default_options(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Options of metrics and networks only where there are any: names and documents of runs from before stay what they were."""
+        found: dict[str, Any] = handler(self)
+        return {key: value for key, value in found.items() if value or key not in ("metric_config", "backbone_config")}
 
     @property
     def name(self) -> str:

@@ -203,3 +203,10 @@ def test_the_configuration_beside_audio_diffusions_weights_is_read(tmp_path: Pat
             Mel.read(file)
     with pytest.raises(WeightsError):
         Mel.read(tmp_path / "none.json")
+
+
+def test_a_picture_does_not_hang_on_the_rounding_of_floats() -> None:
+    """Processors round sums of floats in other orders; data are known by digests of their grey levels."""
+    waves = np.stack([render(sample(1, index)) for index in range(64)])
+    assert waves.dtype == np.float32
+    assert np.array_equal(MINI.spectrogram(waves), MINI.spectrogram(waves.astype(np.float64)))

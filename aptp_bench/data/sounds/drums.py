@@ -13,8 +13,8 @@ from aptp_bench.data.sounds.catalog import BEATS
 from aptp_bench.data.sounds.sound import Sound
 
 LENGTH = int(0.25 * MINI.rate)  # samples of a hit
-TIME = (np.arange(LENGTH) / MINI.rate).astype(np.float32)
-FADE = np.minimum(1, TIME[::-1] / np.float32(0.02))
+TIME = np.arange(LENGTH) / MINI.rate  # in double: sines and exponentials of floats differ between processors
+FADE = np.minimum(1, TIME[::-1] / 0.02).astype(np.float32)
 NOISE_OF = {"pure": 0.15, "hollow": 0.5, "full": 1.2}  # of kick and snare, beside a tone of 1, by timbre
 SILENCE = np.zeros(LENGTH, dtype=np.float32)
 
@@ -50,7 +50,7 @@ def falling(hertz: float, drop: float, decay: float) -> Wave:
 
 def fading(decay: float) -> Wave:
     """1/e after `decay` seconds: float32 [LENGTH]."""
-    return np.exp(TIME / np.float32(-decay))
+    return np.exp(TIME / -decay).astype(np.float32)
 
 
 def coloured(noise: Wave, brightness: str) -> Wave:

@@ -39,18 +39,15 @@ def plucked(hertz: float, length: int, timbre: str, brightness: str) -> Wave:
     for first, last, decay in GROUPS:
         if first <= highest:
             period = _period(timbre, brightness, first, min(last, highest))
-            wave += _read(period, turns) * np.exp(time * np.float32(-((hertz / MIDDLE) ** 0.5) / decay))
+            wave += _read(period, turns) * np.exp(time * (-((hertz / MIDDLE) ** 0.5) / decay)).astype(np.float32)
     return wave * envelope(length, attack=0.002, decay=1e6)
 
 
 def envelope(length: int, attack: float, decay: float) -> Wave:
     """A rise in a straight line, a fall by 1/e every `decay` seconds, a release at the end: float32 [length]."""
     time = _time(length)
-    return (
-        np.minimum(time / np.float32(attack), 1)
-        * np.exp(time / np.float32(-decay))
-        * np.minimum(time[::-1] / RELEASE, 1)
-    )
+    whole = np.minimum(time / attack, 1) * np.exp(time / -decay) * np.minimum(time[::-1] / RELEASE, 1)
+    return whole.astype(np.float32)
 
 
 def _count(hertz: float) -> int:
@@ -79,9 +76,9 @@ def _read(period: tuple[Wave, Wave], turns: NDArray[np.floating]) -> Wave:
 
 @lru_cache(maxsize=4)
 def _seconds() -> Wave:
-    return (np.arange(MINI.samples) / MINI.rate).astype(np.float32)
+    return np.arange(MINI.samples) / MINI.rate
 
 
 def _time(length: int) -> Wave:
-    """Seconds since the start: float32 [length], length at most a clip's."""
+    """Seconds since the start: [length], length at most a clip's, in double: exponentials of floats differ between processors."""
     return _seconds()[:length]

@@ -238,7 +238,7 @@ def _reach(row: Row) -> tuple[float, float]:
 def _count_plot(rows: Sequence[Row]) -> Figure:
     blocks = list(dict.fromkeys(row["block"] for row in rows))
     kinds = [kind for kind in _looks(rows) if any(row["modified"] for row in rows if row["kind"] == kind)]
-    figure = Figure(figsize=(7.4, 3.9), layout="constrained")
+    figure = Figure(figsize=(max(7.4, 1.8 + 0.62 * len(blocks)), 3.9), layout="constrained")  # as wide as their names
     axes, base = figure.subplots(), np.zeros(len(blocks))
     for place, kind in enumerate(kinds):
         heights = [sum(r["modified"] and (r["kind"], r["block"]) == (kind, block) for r in rows) for block in blocks]
