@@ -23,7 +23,8 @@ class Apart(NamedTuple):
 def parted(records: Iterable[Record]) -> tuple[list[Record], list[Apart]]:
     """(the records that boards are made from, the others with the reason), in their order.
 
-    Where records of one group were made by different sources, those of the source that most have are taken. A source is
+    Where records of one group were made by different sources, those of the source that most have are taken, counted over
+    those of the recipes' settings if there are any: variants, which are not ranked, do not outvote what is. A source is
     compared stage by stage, by its digest; a commit stands for it where no record of the group keeps digests.
     """
     found = list(records)
@@ -35,7 +36,8 @@ def parted(records: Iterable[Record]) -> tuple[list[Record], list[Apart]]:
     for group in groups.values():
         known = any(record.how.source for record in group)
         made = {id(record): _stages(record) if known else _commit(record) for record in group}
-        usual = _usual(made.values())
+        plain = [made[id(record)] for record in group if not Entry((record,)).changed]
+        usual = {**_usual(made.values()), **_usual(plain)}
         why |= {id(record): _otherwise(record, made[id(record)], usual, known) for record in group}
     taken = [record for record in found if not why[id(record)]]
     return taken, [Apart(record, why[id(record)]) for record in found if why[id(record)]]

@@ -65,3 +65,20 @@ def test_records_that_do_not_know_their_source_stand_apart_from_those_that_do(ma
 def test_what_is_never_compared_need_not_agree(made):
     records = [made("a", commit="1" * 40), made("b", commit="2" * 40, what={"dataset": "cc3m"})]
     assert parted(records) == (records, [])
+
+
+def test_variants_do_not_outvote_what_is_ranked(make_record):
+    """A table of one method's variants, made later, must not push its ranked record off the board."""
+    plain = make_record("a", how={"source": {"prune": "old", "generate": "old"}})
+    variants = [
+        make_record(
+            "a",
+            seed,
+            settings=["finetune.steps=7"],
+            what={"finetune.steps": 7},
+            how={"source": {"prune": "new", "generate": "new"}},
+        )
+        for seed in range(3)
+    ]
+    taken, apart = parted([plain, *variants])
+    assert taken == [plain] and len(apart) == 3
