@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aptp_bench.core.intervals import Interval, student
 from aptp_bench.core.roots import crossing
@@ -146,24 +146,34 @@ class Difference:
 
         Few seeds are not averaged into the many degrees of freedom that prompts have, as one t of mixed degrees would.
         """
-        over_prompts = student(self.n - 1 if self.n else math.inf, level) ** 2
-        over_seeds = student(self.freedom, level) ** 2 * self.seeds - over_prompts * self.rest
-        return math.sqrt(over_prompts * self.prompts + max(0.0, over_seeds))
+        freedom = self.n - 1 if self.n else math.inf
+        return float(_reach(level, self.prompts, freedom, self.seeds, self.rest, self.freedom))
 
     @property
     def p(self) -> float:
         """The two-sided p-value of no difference: the level at which the interval reaches zero; at least TINY."""
-        gap = abs(self.value)
-        if not gap or math.isinf(self.prompts):
-            return 1.0
-        if self.reach(TINY) <= gap:
-            return TINY
+        return p_values([self])[0]
 
-        def beyond(log: float) -> float:
-            """From -0.5 to 0.5, nearly straight: a reach grows without bounds towards small levels."""
-            return gap / (gap + self.reach(math.exp(log))) - 0.5
 
-        return math.exp(crossing(beyond, math.log(TINY), 0.0))
+def p_values(differences: Sequence[Difference]) -> list[float]:
+    """The p-value of each: `Difference.p`, of many at once."""
+    import numpy as np
+
+    parts = [
+        (each.value, each.prompts, each.n or math.inf, each.seeds, each.rest, each.freedom) for each in differences
+    ]
+    value, prompts, n, seeds, rest, freedom = np.array(parts, dtype=np.float64).reshape(-1, 6).T
+    found = np.where((value == 0) | np.isinf(prompts), 1.0, TINY)
+    open_ = (found < 1) & (_reach(TINY, prompts, n - 1, seeds, rest, freedom) > np.abs(value))
+    gap, *error = (part[open_] for part in (np.abs(value), prompts, n - 1, seeds, rest, freedom))
+
+    def beyond(log: NDArray[np.float64]) -> NDArray[np.float64]:
+        """From -0.5 to 0.5, nearly straight: a reach grows without bounds towards small levels."""
+        return gap / (gap + _reach(np.exp(log), *error)) - 0.5
+
+    if gap.size:
+        found[open_] = np.exp(crossing(beyond, np.full_like(gap, math.log(TINY)), np.zeros_like(gap)))
+    return [float(p) for p in found]
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -175,12 +185,22 @@ def holm(p: Sequence[float]) -> list[float]:
     return adjusted
 
 
+def _reach(level: Any, prompts: Any, of_prompts: Any, seeds: Any, rest: Any, of_seeds: Any) -> Any:
+    """`Difference.reach` of numbers or arrays. of_prompts, of_seeds: degrees of freedom of the variances."""
+    import numpy as np
+
+    over_prompts = student(of_prompts, level) ** 2
+    over_seeds = student(of_seeds, level) ** 2 * seeds - over_prompts * rest
+    return np.sqrt(over_prompts * prompts + np.maximum(0.0, over_seeds))
+
+
 def _inverse_trigamma(value: float) -> float:
     """x with trigamma(x) = value > 0."""
+    import numpy as np
     from scipy.special import polygamma
 
     if value >= 1e8:
         return 1e-4
     # its logarithm is nearly straight in that of x
-    log = crossing(lambda at: math.log(float(polygamma(1, math.exp(at))) / value), math.log(1e-4), math.log(1e9))
-    return math.exp(log)
+    log = crossing(lambda at: np.log(polygamma(1, np.exp(at)) / value), math.log(1e-4), math.log(1e9))
+    return float(np.exp(log))

@@ -7,9 +7,8 @@ Shao & Wu 1989) repeats nothing.
 
 from __future__ import annotations
 
-import math
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -86,8 +85,16 @@ def influence_interval(value: float, influences: Tensor, floor: float | None = N
     return low if floor is None else max(floor, low), high
 
 
-def student(freedom: float, level: float = 0.05) -> float:
-    """What Student's t exceeds, on either side, with probability `level`; the normal distribution for infinite freedom."""
+def student(freedom: Any, level: Any = 0.05) -> Any:
+    """What Student's t exceeds, on either side, with probability `level`; the normal distribution for infinite freedom.
+
+    Numbers give a number, arrays an array.
+    """
+    import numpy as np
     from scipy.special import ndtri, stdtrit
 
-    return -float(stdtrit(freedom, level / 2) if math.isfinite(freedom) else ndtri(level / 2))
+    infinite = np.isinf(freedom)
+    found = -np.where(
+        infinite, ndtri(np.divide(level, 2)), stdtrit(np.where(infinite, 1.0, freedom), np.divide(level, 2))
+    )
+    return found if found.ndim else float(found)

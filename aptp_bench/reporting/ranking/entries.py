@@ -188,6 +188,7 @@ def _defaults_of(config: type[PluginConfig]) -> dict[str, Any]:
     return {name: field.get_default(call_default_factory=True) for name, field in config.model_fields.items()}
 
 
+@cache
 def _execution(group: str, name: str) -> set[str]:
     """The options of a plugin that decide no number; none of one that is not installed here."""
     found = registry.plugins(group).get(name)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from aptp_bench.core.differences import LEVEL, Components, Difference, PairSpread, holm
+from aptp_bench.core.differences import LEVEL, Components, Difference, PairSpread, holm, p_values
 from aptp_bench.core.intervals import NORMAL
 from aptp_bench.records import Better
 from aptp_bench.reporting.ranking.entries import Entry
@@ -109,7 +109,7 @@ def _judged(pairs: Sequence[tuple[Candidate, Candidate]], rule: Rule) -> list[Pa
         Difference.of(part, spread) if part is not None else _apart(one.summary, other.summary)
         for part, (one, other) in zip(parts, pairs, strict=True)
     ]
-    adjusted = holm([each.p for each in found])
+    adjusted = holm(p_values(found))
     return [
         Pair(one.entry, other.entry, each, one.summary.better, p, _level(one, other, rule.tie), "" if part else why)
         for (one, other), part, each, p in zip(pairs, parts, found, adjusted, strict=True)
