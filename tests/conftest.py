@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -37,6 +39,19 @@ def tracked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     else:
         shutil.copytree(ROOT, home, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".*", "runs", "build"))
     return home
+
+
+@pytest.fixture(scope="session")
+def snippet() -> Callable[[str, str], Any]:
+    """snippet(page, name) -> the class of that name in the Python snippets of docs/extend/page."""
+
+    def find(page: str, name: str) -> Any:
+        code = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "extend" / page).read_text("utf-8"), re.DOTALL)
+        module = sys.modules["snippet"] = ModuleType("snippet")  # pydantic looks a class's names up in its module
+        exec(compile("\n".join(code), page, "exec"), module.__dict__)
+        return getattr(module, name)
+
+    return find
 
 
 def tiny_pipeline(**unet: Any) -> StableDiffusionPipeline:

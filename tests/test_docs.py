@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 import warnings
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -33,27 +32,19 @@ def blocks(page: Path) -> list[str]:
     return re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
 
 
-def snippet(page: str, name: str) -> Any:
-    """The class of that name in the page's Python snippet."""
-    code = blocks(DOCS / "extend" / page)
-    module = sys.modules["snippet"] = ModuleType("snippet")  # pydantic looks a class's names up in its module
-    exec(compile("\n".join(code), page, "exec"), module.__dict__)
-    return getattr(module, name)
-
-
-def test_the_method_keeps_what_methods_promise(register: Any, tmp_path: Path) -> None:
+def test_the_method_keeps_what_methods_promise(register: Any, tmp_path: Path, snippet: Any) -> None:
     register("methods", "outermost", snippet("method.md", "Outermost"))
     assert [v.promise for v in conformance.check("outermost", tmp_path) if not v.kept] == []
 
 
-def test_the_method_that_plans_calls_halves_any_number_of_them(tiny: Any) -> None:
+def test_the_method_that_plans_calls_halves_any_number_of_them(tiny: Any, snippet: Any) -> None:
     plan = snippet("method.md", "EveryOther")().prune(SimpleNamespace(teacher=tiny)).plan
     for steps in (9, 25):
         calls = Sampler.of(tiny, SamplingConfig(steps=steps), plan=plan).calls
         assert calls.made == calls.full == (steps + 1) // 2
 
 
-def test_the_metric_measures() -> None:
+def test_the_metric_measures(snippet: Any) -> None:
     class Grey(ImageSet):
         digest = "grey"
 
@@ -67,7 +58,7 @@ def test_the_metric_measures() -> None:
     assert (found.value, found.n, found.better) == (90.0, 2, "neither")
 
 
-def test_the_dataset_reads_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_dataset_reads_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, snippet: Any) -> None:
     rows = []
     for i in range(3):
         Image.new("RGB", (4, 4), (i, 0, 0)).save(tmp_path / f"{i}.png")
@@ -81,12 +72,12 @@ def test_the_dataset_reads_its_folder(tmp_path: Path, monkeypatch: pytest.Monkey
     assert kind.unavailable().startswith("data/postcards is not there")
 
 
-def test_the_model_has_its_geometry() -> None:
+def test_the_model_has_its_geometry(snippet: Any) -> None:
     unet = snippet("model.md", "MySD")().skeleton()
     assert unet.config.cross_attention_dim == 768 and next(unet.parameters()).is_meta
 
 
-def test_the_router_is_saved_and_loaded(tmp_path: Path) -> None:
+def test_the_router_is_saved_and_loaded(tmp_path: Path, snippet: Any) -> None:
     kind = snippet("router.md", "ByLength")
     kind(2).save(tmp_path)
     assert kind.load(tmp_path)(["a", "a b c"]).tolist() == [0, 1]
