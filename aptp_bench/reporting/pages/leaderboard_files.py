@@ -24,7 +24,7 @@ from aptp_bench.profiling import records as speed
 from aptp_bench.records import Record
 from aptp_bench.reporting.figures import style, svg_digest
 from aptp_bench.reporting.figures.looks import looks_of
-from aptp_bench.reporting.pages import leaderboard, markdown, wording
+from aptp_bench.reporting.pages import leaderboard, lineup, markdown, wording
 from aptp_bench.reporting.pages.run_facts import Source
 from aptp_bench.reporting.ranking.boards import Board, boards, main_board
 from aptp_bench.reporting.ranking.eligible import parted
@@ -41,6 +41,7 @@ BINARY = (".png", ".safetensors")
 DRAWING = 2  # raised where figures are drawn in another way, so that they are drawn anew
 OPEN, CLOSE = "<!-- leaderboard -->", "<!-- /leaderboard -->"
 MARKDOWN, PAGE, FIGURES = "leaderboard.md", "leaderboard.html", "figures"
+LINEUP = "samples-"
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,15 @@ class Publication:
         return {f"{name}.svg": shown for name, shown in drawn}
 
     @cached_property
+    def lineups(self) -> dict[str, tuple[Board, str]]:
+        """File's name -> the board whose samples it shows, and its text: of every board with ranks."""
+        found = {
+            f"{name.replace(PAIRS, LINEUP, 1)}.svg": (shown.board, lineup.draw(shown.board, self._sources))
+            for name, shown in standings(self.boards)
+        }
+        return {name: (board, text) for name, (board, text) in found.items() if text}
+
+    @cached_property
     def apart(self) -> dict[str, list[str]]:
         """Why records stand on no board -> their paths in the results folder."""
         files = {id(record): f"{records.FOLDER}/{path.name}" for path, record in self.found.items()}
@@ -87,8 +97,10 @@ class Publication:
     @cached_property
     def pages(self) -> dict[Path, str]:
         """File -> its whole text. The README's other text is as it is."""
-        here = {f"{FIGURES}/{name}": _words(shown) for name, shown in self.figures.items()}
-        pages = {
+        here = {f"{FIGURES}/{name}": _samples(board) for name, (board, _) in self.lineups.items()}
+        here |= {f"{FIGURES}/{name}": _words(shown) for name, shown in self.figures.items()}
+        pages = {self.results / FIGURES / name: text for name, (_, text) in self.lineups.items()}
+        pages |= {
             self.results / MARKDOWN: markdown.page(self.boards, here, self.apart),
             self.results / PAGE: leaderboard.page(
                 leaderboard.Contents(self.boards, self._sources, self._digests, self.apart), here
@@ -141,18 +153,18 @@ class Publication:
 
     def _stale(self) -> list[Path]:
         """Our figures that the records do not give."""
-        ours = [p for prefix in (PAIRS, PREFIX) for p in sorted((self.results / FIGURES).glob(f"{prefix}*.svg"))]
-        return [path for path in ours if path.name not in self.figures]
+        ours = [p for prefix in (LINEUP, PAIRS, PREFIX) for p in sorted((self.results / FIGURES).glob(f"{prefix}*.svg"))]
+        return [path for path in ours if path.name not in {*self.figures, *self.lineups}]
 
     def _in_readme(self, readme: Path) -> str:
         folder = Path(os.path.relpath(self.results, readme.parent)).as_posix()
-        board, paths = main_board(self.boards), dict[str, str]()
-        for name, shown in self.figures.items():
-            if board is not None and _speaks_of(shown, board):
-                paths[f"{folder}/{FIGURES}/{name}"] = _words(shown)
+        board, there = main_board(self.boards), f"{folder}/{FIGURES}"
+        samples = {f"{there}/{name}": _samples(of) for name, (of, _) in self.lineups.items() if of is board}
+        drawn = {name: shown for name, shown in self.figures.items() if board is not None and _speaks_of(shown, board)}
+        figures = {f"{there}/{name}": _words(shown) for name, shown in drawn.items()}
         before, _, rest = _text(readme).partition(OPEN)
         _, _, after = rest.partition(CLOSE)
-        return f"{before}{OPEN}\n\n{markdown.block(board, folder, paths)}\n\n{CLOSE}{after}"
+        return f"{before}{OPEN}\n\n{markdown.block(board, folder, samples, figures)}\n\n{CLOSE}{after}"
 
 
 def _readme(results: Path, asked: Path | None) -> Path | None:
@@ -205,6 +217,10 @@ def _words(shown: Shown) -> str:
     record = shown.points[0].entry.first
     against = f"{shown.cost} MACs" if shown.cost in CONVENTIONS else title(shown.cost)
     return f"{title(shown.metric)} against {against}, {record.what.dataset}, {record.world}"
+
+
+def _samples(board: Board) -> str:
+    return f"the same prompts and noise by every method, {wording.heading(board)}, {board.group.world}"
 
 
 def _difference(path: Path, text: str) -> str:

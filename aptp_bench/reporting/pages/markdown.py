@@ -63,8 +63,11 @@ def duels(matrix: Matrix) -> list[str]:
     return [text(words), "\n".join(f"| {' | '.join(line)} |" for line in lines)]
 
 
-def block(board: Board | None, folder: str, figures: Mapping[str, str]) -> str:
-    """The main board in short, its verdict first. folder: of the leaderboard, from the README; figures: path from there -> words."""
+def block(board: Board | None, folder: str, samples: Mapping[str, str], figures: Mapping[str, str]) -> str:
+    """The main board in short, its verdict and its samples first. folder: of the leaderboard, from the README.
+
+    samples, figures: path from the README -> words.
+    """
     answer = Answer.of(board) if board is not None else None
     if board is None or answer is None:
         return "No records to rank yet: `aptp-bench run --method aptp --dataset coco` makes one."
@@ -79,7 +82,8 @@ def block(board: Board | None, folder: str, figures: Mapping[str, str]) -> str:
     said = " ".join([head, *(f"{name}: {fact}." for name, fact in state)])
     more = f"[every board]({folder}/leaderboard.md), [the page with samples and settings]({folder}/leaderboard.html)"
     verdict = f"**{text(answers.verdict(answer))}**"
-    return "\n\n".join([verdict, short(board), f"{text(said, bold=True)} All of it: {more}.", *pictures(figures)])
+    state_of = f"{text(said, bold=True)} All of it: {more}."
+    return "\n\n".join([verdict, *pictures(samples), short(board), state_of, *pictures(figures)])
 
 
 def short(board: Board) -> str:
