@@ -19,7 +19,7 @@ from aptp_bench.cli import app
 from aptp_bench.cli.failures import outcome
 from aptp_bench.generation.images import write_image
 from aptp_bench.harness import suite
-from tests.conftest import tiny_pipeline
+from tests.conftest import tiny_pipeline, tiny_plugin
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -33,7 +33,7 @@ SHORT: dict[str, Any] = {  # laid on the recipes of the mini world: the same sta
     "sampling": {"steps": 2, "batch": 16},
     "latency": {"warmup": 0, "repeats": 2},
 }
-SHORT_COCO = {"model": "tiny-sd", "resolution": {"train": 8}}
+SHORT_COCO = {"model": "deeper-sd", "resolution": {"train": 8}}
 SHORT_METHODS = {
     "aptp": {"warmup_steps": 2, "joint_steps": 2, "batch": 32, "align_steps": 20},
     "structural": {"stride": 500, "pairs": 8, "micro_batch": 8},
@@ -81,14 +81,15 @@ def place(
 
 
 @pytest.fixture(scope="module")
-def tiny() -> Any:
-    """With layers to take out, for BK-SDM."""
-    return tiny_pipeline(layers_per_block=2)
+def deeper() -> Any:
+    """A model with layers to take out, for BK-SDM; the kept runs, which commands read too, are of tiny-sd."""
+    return type("DeeperSD", (tiny_plugin(tiny_pipeline(layers_per_block=2)),), {"name": "deeper-sd"})
 
 
 @pytest.fixture(autouse=True)
-def short(tiny_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def short(register: Any, deeper: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Recipes of a few steps."""
+    register("models", deeper.name, deeper)
     whole = config.preset
 
     def preset(scale: str) -> dict[str, Any]:
