@@ -7,7 +7,7 @@ that was killed goes on where it stopped, and rows that have work in common do i
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.resources import files
@@ -155,6 +155,9 @@ class Run:
         return f"{self.label}, seed {self.seed}"
 
 
+Outcome = tuple[Run, Record | None, str | None]  # a run, its record, or why there is none
+
+
 @cache
 def _runs(suite: Suite, extra: tuple[str, ...]) -> tuple[Run, ...]:
     """Resolved once a process: the papers' figures and tables share their suites."""
@@ -162,24 +165,38 @@ def _runs(suite: Suite, extra: tuple[str, ...]) -> tuple[Run, ...]:
     return tuple(Run(row.label, seed, suite.recipe(row, seed, extra)) for row in rows for seed in suite.seeds)
 
 
-def run_all(
+def outcomes(
     runs: Sequence[Run], carry_out: Callable[[Recipe], Record], say: Callable[[str], None], logs: Path
-) -> tuple[dict[str, list[Record]], dict[str, str]]:
-    """Carry out every run that can be: records by label, a record a seed, and why the other runs failed.
-
-    logs: the folder of tracebacks, see `rows.attempt`. Ctrl-C stops all.
-    """
-    records: dict[str, list[Record]] = {}
-    failures: dict[str, str] = {}
+) -> Iterator[Outcome]:
+    """Carry out every run that can be, one after the other. logs: the folder of tracebacks, see `rows.attempt`. Ctrl-C stops all."""
     for place, run in enumerate(runs, start=1):
         say(f"{place} of {len(runs)}: {run.name}")
-        record, why = table.attempt(partial(carry_out, run.recipe), logs / f"suite-failure-{place:02d}.log")
+        record, why = table.attempt(partial(carry_out, run.recipe), log_of(logs, place))
+        yield run, record, why
+
+
+def gathered(
+    runs: Sequence[Run], ended: Iterable[Outcome], say: Callable[[str], None]
+) -> tuple[dict[str, list[Record]], dict[str, str]]:
+    """Records by label, a record a seed, in the order of the runs whichever ended first, and why the other runs failed."""
+    made: dict[str, Record] = {}
+    failures: dict[str, str] = {}
+    for run, record, why in ended:
         if record is None:
             failures[run.name] = str(why)
             say(f"failed: {run.name}: {why}")
         else:
-            records.setdefault(run.label, []).append(record)
+            made[run.name] = record
+    records: dict[str, list[Record]] = {}
+    for run in runs:
+        if run.name in made:
+            records.setdefault(run.label, []).append(made[run.name])
     return records, failures
+
+
+def log_of(logs: Path, place: int) -> Path:
+    """Where the traceback of the run at a place, from 1, goes."""
+    return logs / f"suite-failure-{place:02d}.log"
 
 
 def shared_key(recipe: Recipe) -> str:

@@ -153,7 +153,9 @@ class Publication:
 
     def _stale(self) -> list[Path]:
         """Our figures that the records do not give."""
-        ours = [p for prefix in (LINEUP, PAIRS, PREFIX) for p in sorted((self.results / FIGURES).glob(f"{prefix}*.svg"))]
+        ours = [
+            p for prefix in (LINEUP, PAIRS, PREFIX) for p in sorted((self.results / FIGURES).glob(f"{prefix}*.svg"))
+        ]
         return [path for path in ours if path.name not in {*self.figures, *self.lineups}]
 
     def _in_readme(self, readme: Path) -> str:

@@ -50,7 +50,7 @@ def test_it_is_a_picture_that_says_what_was_asked_for(shown: Callable[..., str])
     root = ET.fromstring(shown())
     (title,) = root.iter("{http://www.w3.org/2000/svg}title")
     assert all(caption in str(title.text) for caption in CAPTIONS)
-    assert [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")][0] == "Dense"
+    assert next(text.text for text in root.iter("{http://www.w3.org/2000/svg}text")) == "Dense"
 
 
 def test_other_prompts_and_lost_sheets_are_left_out(shown: Callable[..., str]) -> None:
