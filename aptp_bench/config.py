@@ -152,6 +152,8 @@ def known_keys(method: type[Plugin], dataset: type[Plugin], document: Mapping[st
         keys += [f"{section}.{name}.{key}" for name, kind in kinds.items() for key in _dotted(kind.Config)]
     keys += [f"method_config.{key}" for key in _dotted(method.Config)]
     keys += [f"dataset_config.{key}" for key in _dotted(dataset.Config)]
+    if document.get("prompts"):
+        keys += [f"prompts_config.{key}" for key in _dotted(registry.get("datasets", str(document["prompts"])).Config)]
     return keys + [f"finetune.{key}" for key in _dotted(FinetuneConfig)]
 
 
@@ -224,6 +226,8 @@ def _checked(document: Mapping[str, Any]) -> Recipe:
     method = registry.get("methods", asked.method)(**asked.method_config)
     dataset = registry.get("datasets", asked.dataset)(**asked.dataset_config)
     _same_task(asked, method, dataset)
+    if asked.prompts:
+        registry.get("datasets", asked.prompts)(**asked.prompts_config)  # raises, as below
     for section, group in OPTIONS.items():
         for name, options in getattr(asked, section).items():
             registry.get(group, name)(**options)  # raises ConfigError for an option that it has not

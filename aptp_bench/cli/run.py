@@ -108,8 +108,10 @@ def _show(made: list[Record], folders: list[Path], paths: list[Path], page: Path
 def _show_plan(recipes: list[Recipe], runs_dir: Path, refresh: bool, as_json: bool) -> None:
     from aptp_bench.cli.view import show_plan
     from aptp_bench.harness.plans import Planned, planned
+    from aptp_bench.harness.readiness import needs
 
     recipe = recipes[-1]
+    lacking = [need for need in needs(recipe) if need.lacks]
     plan = {each.method: planned(each, runs_dir) for each in recipes}
     if refresh:
         plan = {method: [Planned(stage.name) for stage in each] for method, each in plan.items()}
@@ -120,6 +122,18 @@ def _show_plan(recipes: list[Recipe], runs_dir: Path, refresh: bool, as_json: bo
             ]
             for method, each in plan.items()
         }
-        print_json({"recipe": recipe.model_dump(mode="json"), "command": recipe.command, "stages": rows})
+        print_json(
+            {
+                "recipe": recipe.model_dump(mode="json"),
+                "command": recipe.command,
+                "stages": rows,
+                "lacking": [need._asdict() for need in lacking],
+            }
+        )
     else:
         show_plan(recipe, plan)
+        for need in lacking:
+            why = str(need.lacks).partition("; ")[0]
+            typer.echo(f"{'stops the run' if need.stops else 'will not be measured'}: {need.what}: {why}")
+        if lacking:
+            typer.echo("what fixes it: aptp-bench doctor with the same options")

@@ -11,6 +11,11 @@ from aptp_bench.budget import Budget
 from aptp_bench.core.documents import Frozen
 from aptp_bench.core.settings import LatencyConfig, SamplingConfig
 
+OPTIONAL = (
+    "prompts_config",
+    "metric_config",
+    "backbone_config",
+)  # sections that documents have where they say something
 Name = Annotated[str, Field(pattern=r"^\w[\w.-]*$", max_length=100)]  # of a plugin; file names are made of it
 World = Literal["mini", "smoke", "paper"]
 Task = Literal["text-to-image", "image", "audio"]  # what a model makes
@@ -42,6 +47,9 @@ class Recipe(Frozen):
     dataset: Name
     dataset_config: dict[str, Any] = Field(default_factory=dict, description="the dataset's options")
     prompts: Name | None = Field(None, description="caption-only dataset of the second evaluation set")
+    prompts_config: dict[str, Any] = Field(
+        default_factory=dict, description="that dataset's options, where they are not the default"
+    )
     model: Name
     weights: str | None = Field(None, description="a folder, a hub id, or random; None: the model's own")
     scale: World
@@ -70,7 +78,7 @@ class Recipe(Frozen):
     def _without_default_options(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Options of metrics and networks only where there are any: names and documents of runs from before stay what they were."""
         found: dict[str, Any] = handler(self)
-        return {key: value for key, value in found.items() if value or key not in ("metric_config", "backbone_config")}
+        return {key: value for key, value in found.items() if value or key not in OPTIONAL}
 
     @property
     def name(self) -> str:

@@ -201,7 +201,7 @@ def log_of(logs: Path, place: int) -> Path:
 
 def shared_key(recipe: Recipe) -> str:
     """What decides the materials of a run, so that runs of a suite load them once."""
-    kept = {"dataset", "dataset_config", "prompts", "model", "weights", "sizes"}
+    kept = {"dataset", "dataset_config", "prompts", "prompts_config", "model", "weights", "sizes"}
     return json.dumps(recipe.model_dump(mode="json", include=kept), sort_keys=True)
 
 

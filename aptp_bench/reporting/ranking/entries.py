@@ -12,13 +12,23 @@ from typing import Any
 from aptp_bench import registry
 from aptp_bench.contracts.base import PluginConfig
 from aptp_bench.core.documents import execution
-from aptp_bench.core.recipe import Recipe
+from aptp_bench.core.recipe import OPTIONAL, Recipe
 from aptp_bench.core.settings import FinetuneConfig
 from aptp_bench.records import Measurement, Record
 
 # What is set without making another network: how it is measured, and how much is done at once.
 MEASURING = (
-    *("metrics", "latency", "reference", "backbones", "prompts", "sampling", "encode_batch", "resolution.measure"),
+    *(
+        "metrics",
+        "latency",
+        "reference",
+        "backbones",
+        "prompts",
+        *OPTIONAL,
+        "sampling",
+        "encode_batch",
+        "resolution.measure",
+    ),
     *("sizes.val", "sizes.partiprompts", *(f"finetune.{name}" for name in execution(FinetuneConfig))),
 )
 # What two measurements of one metric must share to be compared; None stands for what a metric does not say.

@@ -1,0 +1,24 @@
+"""Which metrics a run will not have, and why, told before anything is loaded."""
+
+from __future__ import annotations
+
+from aptp_bench import registry
+from aptp_bench.core.recipe import Recipe
+
+
+def unmeasured(recipe: Recipe) -> dict[str, str]:
+    """Metric -> why a run of this recipe will not measure it. Raises UnknownNameError, ConfigError."""
+    found = {name: _lacks(name, recipe) for name in recipe.metrics}
+    return {name: why for name, why in found.items() if why}
+
+
+def _lacks(name: str, recipe: Recipe) -> str | None:
+    metric = registry.get("metrics", name)(**recipe.metric_config.get(name, {}))
+    if metric.on == "partiprompts" and not (recipe.prompts and recipe.sizes.partiprompts):
+        return "there are no second prompts in this run; --set prompts=… names some"
+    if "reference" in metric.needs and recipe.reference is None:
+        return "there is no reference row in this run; --set reference=dense makes one"
+    network = recipe.backbones.get(metric.backbone or "")
+    if network is None:
+        return metric.missing()
+    return registry.get("backbones", network)(**recipe.backbone_config.get(network, {})).missing() or metric.missing()
