@@ -85,7 +85,7 @@ def test_a_dry_run_shows_recipe_and_stages_and_writes_nothing(call, run_words, t
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("group", ["methods", "metrics", "datasets", "models"])
+@pytest.mark.parametrize("group", ["methods", "metrics", "datasets", "models", "backbones"])
 def test_listings_name_every_plugin_its_package_and_what_it_is(call, group):
     code, out = call(group, "--json")
     rows = {row["name"]: row for row in json.loads(out)}
