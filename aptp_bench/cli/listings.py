@@ -1,4 +1,4 @@
-"""aptp-bench methods, metrics, datasets, models: who provides what, and why something cannot run here."""
+"""aptp-bench methods, metrics, datasets, models, backbones: who provides what, and why something cannot run here."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import typer
 
 from aptp_bench.cli.options import Json, print_json
 from aptp_bench.errors import ConfigError
+from aptp_bench.registry import LISTED
 
 if TYPE_CHECKING:
     from aptp_bench.registry import Registration
 
-GROUPS = ("methods", "metrics", "datasets", "models")
 CLASS_DATA = ("unit", "better", "on", "backbone", "world", "captions_only")
 
 
 def register(app: typer.Typer) -> None:
-    """Add the four commands."""
-    for group in GROUPS:
+    """Add a command for each of these groups."""
+    for group in LISTED:
         app.command(name=group, help=f"The {group} at hand; with a name, its options.")(_command(group))
 
 

@@ -37,6 +37,12 @@ def run(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="key=value, any setting; --dry-run shows them.")
     ] = None,
+    as_: Annotated[
+        str | None,
+        typer.Option(
+            "--as", help="paper: the method's own paper where it differs from what is equal for all; authors."
+        ),
+    ] = None,
     device: Device = "auto",
     runs_dir: Annotated[Path, typer.Option(help="Where stages are kept.")] = Path("runs"),
     results_dir: ResultsDir = None,
@@ -63,7 +69,8 @@ def run(
     from aptp_bench.harness.run_folder import place
 
     flags = {"model": model, "budget": budget, "macs": macs, "seed": seed, "weights": weights}
-    recipes = session.resolved(method, dataset, scale, settings or [], flags, reference)
+    own = [f"as={as_}"] if as_ else []
+    recipes = session.resolved(method, dataset, scale, [*own, *(settings or [])], flags, reference)
     check_writable(runs_dir, "--runs-dir")
     if results_dir is not None:
         check_writable(results_dir / "records", "--results-dir")

@@ -55,14 +55,17 @@ class Method(Plugin, ABC):
     """Prunes a teacher to a budget.
 
     title: what people call it, its name where empty; paper: how to cite it, with its arXiv number or DOI, which pages link.
+    published_as: of a method that brings weights made elsewhere, its option that says what people call them. Nothing is
+    asked of what they cost unless a budget is given, and they stand beside the boards as what they are.
     presets: its settings by scale, where they differ from the defaults; finetuning: the settings of the shared
     fine-tuning that its paper prescribes, loss weights only: steps, batch and learning rate are the same for all.
     """
 
     title: ClassVar[str] = ""
     paper: ClassVar[str] = ""
-    tunes: ClassVar[bool] = True  # False: the result is used as it is (dense)
-    uses_data: ClassVar[bool] = True  # False: it needs no training pairs, so none are encoded and `job.train` is empty
+    published_as: ClassVar[str | None] = None
+    tunes: bool = True  # False: the result is used as it is (dense)
+    uses_data: bool = True  # False: it needs no training pairs, so none are encoded and `job.train` is empty
     uses_sampling: ClassVar[bool] = False  # True: its mixtures plan the calls of a sampler, which `job.sampling` names
     presets: ClassVar[dict[str, dict[str, Any]]] = {}
     finetuning: ClassVar[dict[str, Any]] = {}

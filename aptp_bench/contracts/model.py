@@ -53,7 +53,8 @@ class ModelPlugin(Plugin, ABC):
         if wrong:
             raise WeightsError(
                 f"{source} holds another network than {self.name}: {len(wrong)} sizes differ, e.g. {wrong[0]} is "
-                f"{have.get(wrong[0])}, not {want.get(wrong[0])}; choose another with --model"
+                f"{have.get(wrong[0])}, not {want.get(wrong[0])}; choose another with --model, or measure it pruned as it is: "
+                "--method checkpoint --set folder=…"
             )
 
 

@@ -62,7 +62,7 @@ class Recipe(Frozen):
     sampling: SamplingConfig
     metrics: tuple[Name, ...]
     backbones: dict[str, str] = Field(
-        description="which network plays each role: inception, clip_score, cmmd, preference, hps, perceptual, audio"
+        description="which network plays each role: inception, clip_score, cmmd, preference, hps, perceptual, dino, audio"
     )
     metric_config: dict[Name, dict[str, Any]] = Field(
         default_factory=dict, description="options of metrics, by their names, where they are not the default"

@@ -80,7 +80,7 @@ class Suite(Frozen):
     about: str = Field("", description="what the table is for, and how it differs from the published one")
     dataset: str
     scale: World | None = Field(None, description="the one that it is for; None: whichever is asked for, else mini")
-    macs: Convention = Field("exact", description="how budgets are counted")
+    macs: Convention | None = Field(None, description="how budgets are counted; None: as the scale's recipe says")
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1)
     settings: tuple[str, ...] = Field((), description="key=value lines for every row")
     mini: Common = Common()

@@ -21,9 +21,9 @@ HEADINGS = {
 
 
 class APTPConfig(PluginConfig):
-    """Defaults reproduce the paper.
+    """Defaults are the paper's text where it is explicit and works, else the authors' code (rezashkv/diffusion_pruning).
 
-    Where its text is silent they follow the authors' code (rezashkv/diffusion_pruning).
+    Some are ours; docs/fidelity.md has them all, equation by equation.
     """
 
     # the mixture

@@ -52,7 +52,7 @@ QUICK: dict[str, list[str]] = {
     "evaluate": ["evaluate", "no-images", "--captions", "captions.txt"],
     "check": ["check", "no-method"],
     "doctor": ["doctor", "--scale", "smoke"],
-    "methods": ["methods"], "metrics": ["metrics"], "datasets": ["datasets"], "models": ["models"],
+    "methods": ["methods"], "metrics": ["metrics"], "datasets": ["datasets"], "models": ["models"], "backbones": ["backbones"],
 }  # fmt: skip
 SETTINGS = [
     "metrics", "metrics.0", "prompts", "model", "backbones", "backbones.inception", "finetune", "finetune.lr", "budget",
