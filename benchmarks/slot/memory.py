@@ -26,8 +26,8 @@ from aptp_bench.contracts.method import Job as Pruning
 from aptp_bench.core.progress import SilentProgress
 from aptp_bench.core.settings import FinetuneConfig
 from aptp_bench.core.slot import Piece
-from aptp_bench.models.mixture import Mixture
 from aptp_bench.models.family import RANDOM
+from aptp_bench.models.mixture import Mixture
 from aptp_bench.profiling import targets
 from aptp_bench.profiling.memory import LiveBytes, peak_allocated
 from aptp_bench.profiling.timing import alternately
