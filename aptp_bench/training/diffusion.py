@@ -7,7 +7,7 @@ how to average.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -153,9 +153,24 @@ def early_ends(student: nn.Module, teacher: nn.Module) -> tuple[int, ...]:
 
 def observe(unet: nn.Module, noised: Noised, precision: Precision = "float32", ends: Sequence[int] = ()) -> Seen:
     """Run a U-Net on a noised batch, by autocast in `precision`: its prediction and `recorded` outputs, float32 at least."""
-    with recorded(unet, ends) as blocks, torch.autocast(noised.x.device.type, torch.bfloat16, precision == "bfloat16"):
+    half = precision == "bfloat16"  # else the meta device, which knows no autocast, is served too
+    with (
+        recorded(unet, ends) as blocks,
+        torch.autocast(noised.x.device.type, torch.bfloat16) if half else nullcontext(),
+    ):
         prediction = unet(noised.x, noised.t, encoder_hidden_states=noised.text).sample
     return Seen(_full(prediction), {name: _full(output) for name, output in blocks.items()})
+
+
+def compared(
+    student: Seen, teacher: Seen | None, noised: Noised, blocks: Blocks = "mean", mid: bool = True
+) -> dict[str, Tensor]:
+    """The terms of a distillation for every sample, [B] each: eqs. 1, 27 and 28; without a teacher the first alone."""
+    terms = {"denoising": denoising_loss(student, noised)}
+    if teacher is not None:
+        terms["output"] = output_distillation(student, teacher)
+        terms["blocks"] = block_distillation(student, teacher, blocks, mid)
+    return terms
 
 
 def denoising_loss(student: Seen, noised: Noised) -> Tensor:

@@ -144,12 +144,10 @@ def _loss(
     with torch.no_grad():
         taught = diffusion.observe(lesson.teacher, noised, config.precision, ends)
     seen = diffusion.observe(student, noised, config.precision, ends)
-    blocks = diffusion.block_distillation(seen, taught, config.blocks, config.mid_block)
-    terms = {
-        "denoising": diffusion.denoising_loss(seen, noised),
-        "output": diffusion.output_distillation(seen, taught) * config.output_distillation,
-        "blocks": blocks * config.block_distillation,
-    }
+    terms = diffusion.compared(seen, taught, noised, config.blocks, config.mid_block)
     means = {name: term.sum() * part.of / config.batch for name, term in terms.items()}
+    means["output"], means["blocks"] = (
+        means["output"] * config.output_distillation, means["blocks"] * config.block_distillation
+    )  # fmt: skip
     loss = config.alpha_ddpm * means["denoising"] + config.alpha_distill * (means["output"] + means["blocks"])
     return {"loss": loss, **means}
