@@ -59,7 +59,7 @@ def test_a_search_holds_what_is_counted(small_sd: Any, pairs: Pairs, tmp_path: P
     config = APTPConfig(uni_arch=True, batch=batch, accumulate=parts)
     job = Job(small_sd, pairs, Budget.of(0.8, "exact"), 0, CPU, tmp_path, SilentProgress())
     with searching(job, config, None) as search, LiveBytes(storages(small_sd.unet)) as counter:
-        settings = schedule(config, 2)
+        settings = schedule(config, 2, parts)
         train(search.architect, search.joint, settings, seed=0, folder=tmp_path, progress=SilentProgress(), label="")
     counted = step_cost(small_sd.unet, small_sd.unet, "gates", EDGE, 32)
     assert counter.living.peak == pytest.approx(counted.needs(batch // parts, parts), rel=WITHIN)

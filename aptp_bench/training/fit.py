@@ -1,0 +1,72 @@
+"""How a step is made to fit a device's memory: in parts, without keeping activations. Neither decides a number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from aptp_bench.core.costs import FLOAT, StepCost
+from aptp_bench.core.distributed import Ranks
+from aptp_bench.core.settings import Parts, Precision
+
+USED = 0.9  # of the memory that is free: libraries want some room to work in, and what is freed is not all of one piece
+
+
+def parts(asked: Parts, batch: int, precision: Precision, device: torch.device, count: Callable[[], StepCost]) -> int:
+    """The parts that are asked for; of "auto" the fewest in which a process's share of the batch fits its GPU.
+
+    One where memory is not known, as on a CPU. The networks lie on the device. count: the step's cost.
+    """
+    if asked != "auto":
+        return asked
+    ranks = Ranks.here()
+    room = _free(device)
+    found = 1 if room is None else fitting(count(), math.ceil(batch / ranks.size), USED * room, precision, ranks.size)
+    if ranks.size == 1:
+        return found
+    from accelerate.utils import gather_object
+
+    return max(gather_object([found]))  # the processes' parts tile the batch, so they are as many everywhere
+
+
+def fitting(cost: StepCost, share: int, room: float, precision: Precision = "float32", processes: int = 1) -> int:
+    """The fewest parts of `share` samples whose step needs no more than `room` bytes; one a sample if none does."""
+    room -= FLOAT * cost.trained * (processes > 1)  # gradients are gathered in buckets
+    enough = (n for n in range(1, share) if cost.needs(math.ceil(share / n), n, precision) <= room)
+    return next(enough, share)
+
+
+@contextmanager
+def checkpointed(unet: Any, wanted: bool) -> Iterator[None]:
+    """Inside, a U-Net forgets its activations if that is wanted, and computes them again in the backward pass."""
+    if not wanted:
+        yield
+        return
+    unet.enable_gradient_checkpointing()
+    try:
+        yield
+    finally:
+        unet.disable_gradient_checkpointing()
+
+
+@contextmanager
+def products(precision: Precision) -> Iterator[None]:
+    """Inside, float32 products of matrices run in TF32 on a GPU if that is the precision, forward and backward."""
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = before or precision == "tf32"
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
+
+
+def _free(device: torch.device) -> int | None:
+    """Bytes of a GPU that nobody holds, PyTorch's own reserve counted as free; None where it is not known."""
+    if device.type != "cuda":
+        return None
+    reserve = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + reserve
