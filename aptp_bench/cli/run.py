@@ -107,12 +107,13 @@ def _show(made: list[Record], folders: list[Path], paths: list[Path], page: Path
 
 def _show_plan(recipes: list[Recipe], runs_dir: Path, refresh: bool, as_json: bool) -> None:
     from aptp_bench.cli.view import show_plan
-    from aptp_bench.harness.plans import Planned, planned
+    from aptp_bench.harness.plans import Planned, lacking, planned
 
     recipe = recipes[-1]
     plan = {each.method: planned(each, runs_dir) for each in recipes}
     if refresh:
         plan = {method: [Planned(stage.name) for stage in each] for method, each in plan.items()}
+    missing = list(dict.fromkeys(why for each in recipes if (why := lacking(each))))
     if as_json:
         rows = {
             method: [
@@ -120,6 +121,8 @@ def _show_plan(recipes: list[Recipe], runs_dir: Path, refresh: bool, as_json: bo
             ]
             for method, each in plan.items()
         }
-        print_json({"recipe": recipe.model_dump(mode="json"), "command": recipe.command, "stages": rows})
+        print_json(
+            {"recipe": recipe.model_dump(mode="json"), "command": recipe.command, "stages": rows, "lacking": missing}
+        )
     else:
-        show_plan(recipe, plan)
+        show_plan(recipe, plan, missing)

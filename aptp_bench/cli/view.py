@@ -106,8 +106,8 @@ def show_measurements(found: Mapping[str, Any]) -> None:
     _skipped(console, found["skipped"])
 
 
-def show_plan(recipe: Recipe, plans: Mapping[str, Sequence[Planned]]) -> None:
-    """The resolved recipe and the stages of every run it makes."""
+def show_plan(recipe: Recipe, plans: Mapping[str, Sequence[Planned]], lacking: Sequence[str] = ()) -> None:
+    """The resolved recipe, the stages of every run it makes, and what would stop it."""
     console = Console()
     console.print(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False), highlight=False, markup=False)
     table = plain_table(["run", "stage", "state"])
@@ -119,6 +119,8 @@ def show_plan(recipe: Recipe, plans: Mapping[str, Sequence[Planned]]) -> None:
         console, "States are those of this run's last start. What another run has made already is read, not made again;"
     )
     line(console, "what was edited since is made again. Folders: --json.")
+    for why in lacking:
+        line(console, f"it would stop: {why}")
 
 
 def show_verdicts(method: str, verdicts: Iterable[Verdict]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -14,6 +15,7 @@ KINDS: tuple[Kind, ...] = ("convolution", "linear", "attention", "other")
 Line = tuple[int, int]  # numbers alive at a moment: in a step of no samples, and of every sample more
 
 FLOAT = 4  # bytes of a float32, which parameters, gradients and moments are
+USED = 0.9  # of a device's memory: libraries want some room to work in, and what is freed is not all of one piece
 MOMENTS = 2  # numbers that AdamW keeps for every parameter
 
 
@@ -44,10 +46,12 @@ class StepCost(Frozen):
     first: tuple[Line, ...]
     later: tuple[Line, ...]
 
-    def working(self, rows: int, parts: int = 1, precision: Precision = "float32") -> int:
-        """Bytes at the worst moment of the passes on `rows` samples, one of so many parts: activations and gradients."""
-        alone = _peak(self.first, rows, precision)
-        return alone if parts == 1 else max(alone, FLOAT * self.trained + _peak(self.later, rows, precision))
+    def working(self, rows: int, kept: bool = False, precision: Precision = "float32") -> int:
+        """Bytes at the worst moment of the passes on `rows` samples: activations and gradients.
+
+        kept: whether gradients are there before, of an earlier part or as the buckets in which processes average them.
+        """
+        return FLOAT * self.trained * kept + _peak(self.later if kept else self.first, rows, precision)
 
     @property
     def updating(self) -> int:
@@ -59,9 +63,17 @@ class StepCost(Frozen):
         """Bytes that AdamW keeps between steps."""
         return MOMENTS * FLOAT * self.trained
 
-    def needs(self, rows: int, parts: int = 1, precision: Precision = "float32") -> int:
+    def needs(self, rows: int, kept: bool = False, precision: Precision = "float32") -> int:
         """Bytes at the worst moment of a step, beside the networks."""
-        return self.moments + max(self.working(rows, parts, precision), self.updating)
+        return self.moments + max(self.working(rows, kept, precision), self.updating)
+
+    def fitting(self, share: int, room: float, precision: Precision = "float32", processes: int = 1) -> int | None:
+        """The fewest parts of a process's `share` samples whose step needs no more than `room` bytes; None if none does."""
+
+        def fits(parts: int) -> bool:
+            return self.needs(math.ceil(share / parts), parts > 1 or processes > 1, precision) <= room
+
+        return next((parts for parts in range(1, share + 1) if fits(parts)), None)
 
 
 def highest(lines: Iterable[Line]) -> tuple[Line, ...]:

@@ -15,6 +15,7 @@ from aptp_bench import registry
 from aptp_bench.core.files import write_json
 from aptp_bench.core.recipe import Recipe
 from aptp_bench.core.store import digest_of, seconds_of
+from aptp_bench.errors import AptpBenchError
 
 FOLDER = ".plans"
 GENERATED = {"dataset": "generate", "partiprompts": "generate-prompts"}  # images by the prompts that they are of
@@ -50,10 +51,18 @@ def planned(recipe: Recipe, runs_dir: Path) -> list[Planned]:
 def stages(recipe: Recipe) -> list[str]:
     """The names of a run's stages."""
     method = registry.get("methods", recipe.method)(**recipe.method_config)
-    method.check(recipe.scale)
     images = ["dataset", *(["partiprompts"] if recipe.prompts and recipe.sizes.partiprompts else [])]
     made = ["pairs"] * method.uses_data + ["prune"] + ["finetune"] * (method.tunes and method.uses_data)
     return [*made, *(GENERATED[on] for on in images), *_measured(recipe, images)]
+
+
+def lacking(recipe: Recipe) -> str:
+    """What would stop a run before any work, in one line; empty where nothing would. The data are not looked at."""
+    try:
+        registry.get("methods", recipe.method)(**recipe.method_config).check(recipe.scale)
+    except AptpBenchError as err:
+        return str(err)
+    return ""
 
 
 def _measured(recipe: Recipe, images: Sequence[str]) -> Iterator[str]:

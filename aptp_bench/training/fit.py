@@ -9,35 +9,28 @@ from typing import Any
 
 import torch
 
-from aptp_bench.core.costs import FLOAT, StepCost
+from aptp_bench.core.costs import USED, StepCost
 from aptp_bench.core.distributed import Ranks
 from aptp_bench.core.settings import Parts, Precision
-
-USED = 0.9  # of the memory that is free: libraries want some room to work in, and what is freed is not all of one piece
 
 
 def parts(asked: Parts, batch: int, precision: Precision, device: torch.device, count: Callable[[], StepCost]) -> int:
     """The parts that are asked for; of "auto" the fewest in which a process's share of the batch fits its GPU.
 
-    One where memory is not known, as on a CPU. The networks lie on the device. count: the step's cost.
+    One where memory is not known, as on a CPU; one a sample where nothing fits, so that the GPU says so. The networks lie
+    on the device already. count: the step's cost.
     """
     if asked != "auto":
         return asked
     ranks = Ranks.here()
     room = _free(device)
-    found = 1 if room is None else fitting(count(), math.ceil(batch / ranks.size), USED * room, precision, ranks.size)
+    share = math.ceil(batch / ranks.size)
+    found = 1 if room is None else count().fitting(share, USED * room, precision, ranks.size) or share
     if ranks.size == 1:
         return found
     from accelerate.utils import gather_object
 
     return max(gather_object([found]))  # the processes' parts tile the batch, so they are as many everywhere
-
-
-def fitting(cost: StepCost, share: int, room: float, precision: Precision = "float32", processes: int = 1) -> int:
-    """The fewest parts of `share` samples whose step needs no more than `room` bytes; one a sample if none does."""
-    room -= FLOAT * cost.trained * (processes > 1)  # gradients are gathered in buckets
-    enough = (n for n in range(1, share) if cost.needs(math.ceil(share / n), n, precision) <= room)
-    return next(enough, share)
 
 
 @contextmanager
