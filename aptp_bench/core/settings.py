@@ -135,11 +135,15 @@ class SamplingConfig(Settings):
     exact: bool = Field(
         False, description="on a CPU the same image to the last bit in batches of any size, at some cost in time"
     )
+    dtype: Precision = Field(
+        "float32",
+        description="of all networks: float32, tf32 for products on a GPU, or bfloat16 by autocast; other images, if slightly",
+    )
 
     @model_serializer(mode="wrap")
     def _without_newer_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Newer settings only where they are not the default: keys of stages and records from before stay what they were."""
-        return _unless_default(handler(self), {"exact": False})
+        return _unless_default(handler(self), {"exact": False, "dtype": "float32"})
 
 
 class LatencyConfig(Settings):

@@ -12,8 +12,6 @@ from aptp_bench.models.pipelines import encoded
 from aptp_bench.pruning.macs import example_inputs
 from aptp_bench.training.step_cost import Learns, step_cost
 
-PARTS = ("unet", "vae", "text_encoder")
-
 
 def learning(model: Any, learns: Learns, teacher: bool, size: int, checkpointing: bool) -> StepCost:
     """A step of training on latents of `size`, see `step_cost`; the student is the dense network."""
@@ -48,8 +46,9 @@ def reading(model: Any) -> StepCost:
 
 
 def parameters(model: Any, part: str) -> int:
-    """Of the network that the pipeline calls `part`, one of PARTS."""
-    return sum(p.numel() for p in _built(model, part).parameters())
+    """Of the network that the pipeline calls `part`: unet, vae or text_encoder."""
+    network = model.skeleton() if part == "unet" else _built(model, part)
+    return sum(p.numel() for p in network.parameters())
 
 
 def latent_numbers(model: Any) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
-from aptp_bench.core.costs import FLOAT, StepCost
+from aptp_bench.core.costs import StepCost
 from aptp_bench.core.settings import Parts, Precision
 from aptp_bench.planning.machine import Machine
 
@@ -99,6 +99,6 @@ def batched(machine: Machine, each: int, batch: int, held: int, option: str) -> 
     return Load(memory=held + each * batch, fix=fix)
 
 
-def activations(cost: StepCost) -> int:
+def activations(cost: StepCost, precision: Precision = "float32") -> int:
     """Bytes of one sample of a pass without gradients."""
-    return FLOAT * cost.first[0][1]
+    return cost.working(1, precision=precision)

@@ -128,12 +128,12 @@ class Run:
         s, guided = r.sampling, 2 if r.sampling.guidance > 1 else 1
         calls = s.steps + (s.scheduler == "pndm")
         network = self.facts.forward(size)
-        bound = calls * r.budget.ratio * self.machine.bound(network, guided * s.batch)
-        each = guided * activations(network)
+        bound = calls * r.budget.ratio * self.machine.bound(network, guided * s.batch, s.dtype)
+        each = guided * activations(network, s.dtype)
         if self.facts.whole:
             decoding = self.facts.decoding(size)
-            bound += self.machine.bound(decoding, s.batch)
-            each = max(each, activations(decoding))
+            bound += self.machine.bound(decoding, s.batch, s.dtype)
+            each = max(each, activations(decoding, s.dtype))
         held = batched(self.machine, each, s.batch, self.networks + self.expert_bytes, "sampling.batch")
         disk = round(PNG * 3 * self.facts.kind.resolution**2) * images
         return replace(held, bound_s=bound * self.machine.share(images) / s.batch, disk=disk, kind="images")

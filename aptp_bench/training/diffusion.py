@@ -7,7 +7,7 @@ how to average.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from aptp_bench.core.precision import autocast
 from aptp_bench.core.settings import Blocks, Precision
 from aptp_bench.errors import ConfigError
 from aptp_bench.training.latents import Batch
@@ -153,11 +154,7 @@ def early_ends(student: nn.Module, teacher: nn.Module) -> tuple[int, ...]:
 
 def observe(unet: nn.Module, noised: Noised, precision: Precision = "float32", ends: Sequence[int] = ()) -> Seen:
     """Run a U-Net on a noised batch, by autocast in `precision`: its prediction and `recorded` outputs, float32 at least."""
-    half = precision == "bfloat16"  # else the meta device, which knows no autocast, is served too
-    with (
-        recorded(unet, ends) as blocks,
-        torch.autocast(noised.x.device.type, torch.bfloat16) if half else nullcontext(),
-    ):
+    with recorded(unet, ends) as blocks, autocast(precision, noised.x.device):
         prediction = unet(noised.x, noised.t, encoder_hidden_states=noised.text).sample
     return Seen(_full(prediction), {name: _full(output) for name, output in blocks.items()})
 

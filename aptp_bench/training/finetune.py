@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from aptp_bench.core.lazy import OnDemand
 from aptp_bench.core.noise import expert_seed, generator
+from aptp_bench.core.precision import products
 from aptp_bench.core.progress import Progress, SilentProgress
 from aptp_bench.core.settings import FinetuneConfig
 from aptp_bench.errors import TrainingError
@@ -99,11 +100,7 @@ def tune(expert: UNet2DConditionModel, members: Tensor, steps: int, lesson: Less
     if lesson.config.reset:
         reset_(student.cpu(), seed)
     student, config = student.to(lesson.device), lesson.config
-    with (
-        frozen(lesson.teacher),
-        fit.products(config.precision),
-        fit.checkpointed(student, config.gradient_checkpointing),
-    ):
+    with frozen(lesson.teacher), products(config.precision), fit.checkpointed(student, config.gradient_checkpointing):
         train(
             student,
             partial(_loss, student, members, lesson),

@@ -46,17 +46,6 @@ def checkpointed(unet: Any, wanted: bool) -> Iterator[None]:
         unet.disable_gradient_checkpointing()
 
 
-@contextmanager
-def products(precision: Precision) -> Iterator[None]:
-    """Inside, float32 products of matrices run in TF32 on a GPU if that is the precision, forward and backward."""
-    before = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = before or precision == "tf32"
-    try:
-        yield
-    finally:
-        torch.backends.cuda.matmul.allow_tf32 = before
-
-
 def _free(device: torch.device) -> int | None:
     """Bytes of a GPU that nobody holds, PyTorch's own reserve counted as free; None where it is not known."""
     if device.type != "cuda":

@@ -55,6 +55,7 @@ class APTP(Method):
             "lr_warmup": 2,
             "align_steps": 100,
         },
+        "paper": {"accumulate": "auto"},
     }
 
     def needs_prompts(self) -> bool:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from aptp_bench.core.lazy import OnDemand
 from aptp_bench.core.noise import generator, stage_seed
+from aptp_bench.core.precision import products
 from aptp_bench.core.settings import TrainConfig
 from aptp_bench.methods.aptp import controls
 from aptp_bench.methods.aptp.config import APTPConfig
@@ -126,7 +127,7 @@ def _run(search: Search, job: Job) -> Rows:
     config, architect = search.config, search.architect
     warm: Rows = []
     parts = _parts(search, job)
-    with fit.products(config.precision), fit.checkpointed(search.gated.unet, config.gradient_checkpointing):
+    with products(config.precision), fit.checkpointed(search.gated.unet, config.gradient_checkpointing):
         if architect.predictor is not None:
             warm = _train(architect.predictor, search.warm, schedule(config, config.warmup_steps, parts), job, "warmup")
         architect.begin_codes(config.init, search.prompts, generator("codes", job.seed))

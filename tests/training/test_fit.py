@@ -99,11 +99,3 @@ def test_checkpointing_changes_no_bit_of_a_search(small_sd: Any, tmp_path: Path)
 def test_auto_is_one_part_on_the_cpu_to_the_bit(tuned: Any) -> None:
     plain, again = tuned(), tuned(accumulate="auto")
     assert all(torch.equal(tensor, again[name]) for name, tensor in plain.items())
-
-
-def test_the_products_precision_is_put_back() -> None:
-    before = torch.backends.cuda.matmul.allow_tf32
-    with pytest.raises(KeyError), fit.products("tf32"):
-        assert torch.backends.cuda.matmul.allow_tf32
-        raise KeyError
-    assert torch.backends.cuda.matmul.allow_tf32 == before
