@@ -128,13 +128,13 @@ class Facts:
 
 def geometry_of(kind: Any) -> str:
     """A digest of a model's sizes; empty where it does not say them."""
-    geometry = getattr(kind, "geometry", None)
+    geometry: Any = getattr(kind, "geometry", None)
     return digest_of([asdict(geometry), kind.tokens]) if is_dataclass(geometry) else ""
 
 
 def shipped_for(model: str) -> Known:
     """What the package knows of a model; nothing where it was never counted."""
-    file = files("aptp_bench.planning").joinpath(FOLDER, f"{model}.json")
+    file = files("aptp_bench.planning").joinpath(f"{FOLDER}/{model}.json")
     return Known.model_validate_json(file.read_text(encoding="utf-8")) if file.is_file() else Known()
 
 
