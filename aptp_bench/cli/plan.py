@@ -59,6 +59,10 @@ def plan(
     from aptp_bench.planning.plan import plan as planned
 
     flags = {"model": model, "budget": budget, "macs": macs}
+    if name and (method or dataset or any(value is not None for value in flags.values())):
+        raise ConfigError(
+            f"suite {name} says its rows' methods, data and budgets; leave these options out, or the suite"
+        )
     title, runs = _suite(name, scale, only, settings) if name else _run(method, dataset, scale, flags, settings)
     usual = "A100" if runs[0][1].scale == "paper" else "here"
     machine = Machine.of(device or usual, processes, EFFICIENCY if efficiency is None else efficiency, memory)

@@ -92,7 +92,7 @@ def batched(machine: Machine, each: int, batch: int, held: int, option: str) -> 
     room = None if machine.room is None else machine.room - held
     fix = ""
     if room is not None and each * batch > room:
-        most = math.floor(room / each)
+        most = max(0, math.floor(room / each))
         fix = (
             f"--set {option}={most} would fit" if most else "nothing here makes it fit: take a device with more memory"
         )

@@ -41,6 +41,8 @@ class Machine:
             raise ConfigError(
                 f"{processes} processes at {efficiency:g} of the bound; use 1 or more, and more than 0 to 1"
             )
+        if memory_gib is not None and not 0 < memory_gib < math.inf:
+            raise ConfigError(f"a device has no {memory_gib:g} GiB; use --memory with its GiB, e.g. 80")
         gib = memory_gib or device.memory_gib
         return cls(device, processes, efficiency, gib and gib * GIB)
 

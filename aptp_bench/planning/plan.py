@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -10,6 +11,7 @@ from typing import TypeVar
 
 from aptp_bench.core.documents import Frozen
 from aptp_bench.core.recipe import Recipe
+from aptp_bench.errors import ConfigError
 from aptp_bench.planning.facts import Facts
 from aptp_bench.planning.loops import Load
 from aptp_bench.planning.machine import BASIS, GIB, Machine
@@ -70,7 +72,12 @@ class Plan(Frozen):
 def plan(
     title: str, runs: Sequence[tuple[str, Recipe]], machine: Machine, runs_dir: Path, price: float | None = None
 ) -> Plan:
-    """Of runs by their labels, in their order. price: of a device for an hour. Nothing is loaded, nothing written."""
+    """Of runs by their labels, in their order. price: of a device for an hour. Nothing is loaded, nothing written.
+
+    Raises ConfigError for a price that is none.
+    """
+    if price is not None and not 0 <= price < math.inf:
+        raise ConfigError(f"{price:g} is no price of a device hour; use --price with a number, e.g. 2")
     rows, unfit = _rows(runs, machine)
     made = [stage for row in rows for stage in row.stages if not stage.made_by]
     seconds = sum(row.seconds for row in rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import statistics
 from pathlib import Path
@@ -80,7 +81,7 @@ def test_expected_seconds_are_the_bound_over_the_efficiency(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     "more", [[], ["precision=bfloat16"], ["gradient_checkpointing=true"], ["accumulate=2", "encode_batch=4096"]]
 )
-@pytest.mark.parametrize("memory_gib", [24, 40, 80])
+@pytest.mark.parametrize("memory_gib", [3, 24, 40, 80])
 def test_what_a_warning_names_makes_it_fit(tmp_path: Path, more: list[str], memory_gib: float) -> None:
     settings = ["accumulate=1", "finetune.accumulate=1", *more]
     found = planned(one(*settings), tmp_path, memory_gib=memory_gib)
@@ -127,11 +128,16 @@ def test_a_model_that_says_its_unet_alone_is_planned(tmp_path: Path, tiny_model:
     assert "pairs" in found.not_estimated and found.seconds_by_stage["finetune"] > 0
 
 
+def test_money_is_finite(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError):
+        planned(one(), tmp_path, price=math.inf)
+
+
 def test_a_machine_must_make_sense() -> None:
     assert Machine.of("A100").memory == Machine.of("a100-80gb").memory == 80 * 2**30
-    for wrong in ({"name": "A10"}, {"name": "A100", "efficiency": 0.0}, {"name": "A100", "processes": 0}):
+    for wrong in ({"name": "A10"}, {"efficiency": 0.0}, {"processes": 0}, {"memory_gib": 0.0}):
         with pytest.raises(ConfigError):
-            Machine.of(**wrong)  # type: ignore[arg-type]
+            Machine.of(**{"name": "A100", **wrong})  # type: ignore[arg-type]
 
 
 def test_the_efficiency_is_what_the_records_of_speed_have() -> None:
