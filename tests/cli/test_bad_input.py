@@ -39,6 +39,7 @@ WORDS = [
 QUICK: dict[str, list[str]] = {
     "run": ["run", "--method", "norm", "--dataset", "coco", "--scale", "smoke", "--dry-run"],
     "suite": ["suite", "mini/alignment", "--dry-run"],
+    "plan": ["plan", "aptp_1b", "--scale", "paper", "--device", "A100"],
     "submit": ["submit", "no-run"],
     "report": ["report", "no-run"],
     "compare": ["compare", "no-run", "no-run"],
