@@ -59,7 +59,7 @@ def encoded(given: Any, teacher: Any, scale: World, progress: Progress, folder: 
         lacks = f"this method reads images too; give calibration={FORMS}"
         return Calibration(Given(lacks, captions=captions, text=text.float()), labels)
     edge = min(document["resolution"]["train"], _own_edge(teacher))
-    return Calibration(encode_pairs(teacher, rows, progress, batch, teacher.unet.device, edge, folder), labels)
+    return Calibration(encode_pairs(teacher, rows, progress, batch, edge, folder), labels)
 
 
 class Given(Pairs):
