@@ -80,7 +80,8 @@ class Given(Pairs):
 
     def batch(self, indices: Sequence[int] | Tensor, device: torch.device | str = "cpu") -> Batch:
         """What there is of the pairs at `indices` as float32 on `device`."""
-        part: Any = Given(self.lacks, text=self.subset(indices).text.to(device, torch.float32))
+        at = torch.as_tensor(indices, dtype=torch.long)
+        part: Any = Given(self.lacks, text=self.text[at].to(device, torch.float32))
         return part
 
 

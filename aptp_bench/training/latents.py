@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -175,7 +175,7 @@ def prepared(image: Image.Image, resolution: int, mode: str = "RGB") -> Tensor:
     return pixels.permute(2, 0, 1).float() / 127.5 - 1.0
 
 
-def _begin(folder: Path, shapes: dict[str, tuple[int, ...]], captions: Sequence[str]) -> None:
+def _begin(folder: Path, shapes: Mapping[str, tuple[int, ...]], captions: Sequence[str]) -> None:
     """A safetensors file without its numbers: eight bytes of header length, a JSON header, then tensor after tensor."""
     folder.mkdir(parents=True, exist_ok=True)
     for log in folder.glob(DONE):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -111,8 +111,8 @@ def _one_step(
     seen: list[dict[str, Tensor]] = []
     for i in range(config.accumulate):
         part = Part(ranks.rank * config.accumulate + i, ranks.size * config.accumulate)
-        kept_here = isinstance(objective, DistributedDataParallel) and i + 1 < config.accumulate
-        with objective.no_sync() if kept_here else nullcontext():
+        several = isinstance(objective, DistributedDataParallel) and i + 1 < config.accumulate
+        with cast(DistributedDataParallel, objective).no_sync() if several else nullcontext():
             terms = objective(step, generator("step", seed, step), part)
             (terms["loss"] / config.accumulate).backward()
         seen.append({name: term.detach().float() for name, term in terms.items()})
