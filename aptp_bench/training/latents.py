@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import datasets
     from diffusers import StableDiffusionPipeline
 
-TENSORS, CAPTIONS, DONE = "pairs.safetensors", "captions.json", "encoded-*.log"
+TENSORS, CAPTIONS, IMAGES, DONE = "pairs.safetensors", "captions.json", "images.json", "encoded-*.log"
 MODES = {3: "RGB", 1: "L"}  # by the channels that an autoencoder reads
 STORED = np.dtype(np.float16)  # COCO's text embeddings are 63 GB so, twice that in float32
 AT_ONCE = 64  # captions that are encoded together when they are asked for
@@ -63,14 +63,18 @@ class Text:
 
 @dataclass(frozen=True)
 class Pairs:
-    """captions: n strings; latents: [n, C, h, w], times the VAE's scaling factor; text: [n, L, d]; any float type."""
+    """captions: n strings; latents: [m, C, h, w], times the VAE's scaling factor; text: [n, L, d]; any float type.
+
+    images: of every pair the row of its latents, int64 [n]; None where each has its own.
+    """
 
     captions: Sequence[str]
     latents: Tensor
     text: Tensor | Text
+    images: Tensor | None = None
 
     def __post_init__(self) -> None:
-        if not len(self.captions) == len(self.latents) == len(self.text):
+        if not len(self.captions) == len(self.latents if self.images is None else self.images) == len(self.text):
             sizes = f"{len(self.captions)} captions, {len(self.latents)} latents, {len(self.text)} texts"
             raise DataError(f"training pairs do not belong together ({sizes}); encode the dataset again")
 
@@ -80,12 +84,15 @@ class Pairs:
     def subset(self, indices: Sequence[int] | Tensor) -> Pairs:
         """The pairs at `indices`, in that order, in memory."""
         at = torch.as_tensor(indices, dtype=torch.long)
-        return Pairs([self.captions[i] for i in at.tolist()], self.latents[at], self.text[at])
+        return Pairs([self.captions[i] for i in at.tolist()], self._latents(at), self.text[at])
 
     def batch(self, indices: Sequence[int] | Tensor, device: torch.device | str = "cpu") -> Batch:
         """The pairs at `indices` as float32 on `device`; only these rows are read from disk, or encoded."""
         at = torch.as_tensor(indices, dtype=torch.long)
-        return Batch(self.latents[at].to(device, torch.float32), self.text[at].to(device, torch.float32))
+        return Batch(self._latents(at).to(device, torch.float32), self.text[at].to(device, torch.float32))
+
+    def _latents(self, at: Tensor) -> Tensor:
+        return self.latents[at if self.images is None else self.images[at]]
 
     @classmethod
     def load(cls, folder: Path, teacher: StableDiffusionPipeline | None = None) -> Pairs:
@@ -98,7 +105,9 @@ class Pairs:
             with safe_open(folder / TENSORS, framework="pt") as file:
                 found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             text = found["text"] if teacher is None or "text" in found else Text(captions, teacher)
-            return cls(captions, found["latents"], text)
+            shared = folder / IMAGES
+            images = torch.tensor(json.loads(shared.read_text(encoding="utf-8"))) if shared.exists() else None
+            return cls(captions, found["latents"], text, images)
         except (OSError, ValueError, KeyError, SafetensorError) as err:
             raise CheckpointError(
                 f"the training pairs in {folder} cannot be read ({err}); delete it and run again"
@@ -119,27 +128,34 @@ def encode_pairs(
 
     dataset: columns "caption" and "image"; resolution: pixels of the square centre crop; folder: where it is written
     as it goes, for sets larger than memory, and where a killed run goes on; text: whether captions' embeddings are
-    stored. Several processes share the batches; how many there are changes no number. Raises DataError if there is
-    nothing to encode.
+    stored. An image that several rows share is encoded once. Several processes share the batches; how many there are
+    changes no number. Raises DataError if there is nothing to encode.
     """
     captions, vae, ranks = list(dataset["caption"]), pipeline.vae, Ranks.here()
     if not captions:
         raise DataError("there are no training pairs; raise the training limit (--set sizes.train=1024)")
     device, side = vae.device, resolution // 2 ** (len(vae.config.block_out_channels) - 1)
-    shapes = {"latents": (len(captions), vae.config.latent_channels, side, side)}
+    images = _shared(dataset)
+    firsts = (
+        range(len(captions)) if images is None else np.unique(images, return_index=True)[1].tolist()
+    )  # the first row of each
+    shapes = {"latents": (len(firsts), vae.config.latent_channels, side, side)}
     if text:
         shapes["text"] = (len(captions), *encode_text(pipeline, [""], device).shape[1:])
-    layout = [slice(start, min(start + batch, len(captions))) for start in range(0, len(captions), batch)]
+    end = shapes["text" if text else "latents"][0]
+    layout = [slice(start, min(start + batch, end)) for start in range(0, end, batch)]
     with ranks.together():
         if ranks.first and not (folder / TENSORS).exists():
-            _begin(folder, shapes, captions)
+            _begin(folder, shapes, {CAPTIONS: captions} if images is None else {CAPTIONS: captions, IMAGES: images})
     done = _logged(folder)
     with ranks.together():
         mine = sorted(ranks.share(layout), key=lambda rows: _line(rows) not in done)
         rest = sum(_line(rows) in done for rows in mine)
         for rows in progress.track(mine, "encode", done=rest):
-            squares = [prepared(image, resolution, MODES[vae.config.in_channels]) for image in dataset[rows]["image"]]
-            found = {"latents": encoded(vae, torch.stack(squares).to(device, vae.dtype))}
+            found = {}
+            if pictures := _pictures(dataset, firsts[rows]):
+                squares = [prepared(image, resolution, MODES[vae.config.in_channels]) for image in pictures]
+                found["latents"] = encoded(vae, torch.stack(squares).to(device, vae.dtype))
             if text:
                 found["text"] = encode_text(pipeline, captions[rows], device)
             _write(folder / TENSORS, rows.start, found)
@@ -175,12 +191,33 @@ def prepared(image: Image.Image, resolution: int, mode: str = "RGB") -> Tensor:
     return pixels.permute(2, 0, 1).float() / 127.5 - 1.0
 
 
-def _begin(folder: Path, shapes: Mapping[str, tuple[int, ...]], captions: Sequence[str]) -> None:
-    """A safetensors file without its numbers: eight bytes of header length, a JSON header, then tensor after tensor."""
+def _shared(dataset: Any) -> list[int] | None:
+    """Of every row the number of its image, counted from 0, where rows name files and some name the same."""
+    if getattr(getattr(dataset, "features", {}).get("image"), "decode", True):
+        return None
+    raw = dataset.with_format(None)
+    if raw[0]["image"]["path"] is None:
+        return None
+    numbers: dict[str, int] = {}
+    images = [numbers.setdefault(cell["path"], len(numbers)) for cell in raw["image"]]
+    return images if len(numbers) < len(images) else None
+
+
+def _pictures(dataset: Any, rows: Sequence[int]) -> list[Image.Image]:
+    """The images of some rows; a range is read as a slice, which every data set knows."""
+    if not rows:
+        return []
+    found: list[Image.Image] = dataset[slice(rows.start, rows.stop) if isinstance(rows, range) else rows]["image"]
+    return found
+
+
+def _begin(folder: Path, shapes: Mapping[str, tuple[int, ...]], beside: Mapping[str, Sequence[Any]]) -> None:
+    """Documents, and a safetensors file without its numbers: eight bytes of header length, a JSON header, then tensor after tensor."""
     folder.mkdir(parents=True, exist_ok=True)
     for log in folder.glob(DONE):
         log.unlink()
-    write_text(folder / CAPTIONS, json.dumps(captions, ensure_ascii=False))
+    for name, document in beside.items():
+        write_text(folder / name, json.dumps(document, ensure_ascii=False))
     header: dict[str, Any] = {}
     at = 0
     for name, shape in shapes.items():

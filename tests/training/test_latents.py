@@ -12,6 +12,7 @@ from diffusers import AutoencoderKL
 from PIL import Image
 
 from aptp_bench.core.progress import SilentProgress
+from aptp_bench.data import table
 from aptp_bench.errors import CheckpointError, DataError
 from aptp_bench.training.latents import Pairs, encode_pairs, encode_text, prepared
 
@@ -82,6 +83,25 @@ def test_a_killed_encoding_goes_on_where_it_stopped(encoded: Any, tmp_path: Path
     assert rest.seen == 1
     assert torch.equal(pairs.latents, whole.latents) and torch.equal(pairs.text, whole.text)
     assert sorted(p.name for p in (tmp_path / "cut").iterdir()) == ["captions.json", "pairs.safetensors"]
+
+
+@pytest.mark.parametrize("text", [True, False])
+def test_an_image_of_several_captions_is_encoded_once(
+    encoded: Any, dataset: Any, tmp_path: Path, killed: Any, text: bool
+) -> None:
+    """Rows that name one file, as COCO's five captions do."""
+    for i in range(3):
+        dataset[i]["image"].save(tmp_path / f"{i}.png")
+    of = [0, 1, 0, 2, 1]
+    rows = table.of_files([tmp_path / f"{i}.png" for i in of], CAPTIONS)
+    with pytest.raises(KeyboardInterrupt):
+        encoded("cut", killed(1), rows, text)
+    shared, alone = encoded("cut", data=rows, text=text), encoded(data=dataset.select(of))
+    assert shared.latents.shape == (3, 4, 4, 4) and alone.latents.shape == (5, 4, 4, 4)
+    for indices in ([0, 1, 2, 3, 4], [4, 2]):
+        torch.testing.assert_close(shared.batch(indices).latents, alone.batch(indices).latents, rtol=2e-3, atol=2e-3)
+        assert torch.equal(shared.subset(indices).latents, shared.latents[[of[i] for i in indices]])
+        assert shared.subset(indices).captions == [CAPTIONS[i] for i in indices]
 
 
 def test_an_encoding_goes_on_with_another_number_of_processes(encoded: Any, tmp_path: Path, killed: Any) -> None:

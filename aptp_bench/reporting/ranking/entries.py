@@ -19,7 +19,7 @@ from aptp_bench.records import Measurement, Record
 # What is set without making another network: how it is measured, and how much is done at once.
 MEASURING = (
     *("metrics", "latency", "reference", "backbones", "prompts", "sampling", "encode_batch", "resolution.measure"),
-    *("sizes.val", "sizes.partiprompts", *(f"finetune.{name}" for name in execution(FinetuneConfig))),
+    *("store_text", "sizes.val", "sizes.partiprompts", *(f"finetune.{name}" for name in execution(FinetuneConfig))),
 )
 # What two measurements of one metric must share to be compared; None stands for what a metric does not say.
 PROTOCOL = (
