@@ -134,14 +134,11 @@ def encode_pairs(
     captions, vae, ranks = list(dataset["caption"]), pipeline.vae, Ranks.here()
     if not captions:
         raise DataError("there are no training pairs; raise the training limit (--set sizes.train=1024)")
-    device, side = vae.device, resolution // 2 ** (len(vae.config.block_out_channels) - 1)
-    images = _shared(dataset)
-    firsts = (
-        range(len(captions)) if images is None else np.unique(images, return_index=True)[1].tolist()
-    )  # the first row of each
+    side = resolution // 2 ** (len(vae.config.block_out_channels) - 1)
+    images, firsts = _shared(dataset) or (None, range(len(captions)))
     shapes = {"latents": (len(firsts), vae.config.latent_channels, side, side)}
     if text:
-        shapes["text"] = (len(captions), *encode_text(pipeline, [""], device).shape[1:])
+        shapes["text"] = (len(captions), *encode_text(pipeline, [""], vae.device).shape[1:])
     end = shapes["text" if text else "latents"][0]
     layout = [slice(start, min(start + batch, end)) for start in range(0, end, batch)]
     with ranks.together():
@@ -152,12 +149,10 @@ def encode_pairs(
         mine = sorted(ranks.share(layout), key=lambda rows: _line(rows) not in done)
         rest = sum(_line(rows) in done for rows in mine)
         for rows in progress.track(mine, "encode", done=rest):
-            found = {}
-            if pictures := _pictures(dataset, firsts[rows]):
-                squares = [prepared(image, resolution, MODES[vae.config.in_channels]) for image in pictures]
-                found["latents"] = encoded(vae, torch.stack(squares).to(device, vae.dtype))
+            pictures = _pictures(dataset, firsts[rows])
+            found = {"latents": _latents(vae, pictures, resolution)} if pictures else {}
             if text:
-                found["text"] = encode_text(pipeline, captions[rows], device)
+                found["text"] = encode_text(pipeline, captions[rows], vae.device)
             _write(folder / TENSORS, rows.start, found)
             with (folder / DONE.replace("*", str(ranks.rank))).open("a", encoding="utf-8") as log:
                 log.write(_line(rows))
@@ -191,8 +186,8 @@ def prepared(image: Image.Image, resolution: int, mode: str = "RGB") -> Tensor:
     return pixels.permute(2, 0, 1).float() / 127.5 - 1.0
 
 
-def _shared(dataset: Any) -> list[int] | None:
-    """Of every row the number of its image, counted from 0, where rows name files and some name the same."""
+def _shared(dataset: Any) -> tuple[list[int], list[int]] | None:
+    """(image of every row, counted from 0, first row of every image) where rows name files and some name the same one."""
     if getattr(getattr(dataset, "features", {}).get("image"), "decode", True):
         return None
     raw = dataset.with_format(None)
@@ -200,7 +195,13 @@ def _shared(dataset: Any) -> list[int] | None:
         return None
     numbers: dict[str, int] = {}
     images = [numbers.setdefault(cell["path"], len(numbers)) for cell in raw["image"]]
-    return images if len(numbers) < len(images) else None
+    firsts: list[int] = np.unique(images, return_index=True)[1].tolist()
+    return (images, firsts) if len(firsts) < len(images) else None
+
+
+def _latents(vae: Any, pictures: Sequence[Image.Image], resolution: int) -> Tensor:
+    squares = [prepared(image, resolution, MODES[vae.config.in_channels]) for image in pictures]
+    return encoded(vae, torch.stack(squares).to(vae.device, vae.dtype))
 
 
 def _pictures(dataset: Any, rows: Sequence[int]) -> list[Image.Image]:
