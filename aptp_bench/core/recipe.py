@@ -58,6 +58,11 @@ class Recipe(Frozen):
     sizes: Sizes
     resolution: Resolution
     encode_batch: int = Field(64, gt=0, description="images encoded together")
+    store_text: bool = Field(
+        True,
+        description="whether captions' embeddings are stored beside the latents (COCO: 63 GB); else captions are encoded "
+        "when they are trained on: the same embeddings up to float16's last bit, 9 % more work",
+    )
     finetune: dict[str, Any] = Field(default_factory=dict, description="settings of the shared fine-tuning")
     sampling: SamplingConfig
     metrics: tuple[Name, ...]
@@ -76,9 +81,10 @@ class Recipe(Frozen):
 
     @model_serializer(mode="wrap")
     def _without_default_options(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Options of metrics and networks only where there are any: names and documents of runs from before stay what they were."""
+        """Options that are newer than some records only where they are not the default: what is named by them stays so."""
         found: dict[str, Any] = handler(self)
-        return {key: value for key, value in found.items() if value or key not in OPTIONAL}
+        default: dict[str, Any] = {**dict.fromkeys(OPTIONAL, {}), "store_text": True}
+        return {key: value for key, value in found.items() if key not in default or value != default[key]}
 
     @property
     def name(self) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aptp_bench import config
 from aptp_bench.config import Recipe
-from aptp_bench.core.distributed import Ranks
+from aptp_bench.core.distributed import Ranks, left_alone
 from aptp_bench.core.documents import meant
 from aptp_bench.core.progress import Progress, SilentProgress, reporter
 from aptp_bench.core.store import Store
@@ -64,9 +64,10 @@ def open_store(runs_dir: Path, progress: Progress | None = None, refresh: bool =
     refresh: stages that are done are made again. verify: their files are read, not only looked at.
     """
     ranks = Ranks.here()
-    return Store(
-        runs_dir, progress or (reporter() if ranks.first else SilentProgress()), ranks, refresh=refresh, verify=verify
-    )
+    progress = progress or (reporter() if ranks.first else SilentProgress())
+    if said := left_alone():
+        progress.say(said)
+    return Store(runs_dir, progress, ranks, refresh=refresh, verify=verify)
 
 
 def carry_out(recipes: Sequence[Recipe], store: Store, device: str) -> list[Record]:

@@ -21,7 +21,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 # What is set without making another network: how it is measured, and how much is done at once.
 MEASURING = (
     *("weights", "metrics", "latency", "reference", "backbones", "prompts", *OPTIONAL, "sampling", "encode_batch"),
-    *("resolution.measure", "sizes.val", "sizes.partiprompts"),
+    *("store_text", "resolution.measure", "sizes.val", "sizes.partiprompts"),
     *(f"finetune.{name}" for name in execution(FinetuneConfig)),
 )
 # What two measurements of one metric must share to be compared; None stands for what a metric does not say.
