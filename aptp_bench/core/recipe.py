@@ -83,7 +83,7 @@ class Recipe(Frozen):
     def _without_default_options(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Options that are newer than some records only where they are not the default: what is named by them stays so."""
         found: dict[str, Any] = handler(self)
-        default: dict[str, Any] = {**dict.fromkeys(OPTIONAL, {}), "store_text": True}
+        default: dict[str, Any] = {**{key: {} for key in OPTIONAL}, "store_text": True}
         return {key: value for key, value in found.items() if key not in default or value != default[key]}
 
     @property
