@@ -129,8 +129,10 @@ class Facts:
 
 def geometry_of(kind: Any) -> str:
     """A digest of a model's sizes; empty where it does not say them."""
-    geometry: Any = getattr(kind, "geometry", None)
-    return digest_of([asdict(geometry), kind.tokens]) if is_dataclass(geometry) else ""
+    geometry = getattr(kind, "geometry", None)
+    if not is_dataclass(geometry) or isinstance(geometry, type):
+        return ""
+    return digest_of([asdict(geometry), kind.tokens])
 
 
 def shipped_for(model: str) -> Known:
