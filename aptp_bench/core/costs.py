@@ -15,6 +15,8 @@ KINDS: tuple[Kind, ...] = ("convolution", "linear", "attention", "other")
 Line = tuple[int, int]  # numbers alive at a moment: in a step of no samples, and of every sample more
 
 FLOAT = 4  # bytes of a float32, which parameters, gradients and moments are
+HALF = 0.5  # of a float32's bytes is a bfloat16
+MIXED = 0.6  # of its bytes in float32 is what a sample holds under bfloat16 autocast, which leaves norms and sums as they are
 USED = 0.9  # of a device's memory: libraries want some room to work in, and what is freed is not all of one piece
 MOMENTS = 2  # numbers that AdamW keeps for every parameter
 
@@ -37,12 +39,14 @@ class Operation:
 class StepCost(Frozen):
     """A step on one part of a batch. operations: of one sample, forward and backward, a teacher's forward pass among them.
 
-    trained: parameters that have gradients and moments. first: the lines whose highest is the peak, beside the networks,
+    trained: parameters that have gradients and moments; cast: those whose copies in half precision a backward pass keeps.
+    first: the lines whose highest is the peak, beside the networks,
     gradients as they come; later: the same of a part that finds the gradients of earlier ones, which are left out.
     """
 
     operations: tuple[Operation, ...]
     trained: int
+    cast: int = 0
     first: tuple[Line, ...]
     later: tuple[Line, ...]
 
@@ -51,7 +55,15 @@ class StepCost(Frozen):
 
         kept: whether gradients are there before, of an earlier part or as the buckets in which processes average them.
         """
-        return FLOAT * self.trained * kept + _peak(self.later if kept else self.first, rows, precision)
+        lines = self.later if kept else self.first
+        half = precision == "bfloat16"
+        return FLOAT * self.trained * kept + round(max(self._bytes(line, rows, half) for line in lines))
+
+    def _bytes(self, line: Line, rows: int, half: bool) -> float:
+        """At one moment. What is fixed is gradients, for the most part; where they are there, the copies are gone."""
+        fixed, each = line
+        copies = HALF * FLOAT * max(0, self.cast - fixed) if half else 0.0
+        return FLOAT * (fixed + each * rows * (MIXED if half else 1.0)) + copies
 
     @property
     def updating(self) -> int:
@@ -91,9 +103,3 @@ def highest(lines: Iterable[Line]) -> tuple[Line, ...]:
 def _crossing(steep: Line, flat: Line) -> float:
     """The number of samples from which on the steeper line is the higher one."""
     return (flat[0] - steep[0]) / (steep[1] - flat[1])
-
-
-def _peak(lines: Iterable[Line], rows: int, precision: Precision) -> int:
-    """Bytes. Under bfloat16 autocast an activation takes half of what it takes in float32."""
-    size = FLOAT // 2 if precision == "bfloat16" else FLOAT
-    return max(FLOAT * fixed + size * each * rows for fixed, each in lines)

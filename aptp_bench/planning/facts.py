@@ -26,6 +26,7 @@ class Pass(Frozen):
 
     operations: tuple[Row, ...]
     trained: int
+    cast: int = 0
     first: tuple[Line, ...]
     later: tuple[Line, ...]
 
@@ -34,12 +35,12 @@ class Pass(Frozen):
         """Names of operations are dropped."""
         alike = Counter((op.kind, op.macs, op.weights, op.activations) for op in cost.operations)
         rows = tuple((*row, times) for row, times in alike.items())
-        return cls(operations=rows, trained=cost.trained, first=cost.first, later=cost.later)
+        return cls(operations=rows, **cost.model_dump(exclude={"operations"}))
 
     def cost(self) -> StepCost:
         """What it was made of."""
         each = [Operation(kind, kind, *sizes) for kind, *sizes, times in self.operations for _ in range(times)]
-        return StepCost(operations=tuple(each), trained=self.trained, first=self.first, later=self.later)
+        return StepCost(operations=tuple(each), **self.model_dump(exclude={"operations"}))
 
 
 class Known(Frozen):
@@ -128,8 +129,10 @@ class Facts:
 
 def geometry_of(kind: Any) -> str:
     """A digest of a model's sizes; empty where it does not say them."""
-    geometry: Any = getattr(kind, "geometry", None)
-    return digest_of([asdict(geometry), kind.tokens]) if is_dataclass(geometry) else ""
+    geometry = getattr(kind, "geometry", None)
+    if not is_dataclass(geometry) or isinstance(geometry, type):
+        return ""
+    return digest_of([asdict(geometry), kind.tokens])
 
 
 def shipped_for(model: str) -> Known:

@@ -47,6 +47,7 @@ def step_cost(
     return StepCost(
         operations=tuple(_operation(a, b) for a, b in zip(few.operations, more.operations, strict=True)),
         trained=sum(p.numel() for p in twin.parameters() if p.requires_grad),
+        cast=sum(p.numel() for p in twin.parameters()),
         first=highest(lines),
         later=highest((fixed - there, each) for (fixed, each), there in zip(lines, graded, strict=True)),
     )

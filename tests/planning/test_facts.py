@@ -66,4 +66,4 @@ def same(a: StepCost, b: StepCost) -> bool:
     """Alike but for the names and the order of operations."""
     one, other = Pass.of(a), Pass.of(b)
     alike = sorted(one.operations) == sorted(other.operations)
-    return alike and (one.trained, one.first, one.later) == (other.trained, other.first, other.later)
+    return alike and one.model_copy(update={"operations": ()}) == other.model_copy(update={"operations": ()})
