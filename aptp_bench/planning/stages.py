@@ -157,7 +157,7 @@ class Run:
 
     @property
     def _stores_text(self) -> bool:
-        return bool(getattr(self.recipe, "store_text", True))
+        return self.recipe.store_text
 
     @property
     def _latents(self) -> tuple[int, int]:
