@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,10 +30,12 @@ SHORT: dict[str, Any] = {  # laid on the recipe of the paper's scale: the same s
     "sizes": {"train": 48, "val": 8, "partiprompts": 4},
     "resolution": {"train": 8, "measure": 32},
     "sampling": {"steps": 2, "batch": 8},
-    "finetune": {"batch": 8},
+    "finetune": {"steps": 2, "batch": 8},
     "latency": {"warmup": 0, "repeats": 2},
     "metrics": ["macs", "parameters", "fid", "clip_score", "cmmd", "pick_score", "ssim"],
 }
+CLIPS = ("clip-vit-b-32", "clip-vit-l-14-336", "pickscore-v1")
+GUIDE = Path(__file__).parents[2] / "docs" / "paper_scale.md"
 METHODS = {
     "aptp": {
         "experts": 3,
@@ -76,11 +80,9 @@ def lab(tmp_path: Path, build_encoder: Callable[[Path], Path], monkeypatch: pyte
     """The options that say where a lab keeps things; the folder one stands in holds none of them."""
     disk = tmp_path / "disk"
     _coco(disk / "coco")
-    (disk / "p2.tsv").write_text(
-        "Prompt\tCategory\tChallenge\n" + "".join(f"prompt {i}\tArts\tBasic\n" for i in range(4))
-    )
+    _partiprompts(disk / "p2.tsv")
     SD21().geometry.build().save_pretrained(disk / "sd21")
-    for name in ("clip-vit-b-32", "clip-vit-l-14-336", "pickscore-v1"):
+    for name in CLIPS:
         _clip(tmp_path / "home" / name)
     monkeypatch.setenv("APTP_BENCH_WEIGHTS", str(tmp_path / "home"))
     (tmp_path / "here").mkdir()
@@ -92,6 +94,10 @@ def lab(tmp_path: Path, build_encoder: Callable[[Path], Path], monkeypatch: pyte
     ]
     places += [f"aptp.encoder={build_encoder(disk / 'encoder')}", "aptp.accumulate=2", "finetune.accumulate=2"]
     return [word for place in places for word in ("--set", place)]
+
+
+def _partiprompts(file: Path) -> None:
+    file.write_text("Prompt\tCategory\tChallenge\n" + "".join(f"prompt {i}\tArts\tBasic\n" for i in range(4)))
 
 
 def _coco(root: Path) -> None:
@@ -142,3 +148,37 @@ def test_a_lab_with_its_own_folders_fills_the_papers_table(
     for label, cells in said.items():
         assert cells["macs_g"] is not None and cells["macs_g"].summary is not None, label
         assert cells["clip"] is not None and cells["clip"].summary is not None, label
+
+
+@pytest.fixture
+def fetched(tmp_path: Path, build_encoder: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that one stands in, with what the guide lets one fetch where it says; inception's weights are left out."""
+    monkeypatch.chdir(tmp_path)
+    _coco(tmp_path / "data" / "coco")
+    _partiprompts(tmp_path / "data" / "PartiPrompts.tsv")
+    SD21().geometry.build().save_pretrained(tmp_path / "weights" / "sd21")
+    build_encoder(tmp_path / "weights" / "all-mpnet-base-v2")
+    for name in CLIPS:
+        _clip(tmp_path / "weights" / name)
+    return tmp_path
+
+
+def test_the_guide_is_followed_word_for_word(
+    short: None, fetched: Path, capfd: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    for block in re.findall(r"^```bash\n(.*?)^```", GUIDE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
+        for line in block.splitlines():
+            words = shlex.split(line)
+            if words[0] == "export":
+                monkeypatch.setenv(*words[1].split("=", 1))
+                continue
+            ours = words[words.index("aptp_bench" if words[0] == "accelerate" else "aptp-bench") + 1 :]
+            run = next((path.parent for path in (fetched / "runs").glob("aptp-*/run.json")), Path("runs/NAME"))
+            ours = [str(run) if word == "runs/NAME" else word for word in ours]
+            code = outcome(lambda words=ours: app(words, standalone_mode=False))  # type: ignore[misc]
+            said = capfd.readouterr()
+            assert code == 0 and said.out, (line, said.err)
+            done.append(ours[0])
+    assert {"plan", "doctor", "run", "suite", "tables", "submit", "leaderboard"} == set(done)
+    assert len(records.load_all(fetched / "results")[0]) >= len(Suite.load(TABLE, "paper").runs())
