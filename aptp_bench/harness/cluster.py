@@ -109,14 +109,12 @@ def _carried(document: str, place: Place, log: Path) -> tuple[str | None, str | 
     from aptp_bench.models.weights import quiet
 
     if not (Path(place.root) / place.mark).is_file():
-        return (
-            None,
-            f"{place.root} is not there on {os.uname().nodename}; give --runs-dir on a file system that nodes share",
-        )
+        where = f"{place.root} is not there on {os.uname().nodename}"
+        return None, f"{where}; give --runs-dir on a file system that nodes share"
     os.chdir(place.folder)  # relative paths of the recipe mean what they mean where the suite was started
     store = session.open_store(Path(place.root), PlainProgress(), verify=place.verify)
     with quiet():
         record, why = table.attempt(
             partial(session.carrier(store, place.device), Recipe.model_validate_json(document)), log
         )
-    return record and record.model_dump_json(), why
+    return None if record is None else record.model_dump_json(), why

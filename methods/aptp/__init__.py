@@ -80,8 +80,10 @@ class APTP(Method):
     def forecast(self, sketch: Sketch) -> Forecast:
         """Both stages of the search; the alignment runs no U-Net."""
         c = self.config
-        how = {"accumulate": c.accumulate, "precision": c.precision, "gradient_checkpointing": c.gradient_checkpointing}
-        search = Phase("search", c.warmup_steps + c.joint_steps, c.batch, "samples", "gates", c.distillation, **how)
+        search = Phase(
+            "search", c.warmup_steps + c.joint_steps, c.batch, "samples", "gates", c.distillation,
+            accumulate=c.accumulate, precision=c.precision, gradient_checkpointing=c.gradient_checkpointing,
+        )  # fmt: skip
         return Forecast((search,), experts=c.codes)
 
     def prune(self, job: Job) -> Mixture:
