@@ -45,7 +45,7 @@ def suite(
         typer.Option(
             metavar="ADDRESS",
             help="Carry out the runs on a Ray cluster, side by side: local for this machine, auto for the cluster that it "
-            "is in, or where its head is. Needs aptp-bench[ray] and a --runs-dir that all nodes see.",
+            "is in, or where its head is. Needs Ray, an extra of ours, and a --runs-dir that all nodes see.",
         ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the rows and their commands, and stop.")] = False,

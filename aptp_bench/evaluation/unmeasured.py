@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 from aptp_bench import registry
 from aptp_bench.core.recipe import Recipe
 
@@ -10,6 +12,15 @@ def unmeasured(recipe: Recipe) -> dict[str, str]:
     """Metric -> why a run of this recipe will not measure it. Raises UnknownNameError, ConfigError."""
     found = {name: _lacks(name, recipe) for name in recipe.metrics}
     return {name: why for name, why in found.items() if why}
+
+
+def say_unmeasured(recipes: Iterable[Recipe], say: Callable[[str], None], said: set[str]) -> None:
+    """Name the metrics that runs will not have before hours are spent on them, each once. said: those that were named; it grows."""
+    for recipe in recipes:
+        for metric, why in unmeasured(recipe).items():
+            if metric not in said:
+                say(f"{metric} will not be measured: {why.partition('; ')[0]}")
+                said.add(metric)
 
 
 def _lacks(name: str, recipe: Recipe) -> str | None:

@@ -29,6 +29,7 @@ from aptp_bench.core.store import SCRATCH, Stage, Store
 from aptp_bench.core.tensors import read_parts, read_tensors, write_parts, write_tensors
 from aptp_bench.errors import MetricError, PruningError
 from aptp_bench.evaluation.evaluate import backbones, measure, metrics_of
+from aptp_bench.evaluation.unmeasured import say_unmeasured
 from aptp_bench.generation.generate import generate
 from aptp_bench.generation.image_sets import Files
 from aptp_bench.generation.sampling import Sampler
@@ -74,6 +75,7 @@ def run_each(recipes: Sequence[Recipe], store: Store, device: torch.device) -> l
     """The records of recipes that have their model and data in common, such as a run's and its reference's."""
     materials = Materials.of(recipes[0], device)
     benches = [Bench.of(recipe, materials, store) for recipe in recipes]
+    say_unmeasured(recipes, store.progress.say, set())
     store.progress.plan(plans.shares(recipes))
     try:
         return [carry_out(bench) for bench in benches]  # all are resolved, and refused, before the first begins

@@ -13,7 +13,7 @@ from aptp_bench.core.documents import meant
 from aptp_bench.core.progress import Progress, SilentProgress, reporter
 from aptp_bench.core.store import Store
 from aptp_bench.errors import ConfigError
-from aptp_bench.evaluation.unmeasured import unmeasured
+from aptp_bench.evaluation.unmeasured import say_unmeasured
 from aptp_bench.harness.suite import shared_key
 from aptp_bench.records import Record
 
@@ -78,7 +78,6 @@ def carry_out(recipes: Sequence[Recipe], store: Store, device: str) -> list[Reco
     from aptp_bench.models.weights import quiet
 
     use_threads()
-    _say_what_lacks(recipes, store)
     with quiet():
         return run_each(recipes, store, provenance.device(device))
 
@@ -96,11 +95,11 @@ def carrier(store: Store, device: str) -> Carrier:
     said: set[str] = set()
 
     def carry(recipe: Recipe) -> Record:
-        _say_what_lacks([recipe], store, said)
         key = shared_key(recipe)
         if key not in held:
             held.clear()  # two teachers at once may not fit
             held[key] = Materials.of(recipe, provenance.device(device))
+        say_unmeasured([recipe], store.progress.say, said)
         store.progress.plan(plans.shares([recipe]))
         try:
             return stages.run(recipe, held[key], store)
@@ -108,16 +107,6 @@ def carrier(store: Store, device: str) -> Carrier:
             store.progress.plan({})
 
     return carry
-
-
-def _say_what_lacks(recipes: Sequence[Recipe], store: Store, said: set[str] | None = None) -> None:
-    """Name the metrics that runs will not have before hours are spent on them, each once. said: those that were named."""
-    said = set() if said is None else said
-    for recipe in recipes:
-        for metric, why in unmeasured(recipe).items():
-            if metric not in said:
-                store.progress.say(f"{metric} will not be measured: {why.partition('; ')[0]}")
-                said.add(metric)
 
 
 def publish(record: Record, store: Store, results: Path) -> Path:
