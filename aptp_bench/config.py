@@ -2,7 +2,7 @@
 
 Later beats earlier: the method's defaults, its preset for the scale, the recipe `benchmarks/recipes/<scale>.yaml`, the
 loss weights that the method's paper prescribes for fine-tuning, the recipe's section for the dataset, the command's
-options, `--set key=value`.
+options, `--set key=value`. `as=paper` stands for the settings that the recipe has under that name for the method.
 """
 
 from __future__ import annotations
@@ -38,24 +38,46 @@ def recipe(
 
     Raises UnknownNameError for names that nothing provides, ConfigError for keys and values, BudgetError.
     """
-    document = {**preset(scale), "method": method, "scale": scale, "settings": list(settings)}
-    datasets = document.pop("datasets", {})
+    document = {**preset(scale), "method": method, "scale": scale}
+    datasets, named = document.pop("datasets", {}), document.pop("as", {})
     dataset = document.pop("aliases", {}).get(dataset, dataset)
     section = datasets.get(dataset, {})
-    methods = section.get("methods", {})
+    methods = _methods_at(section, float((flags or {}).get("budget.ratio") or 1))
     kind = registry.get("methods", method)
     document = merged(document, {"finetune": kind.finetuning})
-    document = merged(document, {"dataset": dataset, **{k: v for k, v in section.items() if k != "methods"}})
+    document = merged(
+        document, {"dataset": dataset, **{k: v for k, v in section.items() if k not in ("methods", "up_to")}}
+    )
     document = merged(document, {"method_config": merged(kind.presets.get(scale, {}), methods.get(method, {}))})
-    if method == document["reference"]:
-        document = placed(document, "budget.ratio", 1.0)  # the reference row is the network as it is
+    if method == document["reference"] or kind.published_as:
+        document = placed(document, "budget.ratio", 1.0)  # the network as it is, and weights as they were published
     known = known_keys(kind, registry.get("datasets", dataset), document)
     for key, value in (flags or {}).items():
         document = document if value is None else placed(document, key, value)
-    for setting in settings:
-        document = placed(document, *parsed(setting, known))
+    given = [setting for setting in settings if _stands_for(setting, method, scale, named) != []]
+    for setting in given:
+        for each in _stands_for(setting, method, scale, named) or [setting]:
+            document = placed(document, *parsed(each, known))
+    document["settings"] = given
     document["model"] = model_named(document["model"])
     return _checked(document)
+
+
+def _methods_at(section: Mapping[str, Any], ratio: float) -> dict[str, Any]:
+    """Options of methods on a dataset, by method: its `methods`, then what it has `up_to` the least budget that is enough."""
+    limits = [limit for limit in section.get("up_to", {}) if ratio <= limit]
+    return merged(section.get("methods", {}), section["up_to"][min(limits)] if limits else {})
+
+
+def _stands_for(setting: str, method: str, scale: str, named: Mapping[str, Any]) -> list[str] | None:
+    """The settings that "as=paper" stands for, none where that changes nothing for the method; None for any other setting."""
+    key, _, name = setting.partition("=")
+    if key != "as":
+        return None
+    if name not in named:
+        known = f"; it has {', '.join(named)}" if named else ""
+        raise ConfigError(f"the recipe of scale {scale} has no settings called '{name}'{known}")
+    return list(named[name].get(method, ()))
 
 
 def with_reference(asked: Recipe) -> list[Recipe]:
@@ -152,6 +174,8 @@ def known_keys(method: type[Plugin], dataset: type[Plugin], document: Mapping[st
         keys += [f"{section}.{name}.{key}" for name, kind in kinds.items() for key in _dotted(kind.Config)]
     keys += [f"method_config.{key}" for key in _dotted(method.Config)]
     keys += [f"dataset_config.{key}" for key in _dotted(dataset.Config)]
+    if document.get("prompts"):
+        keys += [f"prompts_config.{key}" for key in _dotted(registry.get("datasets", str(document["prompts"])).Config)]
     return keys + [f"finetune.{key}" for key in _dotted(FinetuneConfig)]
 
 
@@ -224,6 +248,8 @@ def _checked(document: Mapping[str, Any]) -> Recipe:
     method = registry.get("methods", asked.method)(**asked.method_config)
     dataset = registry.get("datasets", asked.dataset)(**asked.dataset_config)
     _same_task(asked, method, dataset)
+    if asked.prompts:
+        registry.get("datasets", asked.prompts)(**asked.prompts_config)  # raises, as below
     for section, group in OPTIONS.items():
         for name, options in getattr(asked, section).items():
             registry.get(group, name)(**options)  # raises ConfigError for an option that it has not

@@ -10,13 +10,13 @@ from aptp_bench.contracts.backbone import BackbonePlugin
 from aptp_bench.contracts.base import Plugin, PluginConfig
 from aptp_bench.contracts.dataset import DatasetPlugin
 from aptp_bench.contracts.evidence import Evidence
-from aptp_bench.contracts.method import Job, Method
+from aptp_bench.contracts.method import Forecast, Job, Method, Phase, Sketch
 from aptp_bench.contracts.metric import Metric
 from aptp_bench.contracts.model import ModelPlugin
 from aptp_bench.core.progress import Progress
 from aptp_bench.records import Measurement
 
 __all__ = [
-    "BackbonePlugin", "DatasetPlugin", "Evidence", "Job", "Measurement", "Method", "Metric", "ModelPlugin", "Plugin",
-    "PluginConfig", "Progress",
+    "BackbonePlugin", "DatasetPlugin", "Evidence", "Forecast", "Job", "Measurement", "Method", "Metric", "ModelPlugin",
+    "Phase", "Plugin", "PluginConfig", "Progress", "Sketch",
 ]  # fmt: skip

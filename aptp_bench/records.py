@@ -86,6 +86,8 @@ class Provenance(Frozen):
     dirty: bool | None
     device: str
     threads: int
+    processes: list[str] = []  # the device of each, in their order; as precision, records of earlier releases have none
+    precision: str = ""  # of the weights, and how a card may round the products of float32
     seconds: dict[str, float]  # wall time a stage took when it was done, even if this run only read it
     digests: dict[str, str]  # of the model's weights, the metric backbones and the data
     source: dict[str, str] = {}  # stage -> digest of the source that made it; records of earlier releases have none

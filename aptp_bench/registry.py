@@ -11,7 +11,8 @@ from aptp_bench.core.documents import meant
 from aptp_bench.errors import ConfigError, UnknownNameError
 
 PREFIX = "aptp_bench."
-GROUPS = ("methods", "metrics", "datasets", "models", "backbones", "routers")
+LISTED = ("methods", "metrics", "datasets", "models", "backbones")  # each has a command that lists it
+GROUPS = (*LISTED, "routers")
 
 
 @dataclass(frozen=True)
@@ -62,5 +63,6 @@ def get(group: str, name: str) -> Any:
     """The class registered as `name`. Raises UnknownNameError with the nearest names."""
     known = plugins(group)
     if name not in known:
-        raise UnknownNameError(f"unknown {group[:-1]} '{name}'; {meant(name, known)} (list them: aptp-bench {group})")
+        listed = f" (list them: aptp-bench {group})" if group in LISTED else ""
+        raise UnknownNameError(f"unknown {group[:-1]} '{name}'; {meant(name, known)}{listed}")
     return known[name].load()

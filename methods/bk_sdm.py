@@ -19,7 +19,7 @@ from pydantic import Field
 
 from aptp_bench.budget import TOLERANCE, Budget, Convention
 from aptp_bench.errors import BudgetError, ConfigError, PruningError
-from aptp_bench.plugins import Job, Method, PluginConfig
+from aptp_bench.plugins import Forecast, Job, Method, PluginConfig, Sketch
 
 if TYPE_CHECKING:
     import torch
@@ -72,6 +72,10 @@ class BKSDM(Method):
         "mid_block": False,
         "snr_gamma": None,
     }
+
+    def forecast(self, sketch: Sketch) -> Forecast:
+        """It runs no network: members of the family are counted."""
+        return Forecast()
 
     def prune(self, job: Job) -> Mixture:
         """The chosen member, with a remark if it misses the budget by more than the tolerance.

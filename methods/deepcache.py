@@ -15,7 +15,7 @@ from pydantic import Field
 
 from aptp_bench.budget import TOLERANCE
 from aptp_bench.errors import BudgetError
-from aptp_bench.plugins import Job, Method, PluginConfig
+from aptp_bench.plugins import Forecast, Job, Method, PluginConfig, Sketch
 
 if TYPE_CHECKING:
     from aptp_bench.models.call_plan import CallPlan
@@ -46,6 +46,10 @@ class DeepCache(Method):
     tunes = False
     uses_data = False
     uses_sampling = True
+
+    def forecast(self, sketch: Sketch) -> Forecast:
+        """It runs no network: calls are counted, and the network stays whole."""
+        return Forecast(size=1.0)
 
     def prune(self, job: Job) -> Mixture:
         """The teacher's U-Net and which of its calls are full. Raises BudgetError if the first alone costs too much.

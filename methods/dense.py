@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aptp_bench.errors import BudgetError
-from aptp_bench.plugins import Job, Method
+from aptp_bench.plugins import Forecast, Job, Method, Sketch
 
 if TYPE_CHECKING:
     from aptp_bench.models.mixture import Mixture
@@ -19,6 +19,10 @@ class Dense(Method):
     paper = "Rombach et al., High-Resolution Image Synthesis with Latent Diffusion Models, CVPR 2022, arXiv:2112.10752"
     tunes = False
     uses_data = False
+
+    def forecast(self, sketch: Sketch) -> Forecast:
+        """It runs nothing, and removes nothing."""
+        return Forecast(size=1.0)
 
     def prune(self, job: Job) -> Mixture:
         """The teacher's U-Net for every prompt. Raises BudgetError for any budget but the whole."""

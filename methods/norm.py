@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from aptp_bench.methods.narrowing import NarrowingConfig, narrow
-from aptp_bench.plugins import Job, Method
+from aptp_bench.plugins import Forecast, Job, Method, Sketch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,6 +42,10 @@ class Norm(Method):
         )
 
     config: Config
+
+    def forecast(self, sketch: Sketch) -> Forecast:
+        """It runs no network: weights are compared."""
+        return Forecast()
 
     def prune(self, job: Job) -> Mixture:
         """Rank, land on the budget, cut. Raises BudgetError if it cannot be met."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from aptp_bench.plugins import Job, Method, PluginConfig
+from aptp_bench.plugins import Forecast, Job, Method, PluginConfig, Sketch
 
 if TYPE_CHECKING:
     from aptp_bench.models.mixture import Mixture
@@ -30,6 +30,10 @@ class Random(Method):
     title = "Random"
     Config = RandomConfig
     config: RandomConfig
+
+    def forecast(self, sketch: Sketch) -> Forecast:
+        """It runs no network: units are drawn by lot."""
+        return Forecast()
 
     def prune(self, job: Job) -> Mixture:
         """One network of the gate space, every unit as likely to go as any other. Raises BudgetError if it is too small."""

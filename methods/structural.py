@@ -8,15 +8,18 @@ implies, because the loss of v itself does not fall towards 0 as t grows.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aptp_bench.methods.narrowing import StructuralConfig, narrow
-from aptp_bench.plugins import Job, Method
+from aptp_bench.plugins import Forecast, Job, Method, Phase, Sketch
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from aptp_bench.models.mixture import Mixture
+
+DIFFUSION_STEPS = 1000  # of the models' training, which a threshold may end sooner
 
 
 class Structural(Method):
@@ -32,6 +35,12 @@ class Structural(Method):
 
     Config = StructuralConfig
     config: StructuralConfig
+
+    def forecast(self, sketch: Sketch) -> Forecast:
+        """Gradients at every stride-th step, at most, for every process all of them."""
+        c = self.config
+        steps, parts = math.ceil(DIFFUSION_STEPS / c.stride), math.ceil(c.pairs / c.micro_batch)
+        return Forecast((Phase("gradients", steps, c.pairs, "nothing", "weights", accumulate=parts),))
 
     def prune(self, job: Job) -> Mixture:
         """Sum gradients over the steps, rank, land on the budget, cut. Raises BudgetError, TrainingError."""

@@ -8,7 +8,7 @@ and exact to rounding where sqrtm loses digits.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -53,8 +53,7 @@ class FID(Metric):
     def __call__(self, evidence: Evidence) -> Measurement:
         """The distance; its interval says how far another set of as many images would move it (see fid_interval)."""
         fake, real = fakes_and_reals(evidence, self.backbone, "pool")
-        value, route = frechet_distance(fake, real)
-        moved = influences(fake, real)
+        value, route, moved = judged(fake, real)
         groups = self.config.groups
         if groups is None and fake.shape[1] <= CHEAP:
             groups = GROUPS
@@ -185,6 +184,41 @@ def influences(fake: Tensor, real: Tensor) -> Tensor:
     moved = (a @ (basis / scales) @ turn).square() @ shared.clamp(min=0).sqrt()
     gain = 2 * (len(fake) - 1) ** 0.5 * (a @ (mean - reals.mean)) + len(fake) * (a.square().sum(dim=1) - moved)
     return gain - gain.mean()
+
+
+class Judged(NamedTuple):
+    """The distance, the route it took, and what each generated image does to it (see influences)."""
+
+    value: float
+    route: Route
+    influences: Tensor
+
+
+def judged(fake: Tensor, real: Tensor) -> Judged:
+    """Distance and influences; where S1 has full rank one decomposition gives both. fake: [n, d], real: [m, d]."""
+    import torch
+
+    if min(_at_least_two(len(fake)), _at_least_two(len(real))) <= fake.shape[1]:
+        return Judged(*frechet_distance(fake, real), influences(fake, real))
+    ours, theirs = Moments.of(fake), Moments.of(real)
+    first, second = ours.covariance, theirs.covariance
+    root, failed = torch.linalg.cholesky_ex(first)
+    steps = root.diagonal().square()
+    if failed or steps.min() <= steps.max() * len(steps) * torch.finfo(torch.float64).eps:
+        return Judged(*moments_distance(ours, theirs), influences(fake, real))
+    inner = root.T @ second @ root
+    values, turn = torch.linalg.eigh((inner + inner.T) / 2)
+    shared, gap = values.clamp(min=0).sqrt(), ours.mean - theirs.mean
+    value = float(gap.square().sum() + first.trace() + second.trace() - 2 * shared.sum())
+    basis = torch.linalg.solve_triangular(root.T, turn, upper=True)  # T = basis diag(shared) basis^T
+
+    def gain(rows: Tensor) -> Tensor:
+        x = rows.double() - ours.mean
+        moved = (x @ basis).square() @ shared
+        return 2 * (x @ gap) + len(fake) / (len(fake) - 1) * (x.square().sum(dim=1) - moved)
+
+    gains = torch.cat([gain(rows) for rows in fake.split(CHUNK)])
+    return Judged(max(0.0, value), "cholesky", gains - gains.mean())
 
 
 def _at_least_two(n: int) -> int:

@@ -97,11 +97,13 @@ def by_pixels(evidence: Evidence, compare: Callable[[Tensor, Tensor], Tensor]) -
     """compare(a, b) of all pairs: float32 [n, 3, H, W] in 0..255 each -> [n]."""
     import torch
 
-    found = []
-    for pair in evidence.image_pairs():
+    from aptp_bench.core.source import source_digest
+
+    def compared(*pair: Tensor) -> Tensor:
         planes = [images.permute(0, 3, 1, 2).float().split(AT_ONCE) for images in pair]
-        found += [compare(a, b) for a, b in zip(*planes, strict=True)]
-    return torch.cat(found)
+        return torch.cat([compare(a, b) for a, b in zip(*planes, strict=True)])
+
+    return evidence.pair_scores(compared, {"compared by": source_digest(by_pixels, compare)})
 
 
 def ssim(a: Tensor, b: Tensor) -> Tensor:

@@ -26,14 +26,17 @@ class LPIPS(Fidelity):
 
     def scores(self, evidence: Evidence) -> Tensor:
         """Of every pair: [n], 0 for equal images. Raises MetricError where the backbone compares no pairs."""
-        import torch
+        from aptp_bench.contracts.evidence import identity
+        from aptp_bench.core.source import source_digest
 
-        distances = getattr(evidence.backbone(self.backbone), "distances", None)
+        network = evidence.backbone(self.backbone)
+        distances = getattr(network, "distances", None)
         if distances is None:
             raise MetricError(
                 "the perceptual backbone compares no pairs; use another: --set backbones.perceptual=lpips-alex"
             )
-        return torch.cat([distances(*pair) for pair in evidence.image_pairs()])
+        key = {**identity(network), "compared by": source_digest(type(network))}
+        return evidence.pair_scores(distances, key)
 
     def facts(self, evidence: Evidence) -> dict[str, Any]:
         """The network that read the images."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
 
     from aptp_bench.core.store import Store
+    from aptp_bench.models.stable_diffusion import Geometry
 
 ROOT = Path(__file__).parents[1]
 
@@ -54,7 +55,7 @@ def snippet() -> Callable[[str, str], Any]:
     return find
 
 
-def tiny_pipeline(**unet: Any) -> StableDiffusionPipeline:
+def tiny_geometry(**unet: Any) -> Geometry:
     """SD 2.1's topology at 8 pixels: latents 4x4. unet: other settings of the U-Net."""
     from aptp_bench.models.stable_diffusion import Geometry
 
@@ -89,7 +90,12 @@ def tiny_pipeline(**unet: Any) -> StableDiffusionPipeline:
             "projection_dim": 16,
             "max_position_embeddings": 77,
         },
-    ).build()
+    )
+
+
+def tiny_pipeline(**unet: Any) -> StableDiffusionPipeline:
+    """Of that geometry."""
+    return tiny_geometry(**unet).build()
 
 
 @pytest.fixture(scope="session")

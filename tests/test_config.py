@@ -31,8 +31,39 @@ def test_every_scale_has_a_recipe_that_resolves(scale):
 def test_budget_and_experts_are_the_papers_and_the_short_name_means_its_data(dataset, scale, data, budget, experts):
     made = recipe("aptp", dataset, scale)
     assert made.dataset == data
-    assert made.budget.ratio == budget and made.budget.convention == "exact"
+    assert made.budget.ratio == budget and made.budget.convention == ("aptp" if scale == "paper" else "exact")
     assert made.method_config["experts"] == experts
+
+
+@pytest.mark.parametrize(("budget", "experts"), [(0.6, 8), (0.66, 8), (0.7, 16), (0.85, 16)])
+def test_small_budgets_have_as_many_experts_as_in_the_paper(budget, experts):
+    assert recipe("aptp", "cc3m", "paper", {"budget.ratio": budget}).method_config["experts"] == experts
+    assert recipe("aptp", "coco", "paper", {"budget.ratio": budget}).method_config["experts"] == 8
+
+
+def test_models_without_a_text_are_not_counted_as_the_paper_does():
+    assert {recipe("norm", name, "paper").budget.convention for name in ("faces", "sounds")} == {"exact"}
+
+
+def test_a_method_as_its_paper_has_it():
+    usual, own = (recipe("structural", "coco", "paper", settings=given) for given in ([], ["as=paper"]))
+    assert (usual.method_config["stride"], own.method_config["stride"]) == (10, 1)
+    assert own.settings == ("as=paper",) and "--set as=paper" in own.command
+    assert recipe("structural", "coco", "paper", settings=["as=paper", "stride=5"]).method_config["stride"] == 5
+    assert recipe("bk_sdm", "coco", "paper", settings=["as=paper"]).finetune["lr"] == 5e-5
+    assert recipe("norm", "coco", "paper", settings=["as=paper"]) == recipe("norm", "coco", "paper")
+    for scale, name, said in (
+        ("paper", "nobody", "it has paper, authors"),
+        ("mini", "paper", "scale mini has no settings"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            recipe("structural", "coco", scale, settings=[f"as={name}"])
+
+
+def test_every_setting_that_somebody_else_has_is_one_of_the_methods():
+    for name, methods in preset("paper")["as"].items():
+        for method in methods:
+            assert recipe(method, "coco", "paper", settings=[f"as={name}"]).settings == (f"as={name}",)
 
 
 def test_later_beats_earlier():

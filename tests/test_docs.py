@@ -16,8 +16,9 @@ from PIL import Image
 import aptp_bench
 from aptp_bench import registry
 from aptp_bench.budget import TOLERANCE
+from aptp_bench.config import preset
 from aptp_bench.contracts.evidence import Evidence, ImageSet
-from aptp_bench.core.settings import SamplingConfig
+from aptp_bench.core.settings import FinetuneConfig, SamplingConfig
 from aptp_bench.evaluation import conformance
 from aptp_bench.generation.sampling import Sampler
 from aptp_bench.models.stable_diffusion import MiniSD
@@ -117,6 +118,16 @@ def test_the_schema_page_names_every_field() -> None:
     page = (DOCS / "records.md").read_text(encoding="utf-8")
     for kind in (Record, Expert, Measurement, Provenance):
         assert [name for name in kind.model_fields if f"`{name}`" not in page] == []
+
+
+def test_the_page_on_fidelity_names_options_that_are_there() -> None:
+    page = (DOCS / "fidelity.md").read_text(encoding="utf-8")
+    named = {tuple(each.split(".")) for each in re.findall(r"`([a-z_]+\.[a-z_]+)`", page)}
+    fields = {name: kind.load().Config.model_fields for name, kind in registry.plugins("methods").items()}
+    fields["finetune"] = FinetuneConfig.model_fields
+    assert [f"{owner}.{option}" for owner, option in named if option not in fields.get(owner, ())] == []
+    assert {"aptp", "ld_pruner", "bk_sdm", "structural", "norm", "finetune"} == {owner for owner, _ in named}
+    assert [name for name in re.findall(r"--as (\w+)", page) if name not in preset("paper")["as"]] == []
 
 
 def test_every_page_is_in_the_menu() -> None:

@@ -105,6 +105,7 @@ def test_a_record_of_version_1_is_still_read():
     again = found.model_dump(mode="json")
     assert again.pop("samples") is None and again.pop("replicates") is None
     assert again["how"].pop("source") == {} and again.pop("calls") == {}
+    assert again["how"].pop("processes") == [] and again["how"].pop("precision") == ""
     assert again.pop("diagnostics") == {} and again.pop("task") == "text-to-image"
     assert not any(expert.pop("words") for expert in again["experts"])
     assert again | {"schema_version": 1} == old  # nothing lost, nothing changed

@@ -49,6 +49,13 @@ class Backbone(BackbonePlugin):
         """Why the default weights cannot be had, with the command that fixes it; None if they can."""
         return weights.lacking(cls.hub_ids, lambda: cls().source)
 
+    def missing(self) -> str | None:
+        """The same of the weights that its settings name; a hub id is looked for when it is needed."""
+        named = self.config.weights
+        if named is None:
+            return self.unavailable()
+        return None if weights.on_hub(named) else weights.lacking((), lambda: self.source)
+
     @cached_property
     def source(self) -> Path:
         """The folder (or file) of the weights. Raises WeightsError if there is none."""

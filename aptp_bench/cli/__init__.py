@@ -19,6 +19,7 @@ from aptp_bench.cli import (
     generate,
     leaderboard,
     listings,
+    plan,
     plot,
     profile,
     report,
@@ -46,7 +47,7 @@ def _add(*modules: ModuleType) -> None:
         app.command(epilog=module.EPILOG)(getattr(module, module.__name__.rpartition(".")[2]))
 
 
-_add(run, suite, submit, report, compare, plot, tables, figures, leaderboard, generate, route, profile, evaluate)
+_add(run, suite, plan, submit, report, compare, plot, tables, figures, leaderboard, generate, route, profile, evaluate)
 listings.register(app)
 _add(check, doctor)
 

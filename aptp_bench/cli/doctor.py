@@ -14,11 +14,14 @@ from typing import Annotated
 
 import typer
 
-from aptp_bench.cli.finding import Check, Scope
+from aptp_bench.cli.finding import THIS_RUN, Check, Scope
 from aptp_bench.cli.options import Json, print_json
 from aptp_bench.errors import ConfigError
 
-EPILOG = "Exit code 0: everything that scale mini needs is here; 1: something is missing."
+EPILOG = (
+    "Exit code 0: everything that scale mini needs is here, or the run that is asked about; 1: something is missing. Example: "
+    "aptp-bench doctor --scale paper --dataset coco --set dataset_config.root=/data/coco"
+)
 GIB = 1 << 30
 DISK, MEMORY = 2, 4  # GiB that a run at scale mini wants free, and in all
 PYTHON = (3, 10)
@@ -32,10 +35,21 @@ DOWNLOADS = {
 
 
 def doctor(
-    whole: Annotated[bool, typer.Option("--all", help="Every fix in full.")] = False, as_json: Json = False
+    scale: Annotated[str | None, typer.Option(help="Of one run: mini, smoke or paper.")] = None,
+    method: Annotated[str | None, typer.Option(help="Of one run: its method; default: aptp.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Of one run: its dataset; default: coco.")] = None,
+    model: Annotated[str | None, typer.Option(help="Of one run: its model.")] = None,
+    weights: Annotated[str | None, typer.Option(help="Of one run: the teacher's, as in run.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Of one run: key=value, as in run.")] = None,
+    whole: Annotated[bool, typer.Option("--all", help="Every fix in full.")] = False,
+    as_json: Json = False,
 ) -> None:
-    """What this machine can run, what is missing, and the command that fixes it."""
-    checks = [*machine(), *plugins()]
+    """What this machine can run, what is missing, and the command that fixes it.
+
+    With any option of a run: what that run will lack, its own paths, weights and networks looked at.
+    """
+    asked = (scale, method, dataset, model, weights, settings)
+    checks = [*machine(), *(plugins() if asked == (None,) * len(asked) else of_run(*asked))]
     ready = all(check.ok for check in checks if check.needed)
     if as_json:
         print_json({"ready": ready, "checks": [asdict(check) for check in checks]})
@@ -96,6 +110,25 @@ def plugins() -> Iterator[Check]:
             found, _, fix = (reason or "ready").partition("; ")
             size = DOWNLOADS.get(plugin.name) if reason else None
             yield Check(what, reason is None, found, needed, fix, scope, size)
+
+
+def of_run(
+    scale: str | None,
+    method: str | None,
+    dataset: str | None,
+    model: str | None,
+    weights: str | None,
+    settings: list[str] | None,
+) -> Iterator[Check]:
+    """What one run wants: what it stops without is needed. Raises ConfigError, UnknownNameError, BudgetError."""
+    from aptp_bench.harness import session
+    from aptp_bench.harness.readiness import needs
+
+    flags = {"model": model, "weights": weights}
+    asked = session.resolved(method or "aptp", dataset or "coco", scale or "mini", settings or [], flags, False)
+    for need in needs(asked[-1]):
+        found, _, fix = (need.lacks or "ready").partition("; ")
+        yield Check(need.what, need.lacks is None, found, need.stops, fix, THIS_RUN)
 
 
 def total_memory() -> int | None:

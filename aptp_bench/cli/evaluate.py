@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -36,12 +36,16 @@ def evaluate(
             "--set", help="key=value, as in run: dataset_config.root=DIR, sizes.val=64, metric_config.fid.groups=50."
         ),
     ] = None,
+    fit: Annotated[
+        Literal["crop", "squash"] | None,
+        typer.Option(help="Images of several sizes: take the central square of each, or squash each to one."),
+    ] = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Measure a folder of images with captions, however they were made."""
     from aptp_bench import config
-    from aptp_bench.evaluation.external_images import captioned, measure_folder
+    from aptp_bench.evaluation.external_images import Made, captioned, measure_folder
 
     if reals is not None and dataset is not None:
         raise ConfigError("real images come from --reals or from --dataset, not from both; leave one out")
@@ -55,7 +59,8 @@ def evaluate(
     names = [name.strip() for name in metrics.split(",") if name.strip()] if metrics else None
     with quiet():
         real_set = _reals(reals, dataset, recipe)
-        found = measure_folder(folder, captions, real_set, names, recipe, provenance.device(device), reference)
+        made = Made(folder, captions, reference, fit)
+        found = measure_folder(made, real_set, names, recipe, provenance.device(device))
     if as_json:
         print_json(found)
     else:

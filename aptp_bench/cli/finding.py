@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Scope = Literal["this machine", "every scale", "scale mini", "scale paper"]
+Scope = Literal["this machine", "every scale", "scale mini", "scale paper", "this run"]
 MACHINE: Scope = "this machine"
+THIS_RUN: Scope = "this run"
 
 
 @dataclass(frozen=True)

@@ -1,26 +1,27 @@
-"""aptp-bench methods, metrics, datasets, models: who provides what, and why something cannot run here."""
+"""aptp-bench methods, metrics, datasets, models, backbones: who provides what, and why something cannot run here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import TYPE_CHECKING, Annotated, Any
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
 import typer
 
 from aptp_bench.cli.options import Json, print_json
 from aptp_bench.errors import ConfigError
+from aptp_bench.registry import LISTED
 
 if TYPE_CHECKING:
     from aptp_bench.registry import Registration
 
-GROUPS = ("methods", "metrics", "datasets", "models")
 CLASS_DATA = ("unit", "better", "on", "backbone", "world", "captions_only")
 
 
 def register(app: typer.Typer) -> None:
-    """Add the four commands."""
-    for group in GROUPS:
+    """Add a command for each of these groups."""
+    for group in LISTED:
         app.command(name=group, help=f"The {group} at hand; with a name, its options.")(_command(group))
 
 
@@ -63,8 +64,17 @@ def options(kind: Any) -> list[dict[str, Any]]:
     for name, field in kind.Config.model_fields.items():
         default = None if field.is_required() else field.get_default(call_default_factory=True)
         plain = default if isinstance(default, (str, int, float, bool, list, type(None))) else str(default)
-        whole = field.annotation if getattr(field.annotation, "__args__", None) else None
-        shown = str(whole or getattr(field.annotation, "__name__", field.annotation)).replace("typing.", "")
+        shown = _typename(field.annotation)
         rows.append({"name": name, "type": shown, "default": plain, "help": field.description or ""})
         rows[-1]["heading"] = headings.get(name, "")
     return rows
+
+
+def _typename(kind: Any) -> str:
+    """A type as people write it: the parts of a union by themselves, without what a number must keep to."""
+    if get_origin(kind) is Annotated:
+        return _typename(get_args(kind)[0])
+    if get_origin(kind) in (Union, UnionType):
+        return " | ".join(map(_typename, get_args(kind)))
+    whole = kind if getattr(kind, "__args__", None) else None
+    return str(whole or getattr(kind, "__name__", kind)).replace("typing.", "").replace("NoneType", "None")

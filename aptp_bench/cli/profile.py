@@ -30,7 +30,9 @@ def profile(
     method: Annotated[
         str | None, typer.Option(help="Profile what this method makes of it: see aptp-bench methods.")
     ] = None,
-    budget: Annotated[float, typer.Option(help="Share of the dense MACs that the method keeps.")] = 0.78,
+    budget: Annotated[
+        float | None, typer.Option(help="Share of the dense MACs that the method keeps; default: 0.78.")
+    ] = None,
     macs: Annotated[str, typer.Option(help="How the budget's MACs are counted: exact, aptp or modules.")] = "exact",
     settings: Annotated[list[str] | None, typer.Option("--set", help="key=value, an option of the method.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the method.")] = 0,
@@ -38,7 +40,9 @@ def profile(
     mixture: Annotated[Path | None, typer.Option(help="A saved mixture of this model: profile its experts.")] = None,
     weights: Annotated[
         str | None,
-        typer.Option(help="The teacher's: a folder, a hub id, or random; default: embedded ones, else random."),
+        typer.Option(
+            help="Profile this U-Net, pruned or not: a folder, a hub id, or random. With --method, the teacher's."
+        ),
     ] = None,
     resolution: Annotated[
         int | None, typer.Option(min=1, help="Pixels, width = height; default: the model's own.")

@@ -37,6 +37,12 @@ def run(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="key=value, any setting; --dry-run shows them.")
     ] = None,
+    as_: Annotated[
+        str | None,
+        typer.Option(
+            "--as", help="paper: the method's own paper where it differs from what is equal for all; authors."
+        ),
+    ] = None,
     device: Device = "auto",
     runs_dir: Annotated[Path, typer.Option(help="Where stages are kept.")] = Path("runs"),
     results_dir: ResultsDir = None,
@@ -63,7 +69,8 @@ def run(
     from aptp_bench.harness.run_folder import place
 
     flags = {"model": model, "budget": budget, "macs": macs, "seed": seed, "weights": weights}
-    recipes = session.resolved(method, dataset, scale, settings or [], flags, reference)
+    own = [f"as={as_}"] if as_ else []
+    recipes = session.resolved(method, dataset, scale, [*own, *(settings or [])], flags, reference)
     check_writable(runs_dir, "--runs-dir")
     if results_dir is not None:
         check_writable(results_dir / "records", "--results-dir")
@@ -108,8 +115,10 @@ def _show(made: list[Record], folders: list[Path], paths: list[Path], page: Path
 def _show_plan(recipes: list[Recipe], runs_dir: Path, refresh: bool, as_json: bool) -> None:
     from aptp_bench.cli.view import show_plan
     from aptp_bench.harness.plans import Planned, planned
+    from aptp_bench.harness.readiness import needs
 
     recipe = recipes[-1]
+    lacking = [need for need in needs(recipe) if need.lacks]
     plan = {each.method: planned(each, runs_dir) for each in recipes}
     if refresh:
         plan = {method: [Planned(stage.name) for stage in each] for method, each in plan.items()}
@@ -120,6 +129,18 @@ def _show_plan(recipes: list[Recipe], runs_dir: Path, refresh: bool, as_json: bo
             ]
             for method, each in plan.items()
         }
-        print_json({"recipe": recipe.model_dump(mode="json"), "command": recipe.command, "stages": rows})
+        print_json(
+            {
+                "recipe": recipe.model_dump(mode="json"),
+                "command": recipe.command,
+                "stages": rows,
+                "lacking": [need._asdict() for need in lacking],
+            }
+        )
     else:
         show_plan(recipe, plan)
+        for need in lacking:
+            why = str(need.lacks).partition("; ")[0]
+            typer.echo(f"{'stops the run' if need.stops else 'will not be measured'}: {need.what}: {why}")
+        if lacking:
+            typer.echo("what fixes it: aptp-bench doctor with the same options")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,9 +12,8 @@ from aptp_bench.cli.options import Device, Json, Refresh, ResultsDir, Verify, pr
 from aptp_bench.errors import ConfigError
 
 if TYPE_CHECKING:
-    from aptp_bench.core.recipe import Recipe
     from aptp_bench.core.store import Store
-    from aptp_bench.harness.suite import Run, Suite
+    from aptp_bench.harness.suite import Outcome, Run, Suite
     from aptp_bench.records import Record
 
 EPILOG = (
@@ -40,6 +40,14 @@ def suite(
     results_dir: ResultsDir = None,
     refresh: Refresh = False,
     verify: Verify = False,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Carry out the runs on a Ray cluster, side by side: local for this machine, auto for the cluster that it "
+            "is in, or where its head is. Needs Ray, an extra of ours, and a --runs-dir that all nodes see.",
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the rows and their commands, and stop.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -56,8 +64,11 @@ def suite(
     if dry_run:
         _show_plan(asked, runs, as_json)
     else:
+        if ray is not None and refresh:
+            raise ConfigError("--refresh and --ray do not go together: nodes would make shared stages again and again")
         store = session.open_store(runs_dir, refresh=refresh, verify=verify)
-        _run(asked, runs, store, results_dir, device, as_json)
+        ended = _on_cluster(runs, store, ray, device) if ray is not None else _here(runs, store, device)
+        _finish(asked, runs, ended, store, results_dir, as_json)
 
 
 def _chosen(asked: Suite, runs: list[Run], only: list[str]) -> list[Run]:
@@ -71,22 +82,38 @@ def _chosen(asked: Suite, runs: list[Run], only: list[str]) -> list[Run]:
     return found
 
 
-def _run(asked: Suite, runs: list[Run], store: Store, results_dir: Path | None, device: str, as_json: bool) -> None:
+def _here(runs: list[Run], store: Store, device: str) -> Iterator[Outcome]:
     from aptp_bench.harness import session
-    from aptp_bench.harness.rows import raise_failures
-    from aptp_bench.harness.suite import run_all
+    from aptp_bench.harness.suite import outcomes
     from aptp_bench.models.weights import quiet
 
-    carry = session.carrier(store, device)
-
-    def carry_out(recipe: Recipe) -> Record:
-        record = carry(recipe)
-        if store.ranks.first and results_dir is not None:
-            session.publish(record, store, results_dir)
-        return record
-
     with quiet():
-        records, failures = run_all(runs, carry_out, store.progress.say, store.root)
+        yield from outcomes(runs, session.carrier(store, device), store.progress.say, store.root)
+
+
+def _on_cluster(runs: list[Run], store: Store, address: str, device: str) -> Iterator[Outcome]:
+    from aptp_bench.harness.cluster import Place, outcomes
+
+    store.root.mkdir(parents=True, exist_ok=True)
+    place = Place(str(Path.cwd()), str(store.root.resolve()), device, store.verify)
+    return outcomes(runs, address, place, store.progress)
+
+
+def _finish(
+    asked: Suite, runs: list[Run], ended: Iterator[Outcome], store: Store, results_dir: Path | None, as_json: bool
+) -> None:
+    """Publish records as runs end; the table and what failed at the end of all."""
+    from aptp_bench.harness import session
+    from aptp_bench.harness.rows import raise_failures
+    from aptp_bench.harness.suite import gathered
+
+    def published() -> Iterator[Outcome]:
+        for run, record, why in ended:
+            if record is not None and store.ranks.first and results_dir is not None:
+                session.publish(record, store, results_dir)
+            yield run, record, why
+
+    records, failures = gathered(runs, published(), store.progress.say)
     if store.ranks.first:
         _show(asked, records, failures, as_json)
     raise_failures(failures, len(runs))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class BackbonePlugin(Plugin, ABC):
-    """A network that turns images (and texts) into features. `role`: inception, clip_score, cmmd, preference, hps, perceptual, audio."""
+    """Turns images (and texts) into features. `role`: inception, clip_score, cmmd, preference, hps, perceptual, dino, audio."""
 
     role: ClassVar[tuple[str, ...]]
     world: ClassVar[Literal["mini", "paper"]]

@@ -33,6 +33,10 @@ class Plugin:
         """Why this cannot run on this machine, with the command that fixes it; None if it can."""
         return None
 
+    def missing(self) -> str | None:
+        """The same with its settings, which may say where things lie."""
+        return self.unavailable()
+
     @classmethod
     def summary(cls) -> str:
         """The first line of the class's docstring."""

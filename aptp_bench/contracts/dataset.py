@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from aptp_bench.contracts.base import Plugin
 
@@ -28,12 +29,19 @@ class DatasetPlugin(Plugin, ABC):
     @classmethod
     def unavailable(cls) -> str | None:
         """Which of its files is not where its settings look for it by default, and the setting that names another place."""
-        for name, field in cls.Config.model_fields.items():
-            if isinstance(field.default, Path) and not field.default.exists():
-                place = f"--set dataset_config.{name}=…"
-                return f"{field.default} is not there; put the files there or name another place with {place}"
-        return None
+        return _absent({name: field.default for name, field in cls.Config.model_fields.items()})
+
+    def missing(self) -> str | None:
+        """Which of its files is not where its settings say, and the setting that names another place."""
+        return _absent(dict(self.config))
 
     @abstractmethod
     def load(self, split: str, limit: int | None = None) -> datasets.Dataset:
         """The first `limit` rows of a split (all if None). Raises DataError if files are missing or broken."""
+
+
+def _absent(options: Mapping[str, Any]) -> str | None:
+    for name, place in options.items():
+        if isinstance(place, Path) and not place.exists():
+            return f"{place} is not there; put the files there or name another place with --set dataset_config.{name}=…"
+    return None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,6 @@ from aptp_bench.budget import Convention
 from aptp_bench.contracts.backbone import BackbonePlugin
 from aptp_bench.contracts.model import ModelPlugin
 from aptp_bench.core.digests import captions_digest
-from aptp_bench.core.progress import Progress, SilentProgress
 from aptp_bench.core.settings import LatencyConfig, SamplingConfig
 from aptp_bench.core.source import source_digest
 from aptp_bench.errors import MetricError
@@ -29,12 +28,15 @@ if TYPE_CHECKING:
 READ_AT_ONCE = 256  # images in memory while a backbone reads a set
 
 Features = dict[str, "Tensor"]
-Cache = Callable[[str, dict[str, Any], Callable[[], Features]], Features]
+Part = Callable[[], Features]  # some rows of features, computed when it is called
+Cache = Callable[[str, dict[str, Any], Sequence[Part]], Features]
 
 
-def uncached(name: str, key: dict[str, Any], compute: Callable[[], Features]) -> Features:
-    """Compute and keep nothing on disk; evidence still holds in memory what it has read."""
-    return compute()
+def uncached(name: str, key: dict[str, Any], parts: Sequence[Part]) -> Features:
+    """Compute the parts, one after the other, and keep nothing on disk; evidence still holds in memory what it has read."""
+    from aptp_bench.core.tensors import joined
+
+    return joined(part() for part in parts)
 
 
 class ImageSet(ABC):
@@ -116,7 +118,6 @@ class Evidence:
     deployed: System | None = None
     reference: Reference | None = None
     cache: Cache = uncached
-    progress: Progress = field(default_factory=SilentProgress)
     read: dict[tuple[str, str], Features] = field(default_factory=dict)  # (network, set) -> features
 
     def has(self, need: str) -> bool:
@@ -151,15 +152,27 @@ class Evidence:
             )
         return self.image_set, self.reference
 
-    def image_pairs(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Generated images and the reference's of the same prompts, in blocks: uint8 [n, H, W, 3] each. Raises MetricError."""
+    def pair_scores(self, compare: Callable[[Tensor, Tensor], Tensor], key: dict[str, Any]) -> Tensor:
+        """Of every generated image beside the reference's of the same prompt: [n]. Raises MetricError.
+
+        compare: uint8 [n, H, W, 3] twice -> [n]; key: all that decides it, as JSON.
+        """
         generated, reference = self.compared
-        for part in _blocks(len(reference.image_set)):
-            pair = generated.read(part), reference.image_set.read(part)
+
+        def part(block: range) -> Features:
+            pair = generated.read(block), reference.image_set.read(block)
             if pair[0].shape != pair[1].shape:
                 sizes = " and ".join(f"{each.shape[2]}x{each.shape[1]}" for each in pair)
                 raise MetricError(f"images of {sizes} pixels cannot be compared; make both of one size")
-            yield pair
+            return {"scores": compare(*pair)}
+
+        sets = [generated, reference.image_set]
+        key |= {
+            "images": [each.digest for each in sets],
+            "source": source_digest(*map(type, sets), Evidence.pair_scores),
+        }
+        parts = [partial(part, block) for block in _blocks(len(reference.image_set))]
+        return self.cache("scores", key, parts)["scores"]
 
     def feature_pairs(self, role: str, key: str) -> tuple[Tensor, Tensor]:
         """Features `key` of the generated images and of the reference's of the same prompts: [n, d] each. Raises MetricError."""
@@ -186,31 +199,24 @@ class Evidence:
         """Features of the captions, float32 [n, d]."""
         network = self.backbone(role)
         key = {"captions": captions_digest(self.captions)}
-        found = self._kept(network, key["captions"], key, lambda: {"text": network.text_features(list(self.captions))})
-        return found["text"]
+        parts = [lambda: {"text": network.text_features(list(self.captions))}]
+        return self._kept(network, key["captions"], key, parts)["text"]
 
     def _features(self, role: str, images: ImageSet) -> Features:
         network = self.backbone(role)
 
-        def compute() -> Features:
-            import torch
-
-            blocks = self.progress.track(_blocks(len(images)), f"{network.name} reads images")
-            parts = [network.image_features(images.read(block)) for block in blocks]
-            return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        def part(block: range) -> Features:
+            return network.image_features(images.read(block))
 
         key = {"images": images.digest, "read by": source_digest(type(images))}
-        return self._kept(network, images.digest, key, compute)
+        return self._kept(network, images.digest, key, [partial(part, block) for block in _blocks(len(images))])
 
-    def _kept(
-        self, network: BackbonePlugin, what: str, key: dict[str, Any], compute: Callable[[], Features]
-    ) -> Features:
+    def _kept(self, network: BackbonePlugin, what: str, key: dict[str, Any], parts: Sequence[Part]) -> Features:
         place = (network.name, what)
         if place not in self.read:
-            settings = network.config.model_dump(mode="json", exclude={"batch", "device"})
             source = source_digest(type(network), Evidence.text_features, Evidence._features)
-            key |= {"backbone": network.name, "weights": network.digest(), "settings": settings, "source": source}
-            self.read[place] = self.cache(f"features-{network.name}", key, compute)
+            key |= {**identity(network), "source": source}
+            self.read[place] = self.cache(f"features-{network.name}", key, parts)
         return self.read[place]
 
     @property
@@ -219,6 +225,12 @@ class Evidence:
         if self.deployed is None:
             raise MetricError("this metric measures a mixture and only images are at hand; use aptp-bench run")
         return self.deployed
+
+
+def identity(network: BackbonePlugin) -> dict[str, Any]:
+    """What decides a network's numbers beside its source, as JSON."""
+    settings = network.config.model_dump(mode="json", exclude={"batch", "device"})
+    return {"backbone": network.name, "weights": network.digest(), "settings": settings}
 
 
 def _blocks(size: int) -> list[range]:

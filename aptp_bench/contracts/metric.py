@@ -20,7 +20,7 @@ class Metric(Plugin, ABC):
     needs: ClassVar[frozenset[str]]
     on: ClassVar[Literal["dataset", "partiprompts"]] = "dataset"
     backbone: ClassVar[str | None] = (
-        None  # a role: inception | clip_score | cmmd | preference | hps | perceptual | audio; the scale says whose
+        None  # a role: inception | clip_score | cmmd | preference | hps | perceptual | dino | audio; the scale says whose
     )
     paper: ClassVar[str] = ""
     title: ClassVar[str] = ""  # what people call it; empty: its name in words

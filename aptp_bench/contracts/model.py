@@ -33,6 +33,10 @@ class ModelPlugin(Plugin, ABC):
     def load(self, weights: str | None = None) -> StableDiffusionPipeline:
         """A pipeline. weights: None (the default), a local folder, a hub id, or "random". Raises WeightsError."""
 
+    def lacks(self, weights: str | None) -> str | None:
+        """Why those weights, as `load` takes them, cannot be had here, with the fix; None if they can, as far as is known."""
+        return self.unavailable() if weights is None else None
+
     @abstractmethod
     def skeleton(self) -> Any:
         """The U-Net on the meta device: true geometry, no memory."""
@@ -49,7 +53,8 @@ class ModelPlugin(Plugin, ABC):
         if wrong:
             raise WeightsError(
                 f"{source} holds another network than {self.name}: {len(wrong)} sizes differ, e.g. {wrong[0]} is "
-                f"{have.get(wrong[0])}, not {want.get(wrong[0])}; choose another with --model"
+                f"{have.get(wrong[0])}, not {want.get(wrong[0])}; choose another with --model, or measure it pruned as it is: "
+                "--method checkpoint --set folder=…"
             )
 
 

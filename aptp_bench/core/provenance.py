@@ -41,8 +41,12 @@ def provenance(
     seconds: Mapping[str, float],
     digests: Mapping[str, str],
     source: Mapping[str, str] = MappingProxyType({}),
+    together: tuple[Sequence[str], str] = ((), ""),
 ) -> Provenance:
-    """What is known about this process and machine, with the stages' times and the digests given."""
+    """What is known about this process and machine, with the stages' times and the digests given.
+
+    together: the devices of all processes, and the precision they computed in.
+    """
     import torch
 
     commit, dirty = checkout()
@@ -53,6 +57,8 @@ def provenance(
         dirty=dirty,
         device=device_name(device),
         threads=torch.get_num_threads(),
+        processes=list(together[0]),
+        precision=together[1],
         seconds=dict(seconds),
         digests=dict(digests),
         source=dict(source),

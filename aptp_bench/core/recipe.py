@@ -11,6 +11,11 @@ from aptp_bench.budget import Budget
 from aptp_bench.core.documents import Frozen
 from aptp_bench.core.settings import LatencyConfig, SamplingConfig
 
+OPTIONAL = (
+    "prompts_config",
+    "metric_config",
+    "backbone_config",
+)  # sections that documents have where they say something
 Name = Annotated[str, Field(pattern=r"^\w[\w.-]*$", max_length=100)]  # of a plugin; file names are made of it
 World = Literal["mini", "smoke", "paper"]
 Task = Literal["text-to-image", "image", "audio"]  # what a model makes
@@ -42,6 +47,9 @@ class Recipe(Frozen):
     dataset: Name
     dataset_config: dict[str, Any] = Field(default_factory=dict, description="the dataset's options")
     prompts: Name | None = Field(None, description="caption-only dataset of the second evaluation set")
+    prompts_config: dict[str, Any] = Field(
+        default_factory=dict, description="that dataset's options, where they are not the default"
+    )
     model: Name
     weights: str | None = Field(None, description="a folder, a hub id, or random; None: the model's own")
     scale: World
@@ -50,11 +58,16 @@ class Recipe(Frozen):
     sizes: Sizes
     resolution: Resolution
     encode_batch: int = Field(64, gt=0, description="images encoded together")
+    store_text: bool = Field(
+        True,
+        description="whether captions' embeddings are stored beside the latents (COCO: 63 GB); else captions are encoded "
+        "when they are trained on: the same embeddings up to float16's last bit, 9 % more work",
+    )
     finetune: dict[str, Any] = Field(default_factory=dict, description="settings of the shared fine-tuning")
     sampling: SamplingConfig
     metrics: tuple[Name, ...]
     backbones: dict[str, str] = Field(
-        description="which network plays each role: inception, clip_score, cmmd, preference, hps, perceptual, audio"
+        description="which network plays each role: inception, clip_score, cmmd, preference, hps, perceptual, dino, audio"
     )
     metric_config: dict[Name, dict[str, Any]] = Field(
         default_factory=dict, description="options of metrics, by their names, where they are not the default"
@@ -68,9 +81,10 @@ class Recipe(Frozen):
 
     @model_serializer(mode="wrap")
     def _without_default_options(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Options of metrics and networks only where there are any: names and documents of runs from before stay what they were."""
+        """Options that are newer than some records only where they are not the default: what is named by them stays so."""
         found: dict[str, Any] = handler(self)
-        return {key: value for key, value in found.items() if value or key not in ("metric_config", "backbone_config")}
+        default: dict[str, Any] = {**{key: {} for key in OPTIONAL}, "store_text": True}
+        return {key: value for key, value in found.items() if key not in default or value != default[key]}
 
     @property
     def name(self) -> str:

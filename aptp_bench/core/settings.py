@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from aptp_bench.core.documents import EXECUTION, Frozen
 
 Blocks = Literal["mean", "sum", "norm"]
-Precision = Literal["float32", "bfloat16"]
-
+Precision = Literal["float32", "tf32", "bfloat16"]
+Parts = Annotated[int, Field(ge=1)] | Literal["auto"]  # auto: as few as the device's memory allows, see training.fit
 
 MOST_GUIDANCE = 100.0  # beyond which images are black or white
 
@@ -83,13 +83,22 @@ class FinetuneConfig(Settings):
         description="share of prompts replaced by the empty one, which guidance needs at sampling; neither the paper "
         "nor its code has it",
     )
-    accumulate: int = Field(
+    accumulate: Parts = Field(
         1,
-        ge=1,
-        description="parts in which a process computes its share of the batch, to save memory",
+        description="parts in which a process computes its share of the batch, to save memory; auto: as few as fit the "
+        "GPU, one on a CPU",
         json_schema_extra=EXECUTION,
     )
-    precision: Precision = Field("float32", description="autocast type; the authors use float32")
+    gradient_checkpointing: bool = Field(
+        False,
+        description="forget activations and compute them again when their gradients are due: a fifth of the memory, a "
+        "third more time, the same numbers",
+        json_schema_extra=EXECUTION,
+    )
+    precision: Precision = Field(
+        "float32",
+        description="of the networks' passes: float32 (the authors), tf32 for products on a GPU, or bfloat16 by autocast",
+    )
     checkpoint_every: int = Field(500, ge=1, description="steps between two checkpoints", json_schema_extra=EXECUTION)
     reset: bool = Field(
         False,
@@ -98,9 +107,9 @@ class FinetuneConfig(Settings):
     )
 
     @model_serializer(mode="wrap")
-    def _without_default_reset(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """`reset` only where it is True: keys of stages and settings of records from before it stay what they were."""
-        return _unless_set(handler(self), "reset")
+    def _without_newer_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Newer settings only where they are not the default: keys of stages and records from before stay what they were."""
+        return _unless_default(handler(self), {"reset": False, "gradient_checkpointing": False})
 
     def steps_each(self, pairs: Sequence[int]) -> list[int]:
         """Steps of every expert, by how many training pairs it serves; of one that serves none, 0."""
@@ -108,10 +117,10 @@ class FinetuneConfig(Settings):
             return [self.steps * (own > 0) for own in pairs]
         return [round(self.steps * own / max(sum(pairs), 1)) for own in pairs]
 
-    def training(self, steps: int) -> TrainConfig:
-        """The settings of the loop that trains one expert."""
+    def training(self, steps: int, parts: int) -> TrainConfig:
+        """The settings of the loop that trains one expert. parts: what `accumulate` amounts to here."""
         kept = self.model_dump(include=set(TrainConfig.model_fields))
-        return TrainConfig(**{**kept, "steps": steps})
+        return TrainConfig(**{**kept, "steps": steps, "accumulate": parts})
 
 
 class SamplingConfig(Settings):
@@ -126,11 +135,15 @@ class SamplingConfig(Settings):
     exact: bool = Field(
         False, description="on a CPU the same image to the last bit in batches of any size, at some cost in time"
     )
+    dtype: Precision = Field(
+        "float32",
+        description="of all networks: float32, tf32 for products on a GPU, or bfloat16 by autocast; other images, if slightly",
+    )
 
     @model_serializer(mode="wrap")
-    def _without_default_exact(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """`exact` only where it is True: keys of stages and settings of records from before it stay what they were."""
-        return _unless_set(handler(self), "exact")
+    def _without_newer_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Newer settings only where they are not the default: keys of stages and records from before stay what they were."""
+        return _unless_default(handler(self), {"exact": False, "dtype": "float32"})
 
 
 class LatencyConfig(Settings):
@@ -141,6 +154,6 @@ class LatencyConfig(Settings):
     batch: int = Field(1, gt=0, description="samples in a call")
 
 
-def _unless_set(dumped: dict[str, Any], flag: str) -> dict[str, Any]:
-    """`dumped` without a flag that is False."""
-    return dumped if dumped.get(flag) else {key: value for key, value in dumped.items() if key != flag}
+def _unless_default(dumped: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """`dumped` without the settings that are what `defaults` says."""
+    return {key: value for key, value in dumped.items() if key not in defaults or value != defaults[key]}

@@ -88,7 +88,8 @@ class Store:
         """The stage `name` of `key`: read if finished, else made by `fn(folder)`, which finds what a killed run left.
 
         key: all that decides the result, as JSON. after: the stages it reads. shared: every process takes part in `fn`,
-        else the first alone. A failure leaves no finished folder. Raises StoreError if a finished one's files changed.
+        else the first alone. A failure of one is raised on all and leaves no finished folder. Raises StoreError if a
+        finished one's files changed.
         """
         folder, digest = self.named(name, key, after)
         if not self.dry:
@@ -108,11 +109,9 @@ class Store:
         spent = _begin(partial) if self.ranks.first else 0.0
         started = time.time()
         self.ranks.wait()
-        try:
+        with self.ranks.together():
             if self.ranks.first or shared:
                 fn(partial)
-        finally:
-            self.ranks.wait()
         if self.ranks.first:
             _tidy(partial)
             seconds = round(spent + time.time() - started, 3)

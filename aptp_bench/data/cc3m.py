@@ -7,6 +7,10 @@ A row with a URL is looked up as images/<training|validation>/<row>_<crc32 of th
 the name that the common download script gives. Links die: rows whose image was not downloaded are left out, and the
 description of the data set says how many. A row with a path must have its file.
 
+Or in shards, as img2dataset's webdataset format and the copies on the hub have them:
+
+    root/train/*.tar, root/val/*.tar, or root/*train*.tar, root/*val*.tar
+
 Sharma et al., "Conceptual Captions: A Cleaned, Hypernymed, Image Alt-text Dataset", ACL 2018.
 """
 
@@ -23,7 +27,7 @@ from pydantic import Field
 from aptp_bench.contracts.base import PluginConfig
 from aptp_bench.contracts.dataset import DatasetPlugin
 from aptp_bench.core.documents import EXECUTION
-from aptp_bench.data import images, table
+from aptp_bench.data import images, shards, table
 from aptp_bench.errors import DataError
 
 if TYPE_CHECKING:
@@ -46,7 +50,9 @@ class CC3M(DatasetPlugin):
         """Where the files are."""
 
         root: Path = Field(
-            Path("data/cc3m"), description="folder with train.tsv, val.tsv and images/", json_schema_extra=EXECUTION
+            Path("data/cc3m"),
+            description="folder with train.tsv, val.tsv and images/, or with tar files of pairs",
+            json_schema_extra=EXECUTION,
         )
 
     config: Config
@@ -54,12 +60,15 @@ class CC3M(DatasetPlugin):
     def load(self, split: str, limit: int | None = None) -> datasets.Dataset:
         """The first `limit` rows that have an image. Raises DataError for missing files and malformed lines."""
         table.check_split(self, split)
+        if found := shards.of_split(self.config.root, (split, FOLDERS[split])):
+            return shards.load(found, limit, f"CC3M {split} in {len(found)} shards")
+        listing = _table_file(self.config.root, split)
         files = _Files(self.config.root / "images", FOLDERS[split])
         wanted = table.first(limit, 2**63)
         paths: list[Path] = []
         captions: list[str] = []
         dead = 0
-        for number, caption, source in rows(_table_file(self.config.root, split)):
+        for number, caption, source in rows(listing):
             if len(paths) == wanted:
                 break
             path = files.find(number, source)
@@ -112,7 +121,11 @@ def _stem(name: str) -> str:
 
 
 def _table_file(root: Path, split: str) -> Path:
+    if not root.is_dir():
+        raise DataError(f"there is no folder {root}; put CC3M there or set dataset_config.root")
     found = [root / name for name in TABLES[split] if (root / name).is_file()]
     if not found:
-        raise DataError(f"{root} holds neither {' nor '.join(TABLES[split])}; put one there or set dataset_config.root")
+        raise DataError(
+            f"{root} holds neither {' nor '.join(TABLES[split])} nor tar files; put one there or set dataset_config.root"
+        )
     return found[0]

@@ -12,10 +12,10 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import numpy as np
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from aptp_bench.contracts.base import PluginConfig
 from aptp_bench.contracts.dataset import DatasetPlugin
@@ -50,7 +50,9 @@ class COCO2014(DatasetPlugin):
             description="folder with annotations/, train2014/ and val2014/",
             json_schema_extra=EXECUTION,
         )
-        year: Literal["2014", "2017"] = Field("2014", description="release; the paper uses 2014")
+        year: Annotated[Literal["2014", "2017"], BeforeValidator(str)] = Field(  # without quotes YAML reads a number
+            "2014", description="release; the paper uses 2014"
+        )
         val_images: int = Field(30_000, gt=0, description="validation images drawn; the paper uses 30,000")
 
     config: Config

@@ -16,16 +16,19 @@ OTHERS: frozenset[str] = frozenset({".gif", ".tif", ".tiff", ".avif", ".heic", "
 DEEP = 65_535  # white of 16 bits
 
 
-def read(path: Path | str | BinaryIO) -> Image.Image:
-    """An image file as `rgb` makes it, fully decoded. Raises DataError naming the file if it is missing, broken or no single image."""
+def read(path: Path | str | BinaryIO, name: str | None = None) -> Image.Image:
+    """An image file as `rgb` makes it, fully decoded. Raises DataError naming the file if it is missing, broken or no single image.
+
+    name: how errors call what is no file.
+    """
     try:
         with Image.open(path) as image:
             return rgb(image)
     except FileNotFoundError as err:
-        raise DataError(f"image {path} is missing; restore it, or make it again") from err
+        raise DataError(f"image {name or path} is missing; restore it, or make it again") from err
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as err:
         reason = " ".join(str(err).split()) or type(err).__name__
-        raise DataError(f"image {path} is broken ({reason}); replace it, or make it again") from err
+        raise DataError(f"image {name or path} is broken ({reason}); replace it, or make it again") from err
 
 
 def rgb(image: Image.Image) -> Image.Image:

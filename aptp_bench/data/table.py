@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,19 +16,25 @@ if TYPE_CHECKING:
     from aptp_bench.contracts.dataset import DatasetPlugin
 
 
-def of_files(paths: Sequence[Path], captions: Sequence[str], note: str = "") -> datasets.Dataset:
+Decoder = Callable[[dict[str, list[Any]]], dict[str, list[Any]]]
+
+
+def of_files(
+    paths: Sequence[Path | str], captions: Sequence[str], note: str = "", decoded: Decoder | None = None
+) -> datasets.Dataset:
     """A dataset of image files. Columns: image (PIL, RGB), caption (str). Nothing is read yet.
 
     Looking at a row whose file is missing or broken raises DataError naming the file. `note` becomes the description.
+    decoded: reads the images of some rows, where their paths are not those of files.
     """
     rows: dict[str, list[Any]] = {"image": [{"path": str(p), "bytes": None} for p in paths], "caption": list(captions)}
-    return _table(rows, note)
+    return _table(rows, note, decoded or _decoded)
 
 
 def of_bytes(encoded: Sequence[bytes], captions: Sequence[str], note: str = "", **more: list[Any]) -> datasets.Dataset:
     """A dataset of images in memory, encoded as PNG. Columns: image (PIL, RGB), caption (str) and those in `more`."""
     cells = [{"path": None, "bytes": b} for b in encoded]
-    return _table({"image": cells, "caption": list(captions), **more}, note)
+    return _table({"image": cells, "caption": list(captions), **more}, note, _decoded)
 
 
 def of_prompts(captions: Sequence[str], categories: Sequence[str], challenges: Sequence[str]) -> datasets.Dataset:
@@ -57,14 +63,14 @@ def check_split(dataset: DatasetPlugin, split: str) -> None:
         raise DataError(f"{dataset.name} has no split '{split}'; use one of: {', '.join(dataset.splits)}")
 
 
-def _table(rows: dict[str, list[Any]], note: str) -> datasets.Dataset:
+def _table(rows: dict[str, list[Any]], note: str, decoded: Decoder) -> datasets.Dataset:
     from datasets import Dataset, DatasetInfo, Features, Value
     from datasets import Image as ImageColumn
 
     more = {name: Value("int64" if isinstance((rows[name] or [""])[0], int) else "string") for name in rows}
     features = Features({**more, "image": ImageColumn(mode="RGB", decode=False), "caption": Value("string")})
     table = Dataset.from_dict(rows, features=features, info=DatasetInfo(description=note, features=features))
-    return table.with_transform(_decoded)
+    return table.with_transform(decoded)
 
 
 def _decoded(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:

@@ -36,12 +36,12 @@ def backbones(
     networks: dict[str, BackbonePlugin] = {}
     lacking: dict[str, str] = {}
     for name, kind in kinds.items():
-        reason = kind.unavailable()
-        if reason is None:
-            placed = {"device": str(device)} if "device" in kind.Config.model_fields else {}
-            networks[name] = kind(**{**placed, **(options or {}).get(name, {})})
-        else:
+        placed = {"device": str(device)} if "device" in kind.Config.model_fields else {}
+        network = kind(**{**placed, **(options or {}).get(name, {})})
+        if reason := network.missing():
             lacking[name] = reason
+        else:
+            networks[name] = network
     found = {role: networks[name] for role, name in roles.items() if name in networks}
     return found, {role: lacking[name] for role, name in roles.items() if name in lacking}
 

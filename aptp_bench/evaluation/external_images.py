@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,32 +17,41 @@ from aptp_bench.errors import ConfigError, DataError
 if TYPE_CHECKING:
     import torch
 
+    from aptp_bench.generation.image_sets import Files, Fit
+
+
+@dataclass(frozen=True)
+class Made:
+    """A folder of images, and the file of their captions.
+
+    reference: a folder of other images of the same prompts, in the order of their names; fit: how images of several sizes are
+    brought to one, None: they are refused.
+    """
+
+    folder: Path
+    captions: Path
+    reference: Path | None = None
+    fit: Fit | None = None
+
 
 def measure_folder(
-    folder: Path,
-    captions: Path,
-    reals: ImageSet | None,
-    names: Sequence[str] | None,
-    recipe: Recipe,
-    device: torch.device,
-    reference: Path | None = None,
+    made: Made, reals: ImageSet | None, names: Sequence[str] | None, recipe: Recipe, device: torch.device
 ) -> dict[str, Any]:
     """{"world", "images", "results": metric -> measurement, "skipped": metric -> reason}.
 
     names: the metrics; None: all of the recipe's that read images; their options, networks and pixels are the recipe's.
-    reference: a folder of other images of the same prompts,
-    in the order of their names. Raises DataError unless images and captions, and images and reference, belong together,
-    UnknownNameError for a metric that nothing provides, ConfigError for one of `names` that cannot be measured.
+    Raises DataError unless images and captions, and images and reference, belong together, UnknownNameError for a metric that
+    nothing provides, ConfigError for one of `names` that cannot be measured.
     """
     from aptp_bench.evaluation.evaluate import backbones, measure, metrics_of, obstacle
     from aptp_bench.generation.image_sets import Files
 
     metrics = metrics_of(recipe.model_copy(update={"metrics": tuple(names or recipe.metrics)}))
     metrics = [metric for metric in metrics if names or "images" in metric.needs]
-    paths, texts = captioned(folder, captions)
+    paths, texts = captioned(made.folder, made.captions)
     networks, lacking = backbones(recipe.backbones, device, recipe.backbone_config)
-    generated = Files(paths, f"generated: {folder}", recipe.resolution.measure)
-    other = None if reference is None else _reference(reference, len(paths), generated.edge)
+    generated = Files(paths, f"generated: {made.folder}", recipe.resolution.measure, made.fit)
+    other = None if made.reference is None else _reference(made.reference, generated)
     evidence = Evidence(captions=texts, image_set=generated, real_set=reals, reference=other, backbones=networks)
     for metric in metrics if names else ():
         if reason := obstacle(metric, evidence, lacking):
@@ -79,15 +89,13 @@ def real_dataset(recipe: Recipe) -> ImageSet:
     return Rows(source.load("val", recipe.sizes.val), f"dataset: {recipe.dataset}", recipe.resolution.measure)
 
 
-def _reference(folder: Path, count: int, edge: int | None) -> Reference:
-    from aptp_bench.generation.image_sets import Files
-
+def _reference(folder: Path, made: Files) -> Reference:
     files = _images(folder, "give one of images of the same prompts with --reference")
-    if len(files) != count:
-        raise DataError(
-            f"{folder} holds {len(files)} images for {count} to compare with; give one for each, named in their order"
-        )
-    return Reference(Files(files, f"reference: {folder}", edge), f"the images of {folder.name}")
+    if len(files) != len(made):
+        fix = "give one for each, named in their order"
+        raise DataError(f"{folder} holds {len(files)} images for {len(made)} to compare with; {fix}")
+    found = replace(made, paths=files, digest=f"reference: {folder}")
+    return Reference(found, f"the images of {folder.name}")
 
 
 def _images(folder: Path, fix: str) -> list[Path]:

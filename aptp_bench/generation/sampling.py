@@ -14,6 +14,7 @@ from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 from torch import Tensor
 
 from aptp_bench.core.noise import starting_noise
+from aptp_bench.core.precision import autocast, products
 from aptp_bench.core.settings import SamplingConfig
 from aptp_bench.errors import DataError
 from aptp_bench.generation.batch_invariant import RowByRow
@@ -68,7 +69,8 @@ class Sampler:
         more: further arguments of diffusers' pipeline.
         """
         made = assembled(unet, {**self.parts, "scheduler": self._scheduler()})
-        with RowByRow() if self.config.exact else nullcontext(), self.calls.followed(unet):
+        dtype, exact = self.config.dtype, RowByRow() if self.config.exact else nullcontext()
+        with exact, self.calls.followed(unet), products(dtype), autocast(dtype, unet.device):
             return made(
                 prompt=list(prompts),
                 negative_prompt=[NEGATIVE_PROMPT] * len(prompts) if negatives is None else list(negatives),
@@ -77,7 +79,7 @@ class Sampler:
                 guidance_scale=self.config.guidance,
                 output_type="latent" if latent else "pt",
                 **more,
-            ).images
+            ).images.float()
 
     def draw(
         self, unet: UNet2DConditionModel, prompts: Sequence[str], indices: Sequence[int], size: int | None = None

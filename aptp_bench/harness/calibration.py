@@ -59,7 +59,7 @@ def encoded(given: Any, teacher: Any, scale: World, progress: Progress, folder: 
         lacks = f"this method reads images too; give calibration={FORMS}"
         return Calibration(Given(lacks, captions=captions, text=text.float()), labels)
     edge = min(document["resolution"]["train"], _own_edge(teacher))
-    return Calibration(encode_pairs(teacher, rows, progress, batch, teacher.unet.device, edge, folder), labels)
+    return Calibration(encode_pairs(teacher, rows, progress, batch, edge, folder), labels)
 
 
 class Given(Pairs):
@@ -80,7 +80,8 @@ class Given(Pairs):
 
     def batch(self, indices: Sequence[int] | Tensor, device: torch.device | str = "cpu") -> Batch:
         """What there is of the pairs at `indices` as float32 on `device`."""
-        part: Any = Given(self.lacks, text=self.subset(indices).text.to(device, torch.float32))
+        at = torch.as_tensor(indices, dtype=torch.long)
+        part: Any = Given(self.lacks, text=self.text[at].to(device, torch.float32))
         return part
 
 

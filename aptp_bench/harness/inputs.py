@@ -87,7 +87,7 @@ class Materials:
 def _prompts(recipe: Recipe) -> datasets.Dataset | None:
     if recipe.prompts is None or recipe.sizes.partiprompts == 0:
         return None
-    source = registry.get("datasets", recipe.prompts)()
+    source = registry.get("datasets", recipe.prompts)(**recipe.prompts_config)
     return split_rows(source, source.splits[-1], recipe.sizes.partiprompts)
 
 

@@ -241,10 +241,10 @@ def _held_out(recipe: Recipe, given: Materials, store: Store) -> Stage:
     pixels = recipe.resolution.train
 
     def encode(folder: Path) -> None:
-        encode_pairs(given.teacher, given.val, store.progress, recipe.encode_batch, given.device, pixels, folder)
+        encode_pairs(given.teacher, given.val, store.progress, recipe.encode_batch, pixels, folder)
 
     key = {"model": given.digests["model"], "data": given.digests[VAL], "resolution": pixels}
-    return store.stage("held-out", encode, key=key)
+    return store.stage("held-out", encode, key=key, shared=True)
 
 
 def _by_denoising(recipe: Recipe, given: Materials, store: Store, asked: Question) -> Judge:

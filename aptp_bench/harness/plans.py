@@ -15,6 +15,7 @@ from aptp_bench import registry
 from aptp_bench.core.files import write_json
 from aptp_bench.core.recipe import Recipe
 from aptp_bench.core.store import digest_of, seconds_of
+from aptp_bench.evaluation.unmeasured import unmeasured
 
 FOLDER = ".plans"
 GENERATED = {"dataset": "generate", "partiprompts": "generate-prompts"}  # images by the prompts that they are of
@@ -50,20 +51,17 @@ def planned(recipe: Recipe, runs_dir: Path) -> list[Planned]:
 def stages(recipe: Recipe) -> list[str]:
     """The names of a run's stages."""
     method = registry.get("methods", recipe.method)(**recipe.method_config)
-    method.check(recipe.scale)
     images = ["dataset", *(["partiprompts"] if recipe.prompts and recipe.sizes.partiprompts else [])]
     made = ["pairs"] * method.uses_data + ["prune"] + ["finetune"] * (method.tunes and method.uses_data)
     return [*made, *(GENERATED[on] for on in images), *_measured(recipe, images)]
 
 
 def _measured(recipe: Recipe, images: Sequence[str]) -> Iterator[str]:
-    """The images that fidelity is measured against, and a stage for each metric whose network is here."""
-    kinds = [registry.get("metrics", name) for name in recipe.metrics]
-    lacking = {role for role, name in recipe.backbones.items() if registry.get("backbones", name).unavailable()}
-    here = [kind for kind in kinds if kind.on in images and kind.backbone not in lacking]
-    if recipe.reference is not None:
-        on = [each for each in images if any(kind.on == each and "reference" in kind.needs for kind in here)]
-        yield from (COMPARED[each] for each in on)
+    """The images that fidelity is measured against, and a stage for each metric that nothing is lacking for."""
+    lacking = unmeasured(recipe)
+    here = [registry.get("metrics", name) for name in recipe.metrics if name not in lacking]
+    on = [each for each in images if any(kind.on == each and "reference" in kind.needs for kind in here)]
+    yield from (COMPARED[each] for each in on)
     yield from (f"measure-{kind.name}" for kind in here)
 
 

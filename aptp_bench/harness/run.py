@@ -15,7 +15,7 @@ import torch
 from aptp_bench import config, registry
 from aptp_bench.budget import TOLERANCE
 from aptp_bench.contracts.backbone import BackbonePlugin
-from aptp_bench.contracts.evidence import Evidence, Features, Reference, System
+from aptp_bench.contracts.evidence import Evidence, Features, Part, Reference, System
 from aptp_bench.contracts.method import Job, Method
 from aptp_bench.contracts.metric import Metric
 from aptp_bench.core import tensors
@@ -26,9 +26,10 @@ from aptp_bench.core.provenance import device_name, provenance
 from aptp_bench.core.recipe import Recipe
 from aptp_bench.core.settings import FinetuneConfig
 from aptp_bench.core.store import SCRATCH, Stage, Store
-from aptp_bench.core.tensors import read_tensors, write_tensors
+from aptp_bench.core.tensors import read_parts, read_tensors, write_parts, write_tensors
 from aptp_bench.errors import MetricError, PruningError
 from aptp_bench.evaluation.evaluate import backbones, measure, metrics_of
+from aptp_bench.evaluation.unmeasured import say_unmeasured
 from aptp_bench.generation.generate import generate
 from aptp_bench.generation.image_sets import Files
 from aptp_bench.generation.sampling import Sampler
@@ -74,6 +75,7 @@ def run_each(recipes: Sequence[Recipe], store: Store, device: torch.device) -> l
     """The records of recipes that have their model and data in common, such as a run's and its reference's."""
     materials = Materials.of(recipes[0], device)
     benches = [Bench.of(recipe, materials, store) for recipe in recipes]
+    say_unmeasured(recipes, store.progress.say, set())
     store.progress.plan(plans.shares(recipes))
     try:
         return [carry_out(bench) for bench in benches]  # all are resolved, and refused, before the first begins
@@ -127,16 +129,18 @@ class Bench:
         return pruned, self.finetune(pruned, pairs) if self.method.tunes and pairs is not None else pruned
 
     def pairs(self) -> Stage:
-        """Latents and text embeddings of the training pairs."""
+        """Latents of the training pairs, and the text embeddings that are stored."""
         recipe, given, progress = self.recipe, self.materials, self.store.progress
         pixels = recipe.resolution.train
         key = {"model": given.digests["model"], "data": given.digests[TRAIN], "resolution": pixels}
-        key |= {"drawn": given.drawn}
+        key |= {"drawn": given.drawn} if recipe.store_text else {"drawn": given.drawn, "text": False}
 
         def encode(folder: Path) -> None:
-            encode_pairs(given.teacher, given.train, progress, recipe.encode_batch, given.device, pixels, folder)
+            encode_pairs(
+                given.teacher, given.train, progress, recipe.encode_batch, pixels, folder, text=recipe.store_text
+            )
 
-        return self._stage("pairs", encode, key)
+        return self._stage("pairs", encode, key, shared=True)
 
     def prune(self, pairs: Stage | None) -> Stage:
         """The method's mixture, and what each expert costs."""
@@ -153,7 +157,7 @@ class Bench:
         def make(folder: Path) -> None:
             workdir = folder / SCRATCH
             workdir.mkdir(exist_ok=True)
-            train = NO_PAIRS if pairs is None else Pairs.load(pairs.folder)
+            train = NO_PAIRS if pairs is None else Pairs.load(pairs.folder, given.teacher)
             about = (recipe.budget, recipe.seed, given.device, workdir, store.progress, recipe.scale, recipe.sampling)
             mixture = self.method.prune(Job(given.teacher, train, *about, {} if pairs is None else given.labels))
             if mixture.plan != PLAIN and not self.method.uses_sampling:
@@ -172,7 +176,8 @@ class Bench:
 
         def make(folder: Path) -> None:
             tuned = finetune(
-                Mixture.load(pruned.folder / MIXTURE, lazy=True), given.teacher, Pairs.load(pairs.folder), config,
+                Mixture.load(pruned.folder / MIXTURE, lazy=True), given.teacher, Pairs.load(pairs.folder, given.teacher),
+                config,
                 seed=recipe.seed, folder=folder / SCRATCH, device=given.device, progress=self.store.progress,
             )  # fmt: skip
             if self.store.ranks.first:
@@ -220,21 +225,29 @@ class Bench:
         return Reference(self._image_set(stage, len(captions)), asked.method)
 
     def measure(self, tuned: Stage, images: dict[str, Stage]) -> tuple[dict[str, Measurement], dict[str, str]]:
-        """Every metric's measurement, a stage each, and why the others could not be made."""
+        """Every metric's measurement, a stage each, and why the others could not be made.
+
+        The processes read images together. A system is measured by the first alone, while the others are still.
+        """
         asked: set[str] = {m.on for m in self.metrics if "reference" in m.needs and m.backbone not in self.lacking}
         references: dict[str, Reference | None] = {on: self.reference(tuned, on) for on in images if on in asked}
         evidences = {on: self._evidence(tuned, stage, on, references.get(on)) for on, stage in images.items()}
 
         def measured(metric: Metric, evidence: Evidence) -> Measurement:
+            together = "mixture" not in metric.needs
+            store = self.store if together else self.store.alone()
+            own = replace(evidence, cache=partial(self._cached, store), read=evidence.read if together else {})
+
             def make(folder: Path) -> None:
-                found = metric(evidence)
-                write_json(folder / MEASUREMENT, found.model_dump(mode="json"))
-                if found.replicates is not None:
+                found = metric(own)
+                if self.store.ranks.first:
+                    write_json(folder / MEASUREMENT, found.model_dump(mode="json"))
+                if self.store.ranks.first and found.replicates is not None:
                     write_tensors(folder, {"replicates": torch.tensor(found.replicates)})
 
             after = [tuned, images[metric.on]]
             after += [self.stages[REFERENCE[metric.on]]] if "reference" in metric.needs else []
-            stage = self._stage(f"measure-{metric.name}", make, self._metric_key(metric), after)
+            stage = self._stage(f"measure-{metric.name}", make, self._metric_key(metric), after, shared=together)
             if not stage.done:
                 raise MetricError("nothing is measured in a dry run; run without --dry-run")
             found = json.loads((stage.folder / MEASUREMENT).read_text(encoding="utf-8"))
@@ -254,7 +267,8 @@ class Bench:
         experts = experts_of(facts, assignment, given.captions("dataset"))
         macs = macs_of(experts, facts["dense"])
         missed = recipe.budget.missed_by(macs[recipe.budget.convention].train_ratio)
-        if abs(missed) > TOLERANCE:
+        unasked = self.method.published_as and recipe.budget.ratio == 1  # published weights cost what they cost
+        if abs(missed) > TOLERANCE and not unasked:
             why = f" ({facts['remark']})" if facts.get("remark") else ""
             self.store.progress.say(f"{recipe.name}: the budget is missed by {missed:+.2%} of the dense MACs{why}")
         sampler = Sampler.of(given.teacher, recipe.sampling, plan=saved_plan(pruned.folder / MIXTURE))
@@ -263,6 +277,9 @@ class Bench:
         digests = given.digests | {f"method:{name}": x for name, x in self.method.digests(recipe.scale).items()}
         digests |= {f"backbone:{network.name}": network.digest() for network in networks}
         seconds = {stage.name: stage.seconds or 0.0 for stage in self.stages.values()}
+        source = {name: self.source[name] for name in self.stages}
+        devices = self.store.ranks.gathered(device_name(given.device))
+        precision = f"{str(given.teacher.unet.dtype).removeprefix('torch.')}, {torch.get_float32_matmul_precision()}"
         return Record(
             world=recipe.scale,
             task=given.model.task,
@@ -275,9 +292,7 @@ class Bench:
             results={name: found.model_copy(update={"replicates": None}) for name, found in results.items()},
             diagnostics=facts.get("diagnostics", {}),
             skipped=skipped,
-            how=provenance(
-                recipe.command, given.device, seconds, digests, {name: self.source[name] for name in self.stages}
-            ),
+            how=provenance(recipe.command, given.device, seconds, digests, source, (devices, precision)),
         )
 
     def _image_set(self, images: Stage, size: int) -> Files:
@@ -304,16 +319,15 @@ class Bench:
                 recipe.latency,
                 recipe.budget.convention,
             ),
-            cache=self._cached,
-            progress=self.store.progress,
         )
 
-    def _cached(self, name: str, key: dict[str, Any], compute: Callable[[], Features]) -> Features:
-        """Features through the store; only the first process measures, so no other is waited for."""
-        stage = self.store.alone().stage(
-            name, lambda folder: write_tensors(folder, compute()), key=key | {"schema": SCHEMA}
-        )
-        return read_tensors(stage.folder)
+    def _cached(self, store: Store, name: str, key: dict[str, Any], parts: Sequence[Part]) -> Features:
+        """Features through a store: each of its processes computes some parts, and a killed run goes on from them."""
+
+        def make(folder: Path) -> None:
+            write_parts(folder, parts, store.ranks, store.progress, name)
+
+        return read_parts(store.stage(name, make, key=key | {"schema": SCHEMA}, shared=True).folder, len(parts))
 
     def _metric_key(self, metric: Metric) -> dict[str, Any]:
         """All that decides a measurement beside the images and the mixture."""

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from aptp_bench import config
 from aptp_bench.config import Recipe
-from aptp_bench.core.distributed import Ranks
+from aptp_bench.core.distributed import Ranks, left_alone
 from aptp_bench.core.documents import meant
 from aptp_bench.core.progress import Progress, SilentProgress, reporter
 from aptp_bench.core.store import Store
 from aptp_bench.errors import ConfigError
+from aptp_bench.evaluation.unmeasured import say_unmeasured
 from aptp_bench.harness.suite import shared_key
 from aptp_bench.records import Record
 
@@ -63,9 +64,10 @@ def open_store(runs_dir: Path, progress: Progress | None = None, refresh: bool =
     refresh: stages that are done are made again. verify: their files are read, not only looked at.
     """
     ranks = Ranks.here()
-    return Store(
-        runs_dir, progress or (reporter() if ranks.first else SilentProgress()), ranks, refresh=refresh, verify=verify
-    )
+    progress = progress or (reporter() if ranks.first else SilentProgress())
+    if said := left_alone():
+        progress.say(said)
+    return Store(runs_dir, progress, ranks, refresh=refresh, verify=verify)
 
 
 def carry_out(recipes: Sequence[Recipe], store: Store, device: str) -> list[Record]:
@@ -90,12 +92,14 @@ def carrier(store: Store, device: str) -> Carrier:
 
     use_threads()
     held: dict[str, Materials] = {}
+    said: set[str] = set()
 
     def carry(recipe: Recipe) -> Record:
         key = shared_key(recipe)
         if key not in held:
             held.clear()  # two teachers at once may not fit
             held[key] = Materials.of(recipe, provenance.device(device))
+        say_unmeasured([recipe], store.progress.say, said)
         store.progress.plan(plans.shares([recipe]))
         try:
             return stages.run(recipe, held[key], store)

@@ -7,7 +7,7 @@ that was killed goes on where it stopped, and rows that have work in common do i
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.resources import files
@@ -80,7 +80,7 @@ class Suite(Frozen):
     about: str = Field("", description="what the table is for, and how it differs from the published one")
     dataset: str
     scale: World | None = Field(None, description="the one that it is for; None: whichever is asked for, else mini")
-    macs: Convention = Field("exact", description="how budgets are counted")
+    macs: Convention | None = Field(None, description="how budgets are counted; None: as the scale's recipe says")
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1)
     settings: tuple[str, ...] = Field((), description="key=value lines for every row")
     mini: Common = Common()
@@ -155,6 +155,9 @@ class Run:
         return f"{self.label}, seed {self.seed}"
 
 
+Outcome = tuple[Run, Record | None, str | None]  # a run, its record, or why there is none
+
+
 @cache
 def _runs(suite: Suite, extra: tuple[str, ...]) -> tuple[Run, ...]:
     """Resolved once a process: the papers' figures and tables share their suites."""
@@ -162,29 +165,43 @@ def _runs(suite: Suite, extra: tuple[str, ...]) -> tuple[Run, ...]:
     return tuple(Run(row.label, seed, suite.recipe(row, seed, extra)) for row in rows for seed in suite.seeds)
 
 
-def run_all(
+def outcomes(
     runs: Sequence[Run], carry_out: Callable[[Recipe], Record], say: Callable[[str], None], logs: Path
-) -> tuple[dict[str, list[Record]], dict[str, str]]:
-    """Carry out every run that can be: records by label, a record a seed, and why the other runs failed.
-
-    logs: the folder of tracebacks, see `rows.attempt`. Ctrl-C stops all.
-    """
-    records: dict[str, list[Record]] = {}
-    failures: dict[str, str] = {}
+) -> Iterator[Outcome]:
+    """Carry out every run that can be, one after the other. logs: the folder of tracebacks, see `rows.attempt`. Ctrl-C stops all."""
     for place, run in enumerate(runs, start=1):
         say(f"{place} of {len(runs)}: {run.name}")
-        record, why = table.attempt(partial(carry_out, run.recipe), logs / f"suite-failure-{place:02d}.log")
+        record, why = table.attempt(partial(carry_out, run.recipe), log_of(logs, place))
+        yield run, record, why
+
+
+def gathered(
+    runs: Sequence[Run], ended: Iterable[Outcome], say: Callable[[str], None]
+) -> tuple[dict[str, list[Record]], dict[str, str]]:
+    """Records by label, a record a seed, in the order of the runs whichever ended first, and why the other runs failed."""
+    made: dict[str, Record] = {}
+    failures: dict[str, str] = {}
+    for run, record, why in ended:
         if record is None:
             failures[run.name] = str(why)
             say(f"failed: {run.name}: {why}")
         else:
-            records.setdefault(run.label, []).append(record)
+            made[run.name] = record
+    records: dict[str, list[Record]] = {}
+    for run in runs:
+        if run.name in made:
+            records.setdefault(run.label, []).append(made[run.name])
     return records, failures
+
+
+def log_of(logs: Path, place: int) -> Path:
+    """Where the traceback of the run at a place, from 1, goes."""
+    return logs / f"suite-failure-{place:02d}.log"
 
 
 def shared_key(recipe: Recipe) -> str:
     """What decides the materials of a run, so that runs of a suite load them once."""
-    kept = {"dataset", "dataset_config", "prompts", "model", "weights", "sizes"}
+    kept = {"dataset", "dataset_config", "prompts", "prompts_config", "model", "weights", "sizes"}
     return json.dumps(recipe.model_dump(mode="json", include=kept), sort_keys=True)
 
 

@@ -85,10 +85,7 @@ def load_unet(
     folder = Path(folder)
     config = json_document(folder / CONFIG)
     pruning = document(folder / PRUNING, Pruning)
-    path, geometry = folder / WEIGHTS, torch.device(device).type == "meta"
-    tensors = _read(path, lambda: _shapes(path) if geometry else _aligned(load_file(path, device=str(device))))
-    if not geometry and (bad := next((n for n, t in tensors.items() if not t.isfinite().all()), None)):
-        raise CheckpointError(f"{path} holds numbers that are not finite, first in {bad}; {AGAIN}")
+    tensors = stored(folder / WEIGHTS, device)
     if dtype is not None:
         tensors = {name: t.to(dtype) if t.is_floating_point() else t for name, t in tensors.items()}
     return rebuilt(config, pruning, lambda _: tensors, str(folder))
@@ -109,6 +106,16 @@ def rebuilt(
     except (CheckpointError, PruningError, AttributeError, KeyError, TypeError, ValueError) as err:
         raise CheckpointError(f"{name} is not a network that can be rebuilt ({first_problem(err)}); {AGAIN}") from err
     return unet.eval()
+
+
+def stored(path: Path, device: torch.device | str = "cpu") -> dict[str, Tensor]:
+    """The tensors of a safetensors file by name; on "meta" their shapes alone. Raises CheckpointError, also if one is not finite."""
+    if torch.device(device).type == "meta":
+        return _read(path, lambda: _shapes(path))
+    tensors = _read(path, lambda: _aligned(load_file(path, device=str(device))))
+    if bad := next((name for name, tensor in tensors.items() if not tensor.isfinite().all()), None):
+        raise CheckpointError(f"{path} holds numbers that are not finite, first in {bad}; {AGAIN}")
+    return tensors
 
 
 def json_document(path: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from aptp_bench.contracts.model import ModelPlugin
 from aptp_bench.errors import WeightsError
 from aptp_bench.models import weights as sources
 
+RANDOM = "random"  # weights that nothing was learned into
 UNSAID = "epsilon"  # what diffusers' schedulers take where a file does not say what a network predicts
 
 
@@ -50,6 +51,14 @@ class Family(ModelPlugin):
     def unavailable(cls) -> str | None:
         """Why its weights cannot be had, with the command that fixes it; `random` always can."""
         return sources.lacking(cls.hub_ids, lambda: cls().source(None))
+
+    def lacks(self, weights: str | None) -> str | None:
+        """Of weights that are named: whether they are a folder, or may be a repository's."""
+        if weights is None:
+            return self.unavailable()
+        return (
+            None if weights == RANDOM or sources.on_hub(weights) else sources.lacking((), lambda: self.source(weights))
+        )
 
     def skeleton(self) -> Any:
         """The U-Net on the meta device."""

@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from aptp_bench.errors import WeightsError
 from aptp_bench.models import weights as sources
-from aptp_bench.models.family import Family
+from aptp_bench.models.family import RANDOM, Family
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTokenizer
 
-RANDOM = "random"
 FILES = (
     "model_index.json", "*/*.json", "*/*.txt", "vae/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors",
     "unet/diffusion_pytorch_model.safetensors", "unet/diffusion_pytorch_model-*.safetensors",  # no fp16, no non_ema

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from aptp_bench.audio.mel import AUDIO_DIFFUSION, MINI
 from aptp_bench.models import weights as sources
-from aptp_bench.models.family import Family
-from aptp_bench.models.stable_diffusion import RANDOM
+from aptp_bench.models.family import RANDOM, Family
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL, VQModel

@@ -53,6 +53,11 @@ def find(name: str, weights: str | None, hub_ids: Sequence[str], files: Sequence
     raise WeightsError(f"{name}: no weights on this machine; {fix or _fix(name, hub_ids, files)}")
 
 
+def on_hub(weights: str) -> bool:
+    """Whether weights that were named can only be had from the hub: no folder is there, and it may be a repository's id."""
+    return not Path(weights).expanduser().exists() and HUB_ID.fullmatch(weights) is not None
+
+
 def lacking(hub_ids: Sequence[str], search: Callable[[], object]) -> str | None:
     """Why default weights cannot be had, with the command that fixes it; None if they can. search: raises WeightsError."""
     if hub_ids and downloads_allowed():

@@ -24,7 +24,7 @@ from aptp_bench.core.slot import Piece, Slot, work_through
 from aptp_bench.core.store import digest_of
 from aptp_bench.harness import rows as table
 from aptp_bench.models.call_plan import PLAIN
-from aptp_bench.models.stable_diffusion import RANDOM
+from aptp_bench.models.family import RANDOM
 from aptp_bench.profiling import devices, records, targets
 from aptp_bench.profiling.manifest import Manifest, filename
 from aptp_bench.profiling.profile import CALLS, Profiler, here

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
-import torch
 import yaml
 from pydantic import PositiveFloat, TypeAdapter
 
 from aptp_bench.core.documents import Frozen, meant
-from aptp_bench.core.provenance import device_name
 from aptp_bench.errors import ConfigError
 from aptp_bench.profiling.setups import Dtype
-from aptp_bench.profiling.timing import Call, alternately
+
+if TYPE_CHECKING:
+    import torch
+
+    from aptp_bench.profiling.timing import Call
 
 TERA, GIGA = 1e12, 1e9
 HERE = "here"
@@ -58,6 +61,10 @@ def matching(product_name: str) -> Device | None:
 @cache
 def processor() -> Device:
     """This machine's processor by its best of a few matrix products and copies, on the threads that torch now uses."""
+    import torch  # the table can be read without it
+
+    from aptp_bench.core.provenance import device_name
+
     products = {dtype: _products(getattr(torch, dtype)) for dtype in ("float32", "bfloat16", "float16")}
     source, target = torch.ones(_NUMBERS), torch.empty(_NUMBERS)
     return Device(
@@ -71,10 +78,16 @@ def processor() -> Device:
 
 def _products(dtype: torch.dtype) -> float:
     """10^12 operations a second of a square product."""
+    import torch
+
     size = _SIZE if dtype == torch.float32 else _SIZE // 4  # a type without instructions of its own is slow
     square = torch.ones(size, size, dtype=dtype)
     return 2 * size**3 / _best(lambda: square @ square) / TERA
 
 
 def _best(call: Call) -> float:
+    import torch
+
+    from aptp_bench.profiling.timing import alternately
+
     return float(alternately({"call": call}, torch.device("cpu"), 1, _TRIES)["call"].min())

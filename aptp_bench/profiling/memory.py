@@ -7,14 +7,12 @@ a kernel takes and gives back inside one operation is in the GPU's figure and no
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch import nn
+
+from aptp_bench.core.living import LiveBytes
 
 
 def peak_allocated(call: Callable[[], None], device: torch.device) -> int:
@@ -32,45 +30,6 @@ def peak_live(call: Callable[[], None], network: nn.Module) -> int:
     with LiveBytes(storages(network)) as counter:
         call()
     return counter.living.peak
-
-
-class Living:
-    """An amount for every storage that lives, once whatever its views, and the most there was at a time."""
-
-    def __init__(self, known: Iterable[int] = ()) -> None:
-        self.now, self.peak = 0, 0
-        self._known = set(known)
-
-    def note(self, storage: torch.UntypedStorage, amount: int) -> None:
-        """Count a storage until it is freed; one of `known`, or counted already, is passed over."""
-        key = storage._cdata
-        if key in self._known:
-            return
-        self._known.add(key)
-        self.now += amount
-        self.peak = max(self.peak, self.now)
-        weakref.finalize(storage, self._forget, key, amount)
-
-    def _forget(self, key: int, amount: int) -> None:
-        self.now -= amount
-        self._known.discard(key)
-
-
-class LiveBytes(TorchDispatchMode):
-    """Counts the bytes of every storage that an operation returns until it is freed; views count once."""
-
-    def __init__(self, known: Iterable[int] = ()) -> None:
-        super().__init__()
-        self.living = Living(known)
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run the operation and take note of what it returns."""
-        result = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves(result):
-            if isinstance(leaf, Tensor):
-                storage = leaf.untyped_storage()
-                self.living.note(storage, storage.nbytes())
-        return result
 
 
 def storages(network: nn.Module) -> dict[int, int]:

@@ -14,10 +14,10 @@ from aptp_bench.contracts.model import ModelPlugin
 from aptp_bench.core.provenance import device_name, provenance
 from aptp_bench.errors import CountError
 from aptp_bench.models.call_plan import ONE_CALL, ImageCalls
+from aptp_bench.models.operations import Trace, trace, trace_unet
 from aptp_bench.profiling import devices, speed
 from aptp_bench.profiling.alignment import all_widths, changed_widths, histogram
 from aptp_bench.profiling.breakdown import Block, breakdown
-from aptp_bench.profiling.operations import Trace, trace, trace_unet
 from aptp_bench.profiling.records import Network, Predicted, SpeedRecord, Timing
 from aptp_bench.profiling.roofline import BYTES, bound_by_memory, predicted_seconds
 from aptp_bench.profiling.setups import clocks
@@ -194,7 +194,7 @@ class Profiler:
 
     def dense_seconds(self, device: devices.Device, dtype: devices.Dtype, batch: int) -> float:
         """The same of the dense network."""
-        return predicted_seconds(self.dense_trace, device, dtype, GUIDED * batch)
+        return predicted_seconds(self.dense_trace.operations, device, dtype, GUIDED * batch)
 
     def _network(self, unet: Any, traced: Trace, share: float, calls: ImageCalls) -> Network:
         sizes = {dtype: BYTES[dtype] for dtype in DTYPES}
@@ -230,14 +230,16 @@ class Profiler:
             image_s=self._image(device, dtype, 1),
             dense_call_s=self.dense_seconds(device, dtype, 1),
             dense_image_s=CALLS * self.dense_seconds(device, dtype, 1) + self._decoding(device, dtype, 1),
-            memory_bound=bound_by_memory(self.traces[int(self.subject.share.argmax())], device, dtype, GUIDED),
+            memory_bound=bound_by_memory(
+                self.traces[int(self.subject.share.argmax())].operations, device, dtype, GUIDED
+            ),
         )
 
     def _image(self, device: devices.Device, dtype: devices.Dtype, batch: int) -> float:
         return self.calls.made * self.call_seconds(device, dtype, batch) + self._decoding(device, dtype, batch)
 
     def _decoding(self, device: devices.Device, dtype: devices.Dtype, batch: int) -> float:
-        return predicted_seconds(self.decoder_trace, device, dtype, batch) if self.decoder_trace else 0.0
+        return predicted_seconds(self.decoder_trace.operations, device, dtype, batch) if self.decoder_trace else 0.0
 
 
 def here(device: torch.device) -> devices.Device | None:
@@ -248,7 +250,7 @@ def here(device: torch.device) -> devices.Device | None:
 def _seconds(
     traces: Sequence[Trace], share: Sequence[float], device: devices.Device, dtype: devices.Dtype, samples: int
 ) -> float:
-    each = (predicted_seconds(traced, device, dtype, samples) for traced in traces)
+    each = (predicted_seconds(traced.operations, device, dtype, samples) for traced in traces)
     return sum(part * seconds for part, seconds in zip(share, each, strict=True))
 
 

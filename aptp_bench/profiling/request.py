@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, PositiveInt, ValidationError
 
+from aptp_bench import registry
 from aptp_bench.budget import Budget
 from aptp_bench.config import options
 from aptp_bench.contracts.model import ModelPlugin
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
 
 RANDOM = "random"
+BUDGET = 0.78
 
 
 class Request(Frozen):
@@ -36,13 +38,17 @@ class Request(Frozen):
 
     model: str | None = Field(None, description="a model, or a scale for its model; None: mini, or the run's")
     method: str | None = Field(None, description="profile what this method makes of the model")
-    budget: float = Field(0.78, description="share of the dense MACs that the method keeps")
+    budget: float | None = Field(
+        None, description="share of the dense MACs that the method keeps; None: 0.78, or what published weights keep"
+    )
     macs: str = Field("exact", description="how the budget's MACs are counted")
     settings: tuple[str, ...] = Field((), description="key=value lines, options of the method")
     seed: int = Field(0, description="of the method")
     run: Path | None = Field(None, description="a run's folder")
     mixture: Path | None = Field(None, description="a saved mixture of this model")
-    weights: str | None = Field(None, description="the teacher's; None: embedded ones, else random")
+    weights: str | None = Field(
+        None, description="whose U-Net is profiled, or a method's teacher; None: embedded ones, else random"
+    )
     resolution: PositiveInt | None = Field(None, description="pixels, width = height; None: the model's own")
     on: tuple[str, ...] = Field((), description="devices of the predicted latency; none: all that are known")
     setups: tuple[Setup, ...] = Field((), description="ways of running that are timed; none: nothing is timed")
@@ -92,7 +98,9 @@ def _asked(request: Request) -> Asked | None:
             raise ConfigError("--set changes a method's options; name the method with --method")
         return None
     settings = options(request.method, request.settings)
-    return Asked(request.method, settings, Budget.of(request.budget, request.macs), request.seed)
+    usual = 1.0 if registry.get("methods", request.method).published_as else BUDGET
+    budget = Budget.of(usual if request.budget is None else request.budget, request.macs)
+    return Asked(request.method, settings, budget, request.seed)
 
 
 def _subject(
@@ -101,9 +109,12 @@ def _subject(
     """The model, the teacher where one is needed, and what is profiled."""
     found = None if request.run is None else RunFolder.load(request.run)
     kind = targets.model(request.model or (found.recipe.model if found else "mini"))
-    weights = request.weights or (found.recipe.weights if found else None)
-    own = None if weights is None and kind.world == "mini" else weights or RANDOM
+    alone = asked is None and found is None and request.mixture is None and request.weights not in (None, RANDOM)
+    beside = None if alone else request.weights or (found.recipe.weights if found else None)
+    own = None if beside is None and kind.world == "mini" else beside or RANDOM
     teacher = kind.load(own).to(device) if request.setups or asked else None
+    if alone:  # weights that are profiled themselves, pruned or not
+        return kind, teacher, targets.of_weights(str(request.weights), kind, "cpu" if request.setups else "meta")
     if asked is not None and teacher is not None:
         return kind, teacher, targets.pruned(asked, teacher, scratch, device, progress)
     if found is not None:

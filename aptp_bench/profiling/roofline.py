@@ -7,29 +7,36 @@ called predicted.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
+from aptp_bench.core.costs import Operation
 from aptp_bench.profiling.devices import GIGA, TERA, Device
-from aptp_bench.profiling.operations import Operation, Trace
 from aptp_bench.profiling.setups import Dtype
 
 BYTES: dict[Dtype, int] = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 
-def predicted_seconds(trace: Trace, device: Device, dtype: Dtype, samples: int = 1) -> float:
-    """Seconds of one pass over `samples` samples: the sum over operations of max(compute, memory)."""
+def predicted_seconds(
+    operations: Iterable[Operation], device: Device, dtype: Dtype, samples: int = 1, tf32: bool = False
+) -> float:
+    """Seconds of one pass over `samples` samples: the sum over operations of max(compute, memory).
+
+    tf32: whether float32 products are at the convolutions' precision too.
+    """
     how = (device, dtype, samples)
-    return sum(max(_computing(op, *how), _moving(op, *how)) for op in trace.operations)
+    return sum(max(_computing(op, *how, tf32), _moving(op, *how)) for op in operations)
 
 
-def bound_by_memory(trace: Trace, device: Device, dtype: Dtype, samples: int = 1) -> float:
+def bound_by_memory(operations: Sequence[Operation], device: Device, dtype: Dtype, samples: int = 1) -> float:
     """Share of the predicted seconds in operations that wait for memory."""
     how = (device, dtype, samples)
-    each = [(_computing(op, *how), _moving(op, *how)) for op in trace.operations]
+    each = [(_computing(op, *how), _moving(op, *how)) for op in operations]
     waiting = sum(moving for computing, moving in each if moving > computing)
-    return waiting / predicted_seconds(trace, device, dtype, samples)
+    return waiting / predicted_seconds(operations, device, dtype, samples)
 
 
-def _computing(op: Operation, device: Device, dtype: Dtype, samples: int) -> float:
-    peak = (device.convolution if op.kind == "convolution" else device.product)[dtype]
+def _computing(op: Operation, device: Device, dtype: Dtype, samples: int, tf32: bool = False) -> float:
+    peak = (device.convolution if tf32 or op.kind == "convolution" else device.product)[dtype]
     return 2 * op.scaled(samples)[0] / (peak * TERA)
 
 

@@ -1,4 +1,4 @@
-"""What is profiled: a model as it is, a method's result, or a mixture that a run left; as networks, whatever their weights.
+"""What is profiled: a model as it is, a method's result, saved weights, or a mixture that a run left; as networks, whatever their weights.
 
 A method that learns from data is given noise instead: its widths are then some that it can return at the budget, not
 those it would choose. Speed depends on widths alone, so costs are true of that network; `geometry` says how it came.
@@ -22,6 +22,7 @@ from aptp_bench.contracts.model import ModelPlugin
 from aptp_bench.core.noise import generator
 from aptp_bench.core.progress import Progress
 from aptp_bench.errors import ConfigError
+from aptp_bench.models import published
 from aptp_bench.models.mixture import Mixture
 from aptp_bench.pruning.unets import text_width, tokens_of
 from aptp_bench.training.latents import Pairs
@@ -54,6 +55,14 @@ class Subject:
 def dense(unet: Any, label: str = DENSE) -> Subject:
     """The model's own U-Net, on the meta device or not."""
     return Subject(label, Mixture.of_one(unet), torch.ones(1, dtype=torch.float64), AS_IT_IS)
+
+
+def of_weights(source: str, kind: ModelPlugin, device: torch.device | str) -> Subject:
+    """The U-Net in a folder or at a hub id, pruned or not. device "meta": its geometry alone. Raises WeightsError."""
+    unet: Any = published.read(published.find(source), device)
+    published.check_fits(unet, kind.skeleton(), source)
+    about = (Mixture.of_one(unet), torch.ones(1, dtype=torch.float64), f"the weights in {source}")
+    return Subject(Path(source).name, *about, method="weights")
 
 
 def saved(folder: Path) -> Subject:

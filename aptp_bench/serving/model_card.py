@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from aptp_bench import registry
-from aptp_bench.models.stable_diffusion import RANDOM
+from aptp_bench.models.family import RANDOM
 from aptp_bench.records import Record
 
 FILE, RECORD = "README.md", "record.json"

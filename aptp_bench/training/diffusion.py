@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from aptp_bench.core.precision import autocast
 from aptp_bench.core.settings import Blocks, Precision
 from aptp_bench.errors import ConfigError
 from aptp_bench.training.latents import Batch
@@ -153,9 +154,20 @@ def early_ends(student: nn.Module, teacher: nn.Module) -> tuple[int, ...]:
 
 def observe(unet: nn.Module, noised: Noised, precision: Precision = "float32", ends: Sequence[int] = ()) -> Seen:
     """Run a U-Net on a noised batch, by autocast in `precision`: its prediction and `recorded` outputs, float32 at least."""
-    with recorded(unet, ends) as blocks, torch.autocast(noised.x.device.type, torch.bfloat16, precision == "bfloat16"):
+    with recorded(unet, ends) as blocks, autocast(precision, noised.x.device):
         prediction = unet(noised.x, noised.t, encoder_hidden_states=noised.text).sample
     return Seen(_full(prediction), {name: _full(output) for name, output in blocks.items()})
+
+
+def compared(
+    student: Seen, teacher: Seen | None, noised: Noised, blocks: Blocks = "mean", mid: bool = True
+) -> dict[str, Tensor]:
+    """The terms of a distillation for every sample, [B] each: eqs. 1, 27 and 28; without a teacher the first alone."""
+    terms = {"denoising": denoising_loss(student, noised)}
+    if teacher is not None:
+        terms["output"] = output_distillation(student, teacher)
+        terms["blocks"] = block_distillation(student, teacher, blocks, mid)
+    return terms
 
 
 def denoising_loss(student: Seen, noised: Noised) -> Tensor:

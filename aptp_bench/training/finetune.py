@@ -17,15 +17,17 @@ from torch import Tensor, nn
 
 from aptp_bench.core.lazy import OnDemand
 from aptp_bench.core.noise import expert_seed, generator
+from aptp_bench.core.precision import products
 from aptp_bench.core.progress import Progress, SilentProgress
 from aptp_bench.core.settings import FinetuneConfig
 from aptp_bench.errors import TrainingError
 from aptp_bench.models.mixture import Mixture
 from aptp_bench.pruning.surgery import clone
-from aptp_bench.training import diffusion
+from aptp_bench.training import diffusion, fit
 from aptp_bench.training.diffusion import Draw, Noising
 from aptp_bench.training.latents import Batch, Pairs, encode_text
 from aptp_bench.training.loop import Part, frozen, train
+from aptp_bench.training.step_cost import step_cost
 
 if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
@@ -97,18 +99,26 @@ def tune(expert: UNet2DConditionModel, members: Tensor, steps: int, lesson: Less
     student, seed = clone(expert).requires_grad_(True).eval(), expert_seed(lesson.seed, index)
     if lesson.config.reset:
         reset_(student.cpu(), seed)
-    student, config = student.to(lesson.device), lesson.config.training(steps)
-    with frozen(lesson.teacher):
+    student, config = student.to(lesson.device), lesson.config
+    with frozen(lesson.teacher), products(config.precision), fit.checkpointed(student, config.gradient_checkpointing):
         train(
             student,
             partial(_loss, student, members, lesson),
-            config,
+            config.training(steps, _parts(student, lesson)),
             seed=seed,
             folder=lesson.folder / f"expert-{index:02d}",
             progress=lesson.progress,
             label=f"fine-tune expert {index + 1}",
         )
     return student.requires_grad_(False)
+
+
+def _parts(student: UNet2DConditionModel, lesson: Lesson) -> int:
+    """In how many parts this process computes its share of a batch."""
+    config = lesson.config
+    size, tokens = lesson.pairs.latents.shape[-1], lesson.empty.shape[1]
+    count = partial(step_cost, student, lesson.teacher, "weights", size, tokens, config.gradient_checkpointing)
+    return fit.parts(config.accumulate, config.batch, config.precision, lesson.device, count)
 
 
 def reset_(network: nn.Module, seed: int) -> None:
@@ -144,12 +154,10 @@ def _loss(
     with torch.no_grad():
         taught = diffusion.observe(lesson.teacher, noised, config.precision, ends)
     seen = diffusion.observe(student, noised, config.precision, ends)
-    blocks = diffusion.block_distillation(seen, taught, config.blocks, config.mid_block)
-    terms = {
-        "denoising": diffusion.denoising_loss(seen, noised),
-        "output": diffusion.output_distillation(seen, taught) * config.output_distillation,
-        "blocks": blocks * config.block_distillation,
-    }
+    terms = diffusion.compared(seen, taught, noised, config.blocks, config.mid_block)
     means = {name: term.sum() * part.of / config.batch for name, term in terms.items()}
+    means["output"], means["blocks"] = (
+        means["output"] * config.output_distillation, means["blocks"] * config.block_distillation
+    )  # fmt: skip
     loss = config.alpha_ddpm * means["denoising"] + config.alpha_distill * (means["output"] + means["blocks"])
     return {"loss": loss, **means}

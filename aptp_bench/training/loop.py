@@ -3,6 +3,7 @@
 A step is a function of (seed, step) and of the parameters, and of nothing else. The loss draws the whole global batch
 from the step's generator and computes its own part of it, so neither the number of processes nor the number of
 accumulated parts changes what is drawn. "Bit for bit" holds as far as the device's kernels are deterministic.
+Several processes average their gradients by torch's DistributedDataParallel.
 """
 
 from __future__ import annotations
@@ -10,15 +11,16 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from aptp_bench.core.distributed import Ranks
 from aptp_bench.core.documents import execution
@@ -29,6 +31,7 @@ from aptp_bench.core.settings import TrainConfig
 from aptp_bench.errors import CheckpointError, TrainingError
 
 STATE, HISTORY = "state.safetensors", "history.jsonl"
+MOMENTS = ("exp_avg", "exp_avg_sq")  # of AdamW, a tensor a parameter
 Row = dict[str, Any]  # what one step reports: floats, and lists of floats
 
 
@@ -61,10 +64,11 @@ def train(
     what = {"seed": seed, **config.model_dump(exclude=execution(TrainConfig))}
     checkpoint = Checkpoint(folder, module, optimizer, json.dumps(what, sort_keys=True))
     history = checkpoint.load()
+    objective = _averaged(Objective(module, loss), ranks)
     for step in progress.track(range(config.steps), label, done=len(history)):
         for group in optimizer.param_groups:
             group["lr"] = config.lr_at(step)
-        history.append(_one_step(module, loss, optimizer, config, (seed, step, label)))
+        history.append(_one_step(objective, optimizer, config, (seed, step, label)))
         if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.steps:
             if ranks.first:
                 checkpoint.save(history, final=step + 1 == config.steps)
@@ -72,8 +76,34 @@ def train(
     return history
 
 
+class Objective(nn.Module):
+    """The loss of a module as a module, so that its forward pass gives the terms of a part."""
+
+    def __init__(self, module: nn.Module, loss: Loss) -> None:
+        super().__init__()
+        self.module, self.loss = module, loss
+        # trained by nobody: where a loss touches no parameter it touches this one, or other processes wait for ever
+        self.root = nn.Parameter(torch.zeros((), device=next(module.parameters()).device))
+
+    def forward(self, step: int, generator: torch.Generator, part: Part) -> dict[str, Tensor]:
+        """The terms; of these "loss" alone has gradients."""
+        terms = self.loss(step, generator, part)
+        loss = terms["loss"] if terms["loss"].requires_grad else terms["loss"] + 0.0 * self.root
+        return {**{name: term.detach() for name, term in terms.items()}, "loss": loss}
+
+
+def _averaged(objective: Objective, ranks: Ranks) -> nn.Module:
+    """The objective, whose backward pass leaves gradients that are means over the processes.
+
+    A parameter that one process's rows did not touch counts as zero there; one that none touched has no gradient.
+    """
+    if ranks.size == 1:
+        return objective
+    return DistributedDataParallel(objective, find_unused_parameters=True, gradient_as_bucket_view=True)
+
+
 def _one_step(
-    module: nn.Module, loss: Loss, optimizer: torch.optim.Optimizer, config: TrainConfig, at: tuple[int, int, str]
+    objective: nn.Module, optimizer: torch.optim.Optimizer, config: TrainConfig, at: tuple[int, int, str]
 ) -> Row:
     """Forward, backward and update of one step; the mean of what its parts report."""
     ranks, (seed, step, label) = Ranks.here(), at
@@ -81,18 +111,18 @@ def _one_step(
     seen: list[dict[str, Tensor]] = []
     for i in range(config.accumulate):
         part = Part(ranks.rank * config.accumulate + i, ranks.size * config.accumulate)
-        terms = loss(step, generator("step", seed, step), part)
-        if terms["loss"].requires_grad:
+        several = isinstance(objective, DistributedDataParallel) and i + 1 < config.accumulate
+        with cast(DistributedDataParallel, objective).no_sync() if several else nullcontext():
+            terms = objective(step, generator("step", seed, step), part)
             (terms["loss"] / config.accumulate).backward()
         seen.append({name: term.detach().float() for name, term in terms.items()})
-    row = {name: _shared(torch.stack([s[name] for s in seen]).mean(0), ranks).tolist() for name in seen[0]}
+    row = _means(seen, ranks)
     if not math.isfinite(row["loss"]):
         raise TrainingError(
             f"{label} diverged at step {step} (loss {row['loss']}); lower its learning rate, now {config.lr:g}"
         )
-    _synchronise(module, ranks)
     if config.clip is not None:
-        nn.utils.clip_grad_norm_(_trained(module).values(), config.clip)
+        nn.utils.clip_grad_norm_(optimizer.param_groups[0]["params"], config.clip)
     optimizer.step()
     return {"step": step, **row}
 
@@ -125,7 +155,7 @@ class Checkpoint:
                     raise CheckpointError(
                         f"{self.folder} holds another training ({metadata['identity']}); delete it and run again"
                     )
-                self._restore({name: file.get_tensor(name) for name in file.keys()}, int(metadata["step"]))  # noqa: SIM118
+                self._restore({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
             lines = (self.folder / HISTORY).read_text(encoding="utf-8").splitlines()
             return [json.loads(line) for line in lines[: int(metadata["step"])]]
         except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as err:
@@ -135,17 +165,16 @@ class Checkpoint:
 
     def _moments(self) -> dict[str, Tensor]:
         states = {name: self.optimizer.state[p] for name, p in _trained(self.module).items()}
-        return {
-            f"{key}.{name}": state[key] for name, state in states.items() for key in ("exp_avg", "exp_avg_sq") if state
-        }
+        return {f"{key}.{name}": state[key] for name, state in states.items() for key in (*MOMENTS, "step") if state}
 
-    def _restore(self, tensors: dict[str, Tensor], step: int) -> None:
+    def _restore(self, tensors: dict[str, Tensor]) -> None:
         for name, p in _trained(self.module).items():
             with torch.no_grad():
                 p.copy_(tensors[f"param.{name}"])
             if f"exp_avg.{name}" in tensors:
-                moments = {key: tensors[f"{key}.{name}"].to(p) for key in ("exp_avg", "exp_avg_sq")}
-                self.optimizer.state[p] = {"step": torch.tensor(float(step)), **moments}
+                moments = {key: tensors[f"{key}.{name}"].to(p) for key in MOMENTS}
+                # its own number of updates: fewer than the steps where some of them did not touch it
+                self.optimizer.state[p] = {"step": tensors[f"step.{name}"], **moments}
 
 
 @contextmanager
@@ -166,17 +195,13 @@ def _trained(module: nn.Module) -> dict[str, nn.Parameter]:
     return {name: p for name, p in module.named_parameters() if p.requires_grad}
 
 
-def _shared(value: Tensor, ranks: Ranks) -> Tensor:
-    """The mean over the processes."""
-    if ranks.size == 1:
-        return value
-    from accelerate.utils import reduce
-
-    return reduce(value, "mean")
-
-
-def _synchronise(module: nn.Module, ranks: Ranks) -> None:
-    """Average the gradients over the processes. A parameter that a rank's rows did not touch counts as zero there."""
+def _means(seen: list[dict[str, Tensor]], ranks: Ranks) -> Row:
+    """Of every term, over the parts of all processes; `seen` is what this one's parts report."""
+    means = {name: torch.stack([terms[name] for terms in seen]).mean(0) for name in seen[0]}
     if ranks.size > 1:
-        for p in _trained(module).values():
-            p.grad = _shared(torch.zeros_like(p) if p.grad is None else p.grad, ranks)
+        from accelerate.utils import reduce
+
+        flat = [term.flatten().to(means["loss"].device) for term in means.values()]
+        parts = reduce(torch.cat(flat), "mean").split([len(term) for term in flat])
+        means = {name: part.view(means[name].shape) for name, part in zip(means, parts, strict=True)}
+    return {name: term.tolist() for name, term in means.items()}

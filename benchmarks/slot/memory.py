@@ -23,13 +23,14 @@ from aptp_bench.benchmarks.slot.job import Facts, Ledger, show_rows
 from aptp_bench.benchmarks.student import Student
 from aptp_bench.budget import Budget
 from aptp_bench.contracts.method import Job as Pruning
+from aptp_bench.core.living import LiveBytes
 from aptp_bench.core.progress import SilentProgress
 from aptp_bench.core.settings import FinetuneConfig
 from aptp_bench.core.slot import Piece
+from aptp_bench.models.family import RANDOM
 from aptp_bench.models.mixture import Mixture
-from aptp_bench.models.stable_diffusion import RANDOM
 from aptp_bench.profiling import targets
-from aptp_bench.profiling.memory import LiveBytes, peak_allocated
+from aptp_bench.profiling.memory import peak_allocated
 from aptp_bench.profiling.timing import alternately
 from aptp_bench.training.finetune import finetune
 from aptp_bench.training.latents import Pairs

@@ -25,8 +25,8 @@ from aptp_bench.methods.aptp.predictor import Architect
 from aptp_bench.methods.aptp.router import CosineRouter
 from aptp_bench.methods.aptp.routing import Routing
 from aptp_bench.methods.aptp.transport import Similarity
+from aptp_bench.models.family import RANDOM
 from aptp_bench.models.mixture import Mixture
-from aptp_bench.models.stable_diffusion import RANDOM
 from aptp_bench.profiling import targets
 from aptp_bench.profiling.manifest import Manifest, filename
 from aptp_bench.profiling.speed import ratio

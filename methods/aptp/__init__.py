@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from aptp_bench.methods.aptp.config import APTPConfig
-from aptp_bench.plugins import Job, Method
+from aptp_bench.plugins import Forecast, Job, Method, Phase, Sketch
 
 if TYPE_CHECKING:
     from aptp_bench.models.mixture import Mixture
@@ -55,6 +55,7 @@ class APTP(Method):
             "lr_warmup": 2,
             "align_steps": 100,
         },
+        "paper": {"accumulate": "auto"},
     }
 
     def needs_prompts(self) -> bool:
@@ -75,6 +76,15 @@ class APTP(Method):
         return (
             {} if self.config.uni_arch else {"encoder": PromptEncoder(self.config.encoder or default(scale)).digest()}
         )
+
+    def forecast(self, sketch: Sketch) -> Forecast:
+        """Both stages of the search; the alignment runs no U-Net."""
+        c = self.config
+        search = Phase(
+            "search", c.warmup_steps + c.joint_steps, c.batch, "samples", "gates", c.distillation,
+            accumulate=c.accumulate, precision=c.precision, gradient_checkpointing=c.gradient_checkpointing,
+        )  # fmt: skip
+        return Forecast((search,), experts=c.codes)
 
     def prune(self, job: Job) -> Mixture:
         """Search, land on the budget, cut. Raises BudgetError if it cannot be met, TrainingError on divergence."""

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from aptp_bench.core.documents import EXECUTION
+from aptp_bench.core.settings import Parts, Precision
 from aptp_bench.plugins import PluginConfig
 
 # above which options a list of them has a heading
@@ -21,9 +22,9 @@ HEADINGS = {
 
 
 class APTPConfig(PluginConfig):
-    """Defaults reproduce the paper.
+    """Defaults are the paper's text where it is explicit and works, else the authors' code (rezashkv/diffusion_pruning).
 
-    Where its text is silent they follow the authors' code (rezashkv/diffusion_pruning).
+    Some are ours; docs/fidelity.md has them all, equation by equation.
     """
 
     # the mixture
@@ -202,10 +203,16 @@ class APTPConfig(PluginConfig):
         2500, ge=0, description="stage 1b, predictor and codes; paper 2500 (the authors' COCO config: 4500)"
     )
     batch: int = Field(1024, ge=2, description="pairs of a step over all processes and parts; paper 1024 = 16 x 64")
-    accumulate: int = Field(
+    accumulate: Parts = Field(
         1,
-        ge=1,
-        description="parts in which a process computes its share of the batch; 16 for one 64-pair device",
+        description="parts in which a process computes its share of the batch, 16 for one 64-pair device; auto: as few as "
+        "fit the GPU, one on a CPU",
+        json_schema_extra=EXECUTION,
+    )
+    gradient_checkpointing: bool = Field(
+        False,
+        description="forget the U-Net's activations and compute them again when their gradients are due: less memory, "
+        "more time, the same numbers",
         json_schema_extra=EXECUTION,
     )
     lr: float = Field(2e-4, gt=0, description="learning rate of AdamW for both modules; paper 2e-4")
@@ -216,8 +223,8 @@ class APTPConfig(PluginConfig):
     )
     lr_warmup: int = Field(100, ge=0, description="steps of linear warm-up of each stage; paper 100")
     weight_decay: float = Field(0.0, ge=0, description="weight decay; authors 0, not in the paper")
-    precision: Literal["float32", "bfloat16"] = Field(
-        "float32", description="autocast type of the U-Net; authors float32"
+    precision: Precision = Field(
+        "float32", description="of the U-Net's passes: float32 (authors), tf32 on a GPU, or bfloat16 by autocast"
     )
     checkpoint_every: int = Field(50, ge=1, description="steps between two checkpoints", json_schema_extra=EXECUTION)
 
@@ -240,6 +247,10 @@ class APTPConfig(PluginConfig):
         if not self.uni_arch and self.batch < self.experts:
             raise ValueError(
                 f"a batch of {self.batch} cannot be shared among {self.experts} experts; raise batch or lower experts"
+            )
+        if self.batch_scope == "local" and self.accumulate == "auto":
+            raise ValueError(
+                "batch_scope=local transports part by part, so the parts decide; name accumulate, not auto"
             )
         if self.routes != "learned" and self.uni_arch:
             raise ValueError("uni_arch has one network and no routes; leave routes=learned")

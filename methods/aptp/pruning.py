@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from aptp_bench.core.lazy import OnDemand
 from aptp_bench.core.noise import generator, stage_seed
+from aptp_bench.core.precision import products
 from aptp_bench.core.settings import TrainConfig
 from aptp_bench.methods.aptp import controls
 from aptp_bench.methods.aptp.config import APTPConfig
@@ -34,8 +35,10 @@ from aptp_bench.pruning.cost import Cost
 from aptp_bench.pruning.gates import Gated, GateSpace
 from aptp_bench.pruning.macs import example_inputs
 from aptp_bench.pruning.surgery import cut
+from aptp_bench.training import fit
 from aptp_bench.training.diffusion import Noising
 from aptp_bench.training.loop import Loss, frozen, train
+from aptp_bench.training.step_cost import step_cost
 
 Rows = list[dict[str, Any]]
 ATTEMPTS = 5  # alignments in a row, each from where the last one stopped
@@ -70,11 +73,11 @@ def prune(job: Job, config: APTPConfig) -> Mixture:
     return Mixture(experts, router, remark)
 
 
-def schedule(config: APTPConfig, steps: int) -> TrainConfig:
-    """The settings of the loop that runs one stage of the search."""
-    kept = config.model_dump(include={"batch", "accumulate", "weight_decay", "checkpoint_every"})
+def schedule(config: APTPConfig, steps: int, parts: int = 1) -> TrainConfig:
+    """The settings of the loop that runs one stage of the search. parts: those of a process's share of the batch."""
+    kept = config.model_dump(include={"batch", "weight_decay", "checkpoint_every"})
     lr = config.lr * math.sqrt(config.batch) if config.lr_scale == "sqrt_batch" else config.lr
-    return TrainConfig(steps=steps, lr=lr, warmup=config.lr_warmup, **kept)
+    return TrainConfig(steps=steps, lr=lr, warmup=config.lr_warmup, accumulate=parts, **kept)
 
 
 @contextmanager
@@ -123,11 +126,22 @@ def _run(search: Search, job: Job) -> Rows:
     """Stages 1a and 1b; what every step reported. Uni-Arch has no predictor to warm up: all steps train its code."""
     config, architect = search.config, search.architect
     warm: Rows = []
-    if architect.predictor is not None:
-        warm = _train(architect.predictor, search.warm, schedule(config, config.warmup_steps), job, "warmup")
-    architect.begin_codes(config.init, search.prompts, generator("codes", job.seed))
-    steps = config.joint_steps + (config.warmup_steps if architect.predictor is None else 0)
-    return warm + _train(architect, search.joint, schedule(config, steps), job, "joint")
+    parts = _parts(search, job)
+    with products(config.precision), fit.checkpointed(search.gated.unet, config.gradient_checkpointing):
+        if architect.predictor is not None:
+            warm = _train(architect.predictor, search.warm, schedule(config, config.warmup_steps, parts), job, "warmup")
+        architect.begin_codes(config.init, search.prompts, generator("codes", job.seed))
+        steps = config.joint_steps + (config.warmup_steps if architect.predictor is None else 0)
+        return warm + _train(architect, search.joint, schedule(config, steps, parts), job, "joint")
+
+
+def _parts(search: Search, job: Job) -> int:
+    """In how many parts this process computes its share of a batch."""
+    config, unet = search.config, search.gated.unet
+    teacher = unet if config.distillation else None
+    size = search.pairs.latents.shape[-1]
+    count = partial(step_cost, unet, teacher, "gates", size, job.tokens, config.gradient_checkpointing)
+    return fit.parts(config.accumulate, config.batch, config.precision, job.device, count)
 
 
 def _aligned(search: Search, job: Job) -> Spread | None:

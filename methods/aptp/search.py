@@ -141,10 +141,7 @@ class Search:
                 taught = diffusion.observe(self.gated.unet, noised, config.precision)
         self.gated.set(gates[rows])
         seen = diffusion.observe(self.gated.unet, noised, config.precision)
-        each = {"denoising": diffusion.denoising_loss(seen, noised)}
-        if taught is not None:
-            each["output"] = diffusion.output_distillation(seen, taught)
-            each["blocks"] = diffusion.block_distillation(seen, taught, config.blocks)
+        each = diffusion.compared(seen, taught, noised, config.blocks)
         return {name: (weights[rows] * term).sum() * at.part.of for name, term in each.items()}
 
     def _routed(self, at: Sampled, codes: tuple[Tensor, Tensor]) -> tuple[dict[str, Tensor], Tensor]:

@@ -7,10 +7,11 @@ options.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from aptp_bench.methods.ld_pruner.config import LDPrunerConfig
-from aptp_bench.plugins import Job, Method
+from aptp_bench.methods.ld_pruner.config import ALONE, LDPrunerConfig
+from aptp_bench.plugins import Forecast, Job, Method, Phase, Sketch
 
 if TYPE_CHECKING:
     from aptp_bench.models.mixture import Mixture
@@ -33,6 +34,22 @@ class LDPruner(Method):
     }
     # Supplementary Table 4: 0.7 for features and outputs; the denoising loss beside them as in BK-SDM
     finetuning: ClassVar[dict[str, Any]] = {"alpha_ddpm": 1.0, "alpha_distill": 0.7, "blocks": "sum", "snr_gamma": None}
+
+    def forecast(self, sketch: Sketch) -> Forecast:
+        """The latents of the network as it is, and with every operator modified."""
+        c = self.config
+
+        def candidates() -> int:
+            from aptp_bench.methods.ld_pruner.operators import operators
+
+            return len(operators(sketch.unet(), c.candidates, c.resnets))
+
+        prompts, generations = (c.prompts, c.generations) if sketch.reads_prompts else (1, max(c.generations, ALONE))
+        at_once = min(max(1, c.batch // generations), prompts)
+        guided = 2 if sketch.reads_prompts and c.guidance > 1 else 1
+        networks = 1 + sketch.noted(f"ld_pruner operators, {c.candidates}, {c.resnets}", candidates)
+        steps = networks * math.ceil(prompts / at_once) * c.steps
+        return Forecast((Phase("scores", steps, at_once * generations * guided, "steps", full_size=True),))
 
     def prune(self, job: Job) -> Mixture:
         """Score every operator, modify the lowest. Raises BudgetError if all of them together do not save enough."""

@@ -189,6 +189,6 @@ def test_every_entry_point_of_ours_keeps_the_contract() -> None:
     for name, kind in found.items():
         assert issubclass(kind, BackbonePlugin)
         assert kind.name == name
-        assert set(kind.role) <= {"inception", "clip_score", "cmmd", "preference", "hps", "perceptual", "audio"}
+        assert set(kind.role) <= {"inception", "clip_score", "cmmd", "preference", "hps", "perceptual", "dino", "audio"}
         assert kind.world in ("mini", "paper")
         assert kind.summary()

@@ -39,6 +39,7 @@ WORDS = [
 QUICK: dict[str, list[str]] = {
     "run": ["run", "--method", "norm", "--dataset", "coco", "--scale", "smoke", "--dry-run"],
     "suite": ["suite", "mini/alignment", "--dry-run"],
+    "plan": ["plan", "aptp_1b", "--scale", "paper", "--device", "A100"],
     "submit": ["submit", "no-run"],
     "report": ["report", "no-run"],
     "compare": ["compare", "no-run", "no-run"],
@@ -52,7 +53,7 @@ QUICK: dict[str, list[str]] = {
     "evaluate": ["evaluate", "no-images", "--captions", "captions.txt"],
     "check": ["check", "no-method"],
     "doctor": ["doctor", "--scale", "smoke"],
-    "methods": ["methods"], "metrics": ["metrics"], "datasets": ["datasets"], "models": ["models"],
+    "methods": ["methods"], "metrics": ["metrics"], "datasets": ["datasets"], "models": ["models"], "backbones": ["backbones"],
 }  # fmt: skip
 SETTINGS = [
     "metrics", "metrics.0", "prompts", "model", "backbones", "backbones.inception", "finetune", "finetune.lr", "budget",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ import torch
 
 from aptp_bench import assets, registry
 from aptp_bench.backbones.inception import MiniInception
-from aptp_bench.cli import doctor
+from aptp_bench.cli import app, doctor
+from aptp_bench.errors import UnknownNameError
 from aptp_bench.generation.images import write_image
 from aptp_bench.harness import contact_sheet
 from aptp_bench.harness.run_folder import RunFolder
@@ -83,7 +85,7 @@ def test_a_dry_run_shows_recipe_and_stages_and_writes_nothing(call, run_words, t
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("group", ["methods", "metrics", "datasets", "models"])
+@pytest.mark.parametrize("group", ["methods", "metrics", "datasets", "models", "backbones"])
 def test_listings_name_every_plugin_its_package_and_what_it_is(call, group):
     code, out = call(group, "--json")
     rows = {row["name"]: row for row in json.loads(out)}
@@ -150,3 +152,17 @@ def test_the_doctor_is_content_where_nothing_needed_is_missing(call, monkeypatch
     monkeypatch.setattr(doctor, "plugins", lambda: iter(()))
     code, out = call("doctor")
     assert code == 0 and "model big: no" in out and "get it" in out
+
+
+def test_hints_name_commands_that_there_are() -> None:
+    import typer
+
+    known = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    root = Path(__file__).parents[2]
+    files = [path for folder in ("aptp_bench", "methods", "metrics") for path in (root / folder).rglob("*.py")]
+    named = {name for path in files for name in re.findall(r"aptp-bench ([a-z]+)", path.read_text(encoding="utf-8"))}
+    for group in registry.GROUPS:
+        with pytest.raises(UnknownNameError) as caught:
+            registry.get(group, "no such name")
+        named |= set(re.findall(r"aptp-bench (\w+)", str(caught.value)))
+    assert named - known == set() and "backbones" in named

@@ -4,9 +4,11 @@ import json
 
 import pytest
 
+from aptp_bench.models.checkpoint import save_unet
 from aptp_bench.models.mixture import Mixture
 from aptp_bench.profiling import records
 from aptp_bench.pruning.macs import count, example_inputs
+from tests.conftest import narrow, tiny_pipeline
 
 
 @pytest.fixture
@@ -63,3 +65,24 @@ def test_everything_is_shown_and_what_is_asked_for_is_measured(call, tiny_model,
     assert record.how.command == f"aptp-bench profile --model {tiny_model}"
     assert record.method_config["order"] == 1.5
     assert record.macs_ratio["exact"] == pytest.approx(0.7, abs=0.005)
+
+
+def test_weights_are_profiled_as_they_are_and_never_taken_for_the_dense_network(
+    call, profile, tiny, tiny_model, tmp_path
+) -> None:
+    small = narrow(tiny.unet, 0.5)
+    save_unet(small, tmp_path / "half")
+    said = profile("--model", tiny_model, "--weights", str(tmp_path / "half"))
+    (expert,) = said["experts"]
+    inputs = example_inputs(tiny.unet, tokens=77)
+    assert expert["macs"] == {name: count(small, inputs, name).total for name in ("exact", "aptp", "modules")}
+    assert expert["macs"]["exact"] < said["dense"]["macs"]["exact"] and said["label"] == "half"
+    save_unet(tiny_pipeline(cross_attention_dim=32).unet, tmp_path / "other")
+    code, _ = call("profile", "--model", tiny_model, "--weights", str(tmp_path / "other"))
+    assert code == 2 and "cross_attention_dim" in call.err
+
+
+def test_published_weights_are_profiled_without_a_budget(profile, tiny, tiny_model, tmp_path) -> None:
+    save_unet(narrow(tiny.unet, 0.5), tmp_path / "half")
+    said = profile("--model", tiny_model, "--method", "checkpoint", "--set", f"folder={tmp_path / 'half'}")
+    assert said["experts"][0]["macs"]["exact"] < said["dense"]["macs"]["exact"]

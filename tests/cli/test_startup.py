@@ -47,7 +47,7 @@ QUICK = [
     *(["methods"], ["methods", "aptp"], ["methods", "aptp", "--all"], ["metrics"], ["models"], ["datasets"]),
     *(["leaderboard", "--check"], ["run", "--method", "aptp", "--dataset", "coco", "--dry-run"]),
     ["run", "--method", "norm", "--dataset", "coco", "--scale", "smoke", "--dry-run", "--json"],
-    ["suite", "aptp_1b", "--dry-run"],
+    *(["suite", "aptp_1b", "--dry-run"], ["plan", "aptp_1b", "--scale", "paper", "--processes", "8", "--json"]),
     *(["doctor"], ["evaluate", "two", "--captions", "three.txt"]),
 ]
 UNASKED = {  # beyond torch and what is made with it

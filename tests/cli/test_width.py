@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import typer
 
+from aptp_bench import registry
 from aptp_bench.cli import app
-from aptp_bench.cli.listings import GROUPS
 from aptp_bench.reporting.paper_figures.catalog import catalog
 
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
@@ -42,7 +42,7 @@ def test_help_breaks_no_word(narrow: Any, name: str) -> None:
         assert not option.opts[0].startswith("-") or option.opts[0] in said
 
 
-@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize("group", registry.LISTED)
 def test_a_list_breaks_no_word(call: Any, narrow: Any, group: str) -> None:
     said = words_of(narrow(group))
     for row in json.loads(call(group, "--json")[1]):

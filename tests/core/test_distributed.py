@@ -4,7 +4,9 @@ import os
 import subprocess
 import sys
 
-from aptp_bench.core.distributed import ALONE, Ranks
+import pytest
+
+from aptp_bench.core.distributed import ALONE, Ranks, left_alone
 
 
 def test_one_process_without_a_launcher(monkeypatch):
@@ -20,6 +22,54 @@ def test_shares_tile_the_items():
     assert sorted(item for share in shares for item in share) == items
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
     assert [Ranks(rank, 4).first for rank in range(4)] == [True, False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ({"ACCELERATE_USE_CPU": "True", "MASTER_ADDR": "127.0.0.1"}, True),  # accelerate launch --cpu --num_processes 2
+        ({"ACCELERATE_USE_CPU": "True"}, False),  # …1
+        ({"ACCELERATE_USE_CPU": "True", "MASTER_ADDR": "127.0.0.1", "WORLD_SIZE": "2"}, False),
+        ({}, False),
+    ],
+)
+def test_a_launcher_that_started_one_process_of_several_is_told_of(monkeypatch, env, said):
+    for name in ("ACCELERATE_USE_CPU", "MASTER_ADDR", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    assert ("torchrun" in (left_alone() or "")) == said
+
+
+FAILING = """
+from aptp_bench.core.distributed import Ranks
+from aptp_bench.errors import MetricError
+ranks = Ranks.here()
+for kind in (MetricError, KeyError):
+    try:
+        with ranks.together():
+            if not ranks.first:
+                raise kind("no images")
+    except Exception as err:
+        print(ranks.rank, type(err).__name__, "no images" in str(err))
+assert ranks.gathered(str(ranks.rank)) == ["0", "1"]  # both are at the same place
+"""
+
+
+def test_what_one_process_raises_all_raise(tmp_path):
+    done = together(tmp_path, FAILING)
+    assert done.returncode == 0, done.stderr
+    ours = {line for line in done.stdout.splitlines() if "no images" not in line}
+    assert ours == {"0 MetricError True", "1 MetricError True", "0 RuntimeError True", "1 KeyError True"}
+
+
+def together(folder, program):
+    """Two processes that run the program."""
+    (folder / "program.py").write_text(program)
+    words = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--rdzv_backend=c10d"]
+    words += ["--rdzv_endpoint=localhost:0", str(folder / "program.py")]
+    quiet = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=300, env=quiet)
 
 
 WAITING = """
@@ -42,17 +92,5 @@ print("met", ranks.rank)
 
 def test_the_others_wait_longer_than_a_groups_default(tmp_path):
     """The first process measures alone; ten minutes, the usual limit, would end every run at the paper's scale."""
-    (tmp_path / "waiting.py").write_text(WAITING)
-    words = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--nproc_per_node=2",
-        "--master_port=0",
-        "--rdzv_backend=c10d",
-    ]
-    words += ["--rdzv_endpoint=localhost:0", str(tmp_path / "waiting.py")]
-    done = subprocess.run(
-        words, capture_output=True, text=True, check=False, timeout=300, env={**os.environ, "CUDA_VISIBLE_DEVICES": ""}
-    )
+    done = together(tmp_path, WAITING)
     assert done.returncode == 0 and "met 0" in done.stdout and "met 1" in done.stdout, done.stderr

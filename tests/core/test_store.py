@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -123,6 +124,30 @@ def test_what_has_its_size_and_time_is_not_read_again_unless_asked(store, monkey
     assert store.stage("a", writer("x"), key={}).done  # all that a glance can tell
     with pytest.raises(StoreError, match="changed"):
         Store(store.root, SilentProgress(), verify=True).stage("a", writer("x"), key={})
+
+
+@pytest.mark.skipif(os.name == "nt", reason="files with holes are not of Windows by default")
+def test_a_start_over_sixty_gigabytes_opens_nothing_but_manifests(store):
+    """However large a finished stage's files are, a start over it depends on their number alone."""
+    for name in ("pairs", "prune", "finetune"):
+        folder = store.stage(name, writer(name), key={}).folder
+        os.truncate(folder / "out.txt", 20 * 10**9)  # holes, which take no room
+        manifest, facts = json.loads((folder / MANIFEST).read_text()), (folder / "out.txt").stat()
+        manifest["seen"]["out.txt"] = [facts.st_size, facts.st_mtime_ns]
+        (folder / MANIFEST).write_text(json.dumps(manifest))
+    opened: list[str] | None = []
+
+    def watch(event: str, args: tuple[Any, ...]) -> None:
+        if opened is not None and event == "open" and str(args[0]).startswith(str(store.root)):
+            opened.append(Path(str(args[0])).name)
+
+    sys.addaudithook(watch)  # for good: it is silenced below
+    try:
+        fresh = Store(store.root, SilentProgress())
+        assert all(fresh.stage(name, writer("x"), key={}).done for name in ("pairs", "prune", "finetune"))
+        assert {name for name in opened if not name.endswith(".lock")} == {MANIFEST}
+    finally:
+        opened = None
 
 
 def test_stages_of_before_are_read_whole(store):

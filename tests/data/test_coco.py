@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from aptp_bench.config import recipe
 from aptp_bench.data.coco import COCO2014, evaluation_pairs, first_captions, pairs
-from aptp_bench.errors import DataError
+from aptp_bench.errors import ConfigError, DataError
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "coco" / "annotations" / "captions_val2017.json"
 
@@ -122,3 +123,10 @@ def test_an_annotation_without_a_caption_is_named(caption: Any) -> None:
     document["annotations"][1] |= {"id": 77, "caption": caption}
     with pytest.raises(DataError, match="annotation 77 of COCO_train2014_000000000001"):
         pairs(document)
+
+
+def test_the_year_may_be_a_number() -> None:
+    assert COCO2014(year=2017).config.year == "2017"
+    assert recipe("dense", "coco", "paper", settings=["dataset_config.year=2017"]).dataset_config["year"] == "2017"
+    with pytest.raises(ConfigError, match="year"):
+        COCO2014(year=2015)

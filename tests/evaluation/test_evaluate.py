@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,9 +9,10 @@ import torch
 from torch import Tensor
 
 from aptp_bench.contracts.evidence import READ_AT_ONCE, Evidence
+from aptp_bench.core.distributed import ALONE
 from aptp_bench.core.progress import SilentProgress
 from aptp_bench.core.store import Store
-from aptp_bench.core.tensors import read_tensors, write_tensors
+from aptp_bench.core.tensors import read_parts, write_parts
 from aptp_bench.errors import MetricError, UnknownNameError, WeightsError
 from aptp_bench.evaluation.evaluate import backbones, measure
 from aptp_bench.generation.image_sets import Held
@@ -114,9 +116,13 @@ def test_one_network_reads_a_set_once_for_all_metrics(evidence):
 
 
 def test_a_second_process_reads_features_from_the_store(evidence, images, tmp_path):
-    def cache(name: str, key: dict[str, Any], compute: Any) -> dict[str, Tensor]:
+    def cache(name: str, key: dict[str, Any], parts: Any) -> dict[str, Tensor]:
         store = Store(tmp_path, SilentProgress())
-        return read_tensors(store.stage(name, lambda folder: write_tensors(folder, compute()), key=key).folder)
+
+        def make(folder: Path) -> None:
+            write_parts(folder, parts, ALONE, SilentProgress(), name)
+
+        return read_parts(store.stage(name, make, key=key).folder, len(parts))
 
     def fresh(digest: str = "fake") -> Evidence:
         return Evidence(captions=["a"], image_set=Held(images, digest), backbones={"inception": Mean()}, cache=cache)

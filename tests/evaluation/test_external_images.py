@@ -11,8 +11,9 @@ from PIL import Image
 from aptp_bench.backbones.inception import MiniInception
 from aptp_bench.config import recipe
 from aptp_bench.errors import ConfigError, DataError, UnknownNameError
-from aptp_bench.evaluation.external_images import captioned, measure_folder, real_dataset, real_folder
-from aptp_bench.generation.images import write_image
+from aptp_bench.evaluation.external_images import Made, captioned, measure_folder, real_dataset, real_folder
+from aptp_bench.generation.image_sets import fitted
+from aptp_bench.generation.images import image_path, write_image
 
 MINI = recipe("dense", "coco", "mini")
 CPU = torch.device("cpu")
@@ -43,7 +44,7 @@ def inception(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_folder_is_measured_by_what_can_be_had(folder, captions, inception):
-    found = measure_folder(folder, captions, None, None, MINI, CPU)
+    found = measure_folder(Made(folder, captions), None, None, MINI, CPU)
     assert found["world"] == "mini" and found["images"] == 6
     assert set(found["results"]) == {"inception_score"}
     assert found["skipped"]["fid"] == "needs reals"
@@ -56,24 +57,25 @@ def test_images_are_compared_with_those_of_a_reference_in_the_order_of_their_nam
 ):
     names = ["ssim", "psnr"]
     shutil.copytree(folder, tmp_path / "other")
-    same = measure_folder(folder, captions, None, names, MINI, CPU, tmp_path / "other")["results"]
+    same = measure_folder(Made(folder, captions, tmp_path / "other"), None, names, MINI, CPU)["results"]
     assert same["ssim"]["value"] == pytest.approx(1.0) and same["ssim"]["n"] == 6
     (tmp_path / "other" / "000000.png").rename(tmp_path / "other" / "zero.png")  # now the last: no image has its own
     assert (
-        measure_folder(folder, captions, None, names, MINI, CPU, tmp_path / "other")["results"]["ssim"]["value"] < 0.5
+        measure_folder(Made(folder, captions, tmp_path / "other"), None, names, MINI, CPU)["results"]["ssim"]["value"]
+        < 0.5
     )
     (tmp_path / "other" / "zero.png").unlink()
     with pytest.raises(DataError, match="5 images for 6"):
-        measure_folder(folder, captions, None, names, MINI, CPU, tmp_path / "other")
+        measure_folder(Made(folder, captions, tmp_path / "other"), None, names, MINI, CPU)
 
 
 def test_fid_of_a_folder_to_itself_is_nothing_and_to_others_more(folder, captions, inception, tmp_path):
-    same = measure_folder(folder, captions, real_folder(folder, MINI), ["fid"], MINI, CPU)
+    same = measure_folder(Made(folder, captions), real_folder(folder, MINI), ["fid"], MINI, CPU)
     assert same["results"]["fid"]["value"] == pytest.approx(0.0, abs=1e-12)
     (tmp_path / "others").mkdir()
     for i in range(4):
         Image.new("RGB", (50, 40 + i), (200, 30 * i, 0)).save(tmp_path / "others" / f"{i}.jpg")
-    others = measure_folder(folder, captions, real_folder(tmp_path / "others", MINI), ["fid"], MINI, CPU)
+    others = measure_folder(Made(folder, captions), real_folder(tmp_path / "others", MINI), ["fid"], MINI, CPU)
     assert others["results"]["fid"]["value"] > 1e-9  # an untrained network's features are small
     assert others["results"]["fid"]["detail"]["n_real"] == 4
 
@@ -108,22 +110,38 @@ def test_what_does_not_belong_together_is_refused(folder, captions, tmp_path, in
             call()
     (folder / "000003.png").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"000003\.png is broken"):
-        measure_folder(folder, captions, None, None, MINI, CPU)
+        measure_folder(Made(folder, captions), None, None, MINI, CPU)
 
 
 def test_a_metric_that_is_asked_for_is_measured_or_refused(folder, captions):
     with pytest.raises(ConfigError, match="ssim cannot be measured here: needs reference"):
-        measure_folder(folder, captions, None, ["ssim"], MINI, CPU)
+        measure_folder(Made(folder, captions), None, ["ssim"], MINI, CPU)
     with pytest.raises(ConfigError, match="fid cannot be measured here: needs reals"):
-        measure_folder(folder, captions, None, ["fid"], MINI, CPU)
+        measure_folder(Made(folder, captions), None, ["fid"], MINI, CPU)
 
 
 def test_options_of_metrics_and_networks_are_reached(folder: Path, captions: Path) -> None:
     settings = ["metric_config.fid.groups=7", "backbone_config.mini-inception.batch=2"]
     asked = recipe("dense", "coco", "mini", settings=settings)
-    found = measure_folder(folder, captions, real_folder(folder, asked), ["fid"], asked, CPU)
+    found = measure_folder(Made(folder, captions), real_folder(folder, asked), ["fid"], asked, CPU)
     assert found["results"]["fid"]["detail"]["jackknife_groups"] == 7
     with pytest.raises(ConfigError, match=r"metric_config\.fid\.groups"):
         recipe("dense", "coco", "mini", settings=["metric_config.fid.group=7"])
     with pytest.raises(ConfigError, match="groups"):
         recipe("dense", "coco", "mini", settings=["metric_config.fid.groups=-7"])
+
+
+def test_images_of_several_sizes_are_brought_to_one_where_that_is_asked_for(folder, captions, inception):
+    Image.new("RGB", (48, 24), (9, 0, 0)).save(image_path(folder, 0))
+    with pytest.raises(DataError, match="--fit"):
+        measure_folder(Made(folder, captions), None, ["inception_score"], MINI, CPU)
+    for fit in ("crop", "squash"):
+        found = measure_folder(Made(folder, captions, folder, fit), None, ["inception_score", "ssim"], MINI, CPU)
+        assert found["results"]["ssim"]["value"] == pytest.approx(1.0)
+
+
+def test_a_crop_keeps_shapes_and_a_squash_keeps_all():
+    picture = torch.zeros(1, 8, 16, 3, dtype=torch.uint8)
+    picture[:, :, :4] = 200
+    assert not fitted(picture, "crop", 8).any()
+    assert (fitted(picture, "squash", 8)[:, :, 0] > 100).all()

@@ -22,6 +22,8 @@ PROMPTS = ("a dog", "two birds", "pizza")
 REUSING = CallPlan(of=6, made=6, full=2, branch=1)
 FEWER = CallPlan(of=6, made=4, full=4)
 
+DTYPES = ("float32", "bfloat16")
+
 
 def sampler(teacher: Any, plan: CallPlan, **settings: Any) -> Sampler:
     return Sampler.of(teacher, SamplingConfig(**{"steps": 5, **settings}), 3, plan)
@@ -99,6 +101,13 @@ def test_a_stage_of_images_follows_the_mixtures_plan(tiny: Any, tmp_path: Path) 
         with torch.inference_mode():
             assert torch.equal(images[plan], sampler(tiny, plan).draw(tiny.unet, PROMPTS, range(3)))
     assert not torch.equal(images[PLAIN], images[FEWER]) and not torch.equal(images[PLAIN], images[REUSING])
+
+
+def test_in_half_precision_images_are_others_and_near(small_sd: Any) -> None:
+    noise = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    full, half = (sampler(small_sd, PLAIN, dtype=dtype)(small_sd.unet, ["a", "b"], noise) for dtype in DTYPES)
+    assert full.dtype == half.dtype == torch.float32
+    assert 0 < (full - half).abs().mean() < 0.05
 
 
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf")])

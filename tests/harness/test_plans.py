@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from aptp_bench import config
 from aptp_bench.core.progress import SilentProgress
 from aptp_bench.core.store import Store
 from aptp_bench.harness import plans
@@ -57,3 +58,9 @@ def test_refreshing_makes_every_stage_of_a_run_again_and_no_other(tiny_run, stor
     assert own <= anew and anew != before.keys()
     theirs = {stage.folder / "manifest.json" for stage in plans.planned(other, store.root)} - own
     assert theirs and not theirs & anew
+
+
+def test_a_run_is_planned_without_what_it_lacks(tmp_path):
+    settings = [f"encoder={tmp_path / 'nothing'}", f"dataset_config.root={tmp_path / 'nowhere'}"]
+    recipe = config.recipe("aptp", "coco", "paper", {}, settings)
+    assert {"pairs", "prune", "finetune", "generate"} <= {stage.name for stage in plans.planned(recipe, tmp_path)}

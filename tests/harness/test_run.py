@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -157,3 +158,24 @@ def test_what_a_method_lacks_is_said_before_any_work(tiny_run, halves, store, mo
     with pytest.raises(WeightsError, match="no encoder"):
         run(tiny_run("halves"), Materials.of(tiny_run("halves"), CPU), store)
     assert not store.root.exists()
+
+
+@pytest.mark.parametrize("method", ["aptp", "structural", "ld_pruner"])
+def test_methods_that_read_text_do_so_where_it_is_not_stored(
+    method: str, tiny_run: Any, store: Store, build_encoder: Any, tmp_path: Path
+) -> None:
+    settings = ["stride=400"] if method == "structural" else []
+    if method == "aptp":
+        settings = [f"encoder={build_encoder(tmp_path / 'encoder')}", "experts=2", "warmup_steps=2", "joint_steps=2"]
+        settings += ["batch=6", "align_steps=2"]
+    if method == "ld_pruner":
+        settings = ["method_config.prompts=2", "generations=2", "method_config.steps=2"]
+    stored, read = (
+        run(recipe, Materials.of(recipe, CPU), store)
+        for recipe in (tiny_run(method, *settings, *more) for more in ([], ["store_text=false"]))
+    )
+    assert len(list(store.root.glob("pairs-*"))) == 2 and read.how.seconds.keys() == stored.how.seconds.keys()
+    sizes = sorted(folder.joinpath("pairs.safetensors").stat().st_size for folder in store.root.glob("pairs-*"))
+    assert sizes[0] < 0.1 * sizes[1]
+    assert read.macs == stored.macs
+    assert "store_text" not in stored.what.model_dump() and read.what.model_dump()["store_text"] is False

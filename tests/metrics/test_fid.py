@@ -18,6 +18,7 @@ from aptp_bench.metrics.fid import (
     fid_interval,
     frechet_distance,
     influences,
+    judged,
     low_rank_distance,
     moments_distance,
 )
@@ -104,7 +105,7 @@ def test_the_measurement_says_how_it_was_made(given) -> None:
     fake, real = features(90, 16, 11, 0.2), features(80, 16, 12)
     evidence = given(fake={"pool": fake}, real={"pool": real})
     found = FID()(evidence)
-    assert found.value == frechet_distance(fake, real)[0]
+    assert found.value == pytest.approx(frechet_distance(fake, real)[0], rel=1e-9)
     assert found.interval is not None
     assert found.interval[0] < found.value < found.interval[1]
     assert (found.n, found.detail["n_real"], found.detail["route"], found.better) == (90, 80, "cholesky", "lower")
@@ -120,6 +121,19 @@ def test_many_features_have_an_interval_that_needs_no_groups(given) -> None:
     assert (found[1] - found[0]) == pytest.approx(high - low, rel=0.2)
     wide = given(fake={"pool": features(90, 520, 0)}, real={"pool": features(80, 520, 1)})
     assert FID()(wide).interval is not None and FID()(wide).detail["jackknife_groups"] is None
+
+
+@pytest.mark.parametrize("case", ["full", "dead feature", "few"])
+def test_distance_and_influences_at_once_are_those_one_by_one(case: str) -> None:
+    fake, real = features(20 if case == "few" else 300, 24, 1, 0.3), features(200, 24, 2)
+    if case == "dead feature":
+        fake, real = torch.cat([torch.ones(300, 1), fake], 1), torch.cat([torch.ones(200, 1), real], 1)
+    found = judged(fake, real)
+    assert (found.value, found.route) == (
+        pytest.approx(frechet_distance(fake, real)[0], rel=1e-9),
+        frechet_distance(fake, real)[1],
+    )
+    torch.testing.assert_close(found.influences, influences(fake, real), rtol=1e-6, atol=1e-7)
 
 
 def test_one_image_is_not_enough(given) -> None:

@@ -3,7 +3,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from aptp_bench.profiling.memory import LiveBytes, peak_live
+from aptp_bench.core.living import LiveBytes
+from aptp_bench.profiling.memory import peak_live
 
 
 def test_the_peak_is_what_lives_at_once() -> None:

@@ -235,4 +235,4 @@ def test_settings_name_the_reset_only_where_it_is_set() -> None:
     plain, reset = FinetuneConfig(), FinetuneConfig(reset=True)
     assert "reset" not in plain.model_dump(mode="json") and "reset" not in json.loads(plain.model_dump_json())
     assert reset.model_dump(mode="json", exclude={"checkpoint_every"})["reset"] is True
-    assert "reset" not in reset.training(3).model_dump() and FinetuneConfig(**reset.model_dump()) == reset
+    assert "reset" not in reset.training(3, 1).model_dump() and FinetuneConfig(**reset.model_dump()) == reset

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import datasets
 import numpy as np
 import pytest
 import torch
+from diffusers import AutoencoderKL
 from PIL import Image
 
 from aptp_bench.core.progress import SilentProgress
+from aptp_bench.data import table
 from aptp_bench.errors import CheckpointError, DataError
 from aptp_bench.training.latents import Pairs, encode_pairs, encode_text, prepared
 
@@ -26,10 +29,10 @@ def dataset() -> datasets.Dataset:
 
 @pytest.fixture
 def encoded(tiny: Any, dataset: Any, tmp_path: Path) -> Any:
-    """encoded(folder="whole", progress=silent, data=dataset) -> pairs of 8 pixels."""
+    """encoded(folder="whole", progress=silent, data=dataset, text=True) -> pairs of 8 pixels."""
 
-    def encode(folder: str = "whole", progress: Any = None, data: Any = dataset) -> Pairs:
-        return encode_pairs(tiny, data, progress or SilentProgress(), 2, "cpu", 8, tmp_path / folder)
+    def encode(folder: str = "whole", progress: Any = None, data: Any = dataset, text: bool = True) -> Pairs:
+        return encode_pairs(tiny, data, progress or SilentProgress(), 2, 8, tmp_path / folder, text)
 
     return encode
 
@@ -80,6 +83,64 @@ def test_a_killed_encoding_goes_on_where_it_stopped(encoded: Any, tmp_path: Path
     assert rest.seen == 1
     assert torch.equal(pairs.latents, whole.latents) and torch.equal(pairs.text, whole.text)
     assert sorted(p.name for p in (tmp_path / "cut").iterdir()) == ["captions.json", "pairs.safetensors"]
+
+
+@pytest.mark.parametrize("text", [True, False])
+def test_an_image_of_several_captions_is_encoded_once(
+    encoded: Any, dataset: Any, tmp_path: Path, killed: Any, text: bool
+) -> None:
+    """Rows that name one file, as COCO's five captions do."""
+    for i in range(3):
+        dataset[i]["image"].save(tmp_path / f"{i}.png")
+    of = [0, 1, 0, 2, 1]
+    rows = table.of_files([tmp_path / f"{i}.png" for i in of], CAPTIONS)
+    with pytest.raises(KeyboardInterrupt):
+        encoded("cut", killed(1), rows, text)
+    shared, alone = encoded("cut", data=rows, text=text), encoded(data=dataset.select(of))
+    assert shared.latents.shape == (3, 4, 4, 4) and alone.latents.shape == (5, 4, 4, 4)
+    for indices in ([0, 1, 2, 3, 4], [4, 2]):
+        torch.testing.assert_close(shared.batch(indices).latents, alone.batch(indices).latents, rtol=2e-3, atol=2e-3)
+        assert torch.equal(shared.subset(indices).latents, shared.latents[[of[i] for i in indices]])
+        assert shared.subset(indices).captions == [CAPTIONS[i] for i in indices]
+
+
+def test_an_encoding_goes_on_with_another_number_of_processes(encoded: Any, tmp_path: Path, killed: Any) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        encoded("cut", killed(1))
+    (log,) = (tmp_path / "cut").glob("*.log")
+    log.rename(log.with_name(log.name.replace("0", "7")))  # as if an eighth process had been there
+    log.write_text("2 4")  # and one had died while it wrote that line
+    rest = killed(9)
+    pairs, whole = encoded("cut", rest), encoded()
+    assert rest.seen == 2
+    assert torch.equal(pairs.latents, whole.latents) and torch.equal(pairs.text, whole.text)
+
+
+def test_captions_that_are_not_stored_are_encoded_when_they_are_read(encoded: Any, tiny: Any, tmp_path: Path) -> None:
+    stored, read = encoded(), encoded("latents", text=False)
+    assert torch.equal(stored.latents, read.latents) and len(read.text) == len(CAPTIONS)
+    rows = torch.tensor([4, 1, 1])
+    for device_rows in (stored.batch(rows), read.subset(rows).batch([0, 1, 2]), read.batch(rows)):
+        torch.testing.assert_close(device_rows.text, stored.batch(rows).text, rtol=2**-10, atol=1e-6)
+        assert device_rows.text.dtype == torch.float32 and torch.equal(device_rows.text[1], device_rows.text[2])
+    with pytest.raises(CheckpointError, match="run again"):
+        Pairs.load(tmp_path / "latents")  # by whose encoder?
+    assert torch.equal(Pairs.load(tmp_path / "whole").text, stored.text)
+
+
+def test_pairs_of_the_papers_size_are_four_gigabytes(tmp_path: Path) -> None:
+    """By count on a sample of the real shape: 256 pixels, SD 2.1's latents of 4x32x32."""
+    sides = {"down_block_types": ("DownEncoderBlock2D",) * 4, "up_block_types": ("UpDecoderBlock2D",) * 4}
+    vae = AutoencoderKL(block_out_channels=(4,) * 4, norm_num_groups=2, latent_channels=4, **sides)
+    teacher: Any = SimpleNamespace(vae=vae.eval())
+    images = [Image.new("RGB", (256, 256), (i, 0, 0)) for i in range(4)]
+    features = datasets.Features({"caption": datasets.Value("string"), "image": datasets.Image()})
+    captions = ["a man in a red shirt rides a brown horse along the beach"] * 4
+    rows = datasets.Dataset.from_dict({"caption": captions, "image": images}, features=features)
+    encode_pairs(teacher, rows, SilentProgress(), 4, 256, tmp_path / "pairs", text=False)
+    assert Pairs.load(tmp_path / "pairs", teacher).latents.shape == (4, 4, 32, 32)
+    size = sum(file.stat().st_size for file in (tmp_path / "pairs").iterdir())
+    assert size / 4 * 400_000 <= 4e9
 
 
 def test_an_empty_dataset_is_refused(encoded: Any, dataset: Any) -> None:

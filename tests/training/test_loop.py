@@ -45,6 +45,25 @@ def fit(
     return module, train(module, loss, config, seed=seed, folder=folder, progress=SilentProgress(), label="fit")
 
 
+def fit_apart(folder: Path, stop_at: int | None = None) -> tuple[nn.Module, list]:
+    """Rows 0-5 touch the first layer, rows 6-11 the second, none the third; at step 2 no row touches any."""
+    torch.manual_seed(3)
+    module = nn.ModuleList(nn.Linear(4, 1) for _ in range(3))
+
+    def loss(step: int, generator: torch.Generator, part: Part) -> dict[str, Tensor]:
+        if step == stop_at:
+            raise KeyboardInterrupt
+        x = torch.randn(12, 4, generator=generator)
+        if step == 2:
+            return {"loss": x.mean()}
+        rows = range(12)[part.rows(12)]
+        made = torch.cat([module[row // 6](x[row]) for row in rows])
+        return {"loss": (made - x[rows.start : rows.stop].sum(1)).square().mean()}
+
+    config = CONFIG.model_copy(update={"accumulate": 2, "batch": 12})
+    return module, train(module, loss, config, seed=1, folder=folder, progress=SilentProgress(), label="fit")
+
+
 def same(a: nn.Module, b: nn.Module) -> bool:
     return all(torch.equal(p, q) for p, q in zip(a.parameters(), b.parameters(), strict=True))
 
@@ -225,6 +244,11 @@ os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "M
 module, rows = test_loop.fit(Path(sys.argv[2]) / "shared")
 assert Ranks.here() == Ranks(rank, 2) and {row["rows"] for row in rows} == {6}
 save_file(dict(module.state_dict()), Path(sys.argv[2]) / f"rank{rank}.safetensors")
+try:
+    test_loop.fit_apart(Path(sys.argv[2]) / "apart", stop_at=5)
+except KeyboardInterrupt:
+    module, rows = test_loop.fit_apart(Path(sys.argv[2]) / "apart")
+save_file(dict(module.state_dict()), Path(sys.argv[2]) / f"apart{rank}.safetensors")
 sys.stdout.flush()
 if child:
     sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
@@ -234,15 +258,19 @@ if child:
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="fork is not of Windows")
 def test_two_processes_train_as_one_does(tmp_path: Path) -> None:
-    """Two forks of one process, told of each other as torchrun tells them."""
+    """Two forks of one process, told of each other as torchrun tells them; the second training is killed and goes on."""
     words = [sys.executable, "-c", TWO, str(Path(__file__).parent), str(tmp_path)]
     done = subprocess.run(words, check=False, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    one = fit(tmp_path / "alone")[0].state_dict()
-    for rank in range(2):
-        other = load_file(tmp_path / f"rank{rank}.safetensors")
-        for name, tensor in one.items():
-            torch.testing.assert_close(other[name], tensor, rtol=1e-4, atol=1e-5)
+    for made, (module, _) in {"rank": fit(tmp_path / "alone"), "apart": fit_apart(tmp_path / "alone-apart")}.items():
+        for rank in range(2):
+            other = load_file(tmp_path / f"{made}{rank}.safetensors")
+            for name, tensor in module.state_dict().items():
+                torch.testing.assert_close(other[name], tensor, rtol=1e-4, atol=1e-5)
+    names = [set(load_file(tmp_path / folder / "state.safetensors")) for folder in ("shared", "alone")]
+    assert names[0] == names[1] == {f"param.{name}" for name in network().state_dict()}
+    untouched = load_file(tmp_path / "apart0.safetensors")["2.weight"]
+    assert torch.equal(untouched, fit_apart(tmp_path / "alone-apart")[0][2].weight)  # not even by weight decay
 
 
 def _distance(a: nn.Module, b: nn.Module) -> float:

@@ -20,6 +20,7 @@ OURS = "aptp-bench"
 def looks(methods: Iterable[str]) -> dict[str, Look]:
     """Of methods by name: the suite's own have fixed places, others come after them by name."""
     ours = [name for name, found in registry.plugins("methods").items() if found.provider == OURS]
+    ours.sort(key=lambda name: bool(registry.get("methods", name).published_as))  # weights made elsewhere come last
     wanted = sorted(set(methods))
     order = [*ours, *(name for name in wanted if name not in ours)]
     return {name: _look(order.index(name)) for name in wanted}
@@ -28,7 +29,7 @@ def looks(methods: Iterable[str]) -> dict[str, Look]:
 def looks_of(entries: Iterable[Entry]) -> dict[str, Look]:
     """Of the methods of entries; the network as it is has a look of its own."""
     among = list(entries)
-    references = {entry.method for entry in among if entry.first.what.budget.ratio == 1}
+    references = {entry.method for entry in among if entry.kind == "reference"}
     return {**looks(entry.method for entry in among), **dict.fromkeys(sorted(references), REFERENCE)}
 
 

@@ -204,7 +204,7 @@ def _point(entry: Entry, group: ComparisonGroup, names: Sequence[str], made: Con
         "method": entry.method,
         "budget": f"{ratio:g}{convention}",
         "ratio": f"{ratio:g}",
-        "kind": "variant" if entry.changed else "reference" if ratio == 1 else "main",
+        "kind": entry.kind,
         "values": {"exact": [rounded(entry.macs("exact")), None, None], **values},
     }
 

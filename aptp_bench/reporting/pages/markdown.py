@@ -20,6 +20,7 @@ INTRO = (
     "[leaderboard.html](leaderboard.html), one file, no network."
 )
 VARIANTS = "Variants: settings that differ from the recipe's; measured alike, not ranked."
+PUBLISHED = "Published weights: pruned elsewhere and asked for no budget; measured alike, not ranked."
 APART = "Records that are on no board:"
 SHORT = {"fid", "clip_score", "fad", "latency"}  # the columns of the short board, costs as shares of dense
 LEGEND = f"{SIGNS[1]} ahead, {SIGNS[-1]} behind, {SIGNS[0]} undecided"
@@ -34,6 +35,8 @@ def page(boards: Sequence[Board], figures: Mapping[str, str], apart: Mapping[str
         if answer := Answer.of(board):
             parts += ["\n".join(f"- {text(sentence)}" for sentence in answers.sentences(answer))]
         parts += [table(board, [*board.of("reference"), *board.of("main")])]
+        if published := board.of("published"):
+            parts += [PUBLISHED, table(board, published)]
         if variants := board.of("variant"):
             parts += [VARIANTS, table(board, variants)]
         parts += ["\n".join(f"- {name}: {text(fact)}" for name, fact in wording.state(board))]

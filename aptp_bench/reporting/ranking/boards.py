@@ -1,7 +1,7 @@
 """Boards: the entries of one group and one budget, ranked metric by metric, the network as it is beside them.
 
-Entries whose settings are not the recipe's are variants: measured beside, never ranked. Where a metric cannot be ranked,
-the board says why.
+Entries whose settings are not the recipe's are variants, and published weights were made without a budget: both are measured
+beside, never ranked. Where a metric cannot be ranked, the board says why.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from statistics import median_low
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 from aptp_bench.records import Better, Record
 from aptp_bench.reporting.ranking.eligible import parted
-from aptp_bench.reporting.ranking.entries import Entry, entries, metric_names
+from aptp_bench.reporting.ranking.entries import KINDS, Entry, Kind, entries, metric_names
 from aptp_bench.reporting.ranking.groups import ComparisonGroup, alike, budget, comparison_groups, signature
 from aptp_bench.reporting.ranking.pairs import Pair, against, contest
 from aptp_bench.reporting.ranking.ranking import Place, Rule, places, rule, why_not
@@ -25,8 +25,6 @@ from aptp_bench.reporting.ranking.spread import Summary
 if TYPE_CHECKING:
     from aptp_bench.reporting.ranking.pairs import Kept
 
-Kind = Literal["reference", "main", "variant"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 ALONE = "one entry alone: nothing to rank it with"
 NO_DIRECTION = "neither higher nor lower is better"
 NEARLY = 0.8
@@ -64,7 +62,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Board:
-    """Rows: references, then the ranked entries in their order, then variants. ratio, convention: the budget."""
+    """Rows: references, the ranked entries in their order, published weights, variants. ratio, convention: the budget."""
 
     group: ComparisonGroup
     ratio: float
@@ -135,9 +133,8 @@ def _records(board: Board) -> int:
 
 def _board(group: ComparisonGroup, ratio: float, convention: str) -> Board:
     here = [entry for entry in group.entries if budget(entry) == (ratio, convention)]
-    mains = [entry for entry in here if not entry.changed and ratio != 1]
-    variants = [e for e in group.entries if e.changed and (e in here or budget(e)[0] == 1)]
-    members: dict[Kind, list[Entry]] = {"reference": group.references, "main": mains, "variant": variants}
+    shown = [entry for entry in group.entries if entry in here or budget(entry)[0] == 1]
+    members = {kind: [entry for entry in shown if entry.kind == kind] for kind in KINDS}
     found = [(kind, entry) for kind in KINDS for entry in members[kind]]
     among = [entry for _, entry in found]
     # what counts the budget's MACs is the same for all on a board, and shown as a share of dense

@@ -7,19 +7,22 @@ import json
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import Any
+from typing import Any, Literal, get_args
 
 from aptp_bench import registry
 from aptp_bench.contracts.base import PluginConfig
 from aptp_bench.core.documents import execution
-from aptp_bench.core.recipe import Recipe
+from aptp_bench.core.recipe import OPTIONAL, Recipe
 from aptp_bench.core.settings import FinetuneConfig
 from aptp_bench.records import Measurement, Record
 
+Kind = Literal["reference", "main", "published", "variant"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 # What is set without making another network: how it is measured, and how much is done at once.
 MEASURING = (
-    *("metrics", "latency", "reference", "backbones", "prompts", "sampling", "encode_batch", "resolution.measure"),
-    *("sizes.val", "sizes.partiprompts", *(f"finetune.{name}" for name in execution(FinetuneConfig))),
+    *("weights", "metrics", "latency", "reference", "backbones", "prompts", *OPTIONAL, "sampling", "encode_batch"),
+    *("store_text", "resolution.measure", "sizes.val", "sizes.partiprompts"),
+    *(f"finetune.{name}" for name in execution(FinetuneConfig)),
 )
 # What two measurements of one metric must share to be compared; None stands for what a metric does not say.
 PROTOCOL = (
@@ -61,10 +64,26 @@ class Entry:
         apart = tuple(f"{key}." for key in (*MEASURING, *options))
         return tuple(s for s in what.settings if not f"{s.partition('=')[0]}.".startswith(apart))
 
+    @cached_property
+    def published(self) -> str:
+        """What people call its weights, where they were made elsewhere; empty where they were made here."""
+        found = registry.plugins("methods").get(self.method)
+        option = found.load().published_as if found else None
+        return str(self.first.what.method_config.get(option) or self.method) if option else ""
+
+    @property
+    def kind(self) -> Kind:
+        """How it stands on a board: the network as it is, ranked, as published without a budget, or with other settings."""
+        if self.changed:
+            return "variant"
+        if self.first.what.budget.ratio == 1:
+            return "published" if self.published else "reference"
+        return "main"
+
     @property
     def label(self) -> str:
-        """The method, and the settings in which it differs from the recipe's."""
-        return " ".join([self.method, *self.changed])
+        """The method, its weights' name if they are published, and the settings in which it differs from the recipe's."""
+        return " ".join([self.method, *([self.published] if self.published else []), *self.changed])
 
     @cached_property
     def name(self) -> str:

@@ -58,12 +58,12 @@ class ComparisonGroup:
     @property
     def references(self) -> list[Entry]:
         """The networks as they are, whatever convention their budget of 1 is named in."""
-        return [entry for entry in self.entries if budget(entry)[0] == 1 and not entry.changed]
+        return [entry for entry in self.entries if entry.kind == "reference"]
 
     @property
     def mains(self) -> list[Entry]:
         """Entries with the recipe's settings, of every budget, references included."""
-        return [entry for entry in self.entries if not entry.changed]
+        return [entry for entry in self.entries if entry.kind in ("reference", "main")]
 
     def summary(self, entry: Entry, metric: str) -> Summary | None:
         """A metric of an entry, its spread over seeds pooled with all entries that were measured alike; None: not measured."""

@@ -60,7 +60,7 @@ class Standings:
     @property
     def entries(self) -> list[Entry]:
         """Who is held against whom."""
-        return [row.entry for row in self.board.rows if row.kind != "variant"]
+        return [row.entry for row in self.board.rows if row.kind in ("reference", "main")]
 
     def facts(self) -> dict[str, Any]:
         """All that is drawn, as plain data, rounded: the same facts give the same picture."""

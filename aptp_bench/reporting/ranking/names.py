@@ -28,8 +28,8 @@ def method_title(method: str) -> str:
 
 
 def entry_title(entry: Entry) -> str:
-    """What people call an entry's method, and the settings in which it differs from the recipe's."""
-    return " ".join([method_title(entry.method), *entry.changed])
+    """What people call an entry's method, or its published weights, and the settings in which it differs from the recipe's."""
+    return " ".join([entry.published or method_title(entry.method), *entry.changed])
 
 
 def paper(group: str, name: str) -> str:

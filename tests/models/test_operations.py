@@ -5,10 +5,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from aptp_bench.core.costs import KINDS
 from aptp_bench.models.feature_cache import branches, left_out
+from aptp_bench.models.operations import trace, trace_unet
 from aptp_bench.models.stable_diffusion import SD21
 from aptp_bench.profiling.memory import peak_live
-from aptp_bench.profiling.operations import KINDS, trace, trace_unet
 from aptp_bench.pruning.macs import count, example_inputs, parameters
 
 

@@ -1,0 +1,106 @@
+"""Pairs in tar files as img2dataset and webdataset lay them: 000000000.jpg, .txt and .json of one pair side by side.
+
+Nothing is unpacked: an image is read where it lies in its shard, and what a member is called never becomes a path.
+"""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
+
+from PIL import Image
+
+from aptp_bench.core.names import natural
+from aptp_bench.data import images, table
+from aptp_bench.errors import DataError
+
+if TYPE_CHECKING:
+    import datasets
+
+LONGEST = 2**20  # bytes of a caption that is read
+
+
+class Pair(NamedTuple):
+    """Where an image lies in a shard, in bytes, and what it shows."""
+
+    shard: Path
+    start: int
+    size: int
+    caption: str
+
+
+def of_split(root: Path, names: Sequence[str]) -> list[Path]:
+    """The shards of a split in order: those in a folder of one of these names, else those in `root` with one in their own name."""
+    inside = [path for name in names for path in (root / name).glob("*.tar")]
+    found = inside or [path for path in root.glob("*.tar") if any(name in path.stem for name in names)]
+    return sorted(found, key=lambda path: natural(str(path)))
+
+
+def load(shards: Sequence[Path], limit: int | None, note: str) -> datasets.Dataset:
+    """The first `limit` pairs, images read when they are looked at. note: begins the description, which says what was left out.
+
+    Raises DataError for a file that is no tar.
+    """
+    wanted, found, left_out = table.first(limit, 2**63), list[Pair](), 0
+    for pair in (each for shard in shards for each in pairs(shard)):
+        if len(found) == wanted:
+            break
+        left_out += pair is None
+        found += [] if pair is None else [pair]
+    places = [f"{pair.shard}#{pair.start}+{pair.size}" for pair in found]
+    said = f"{note}; {left_out} pairs left out: no caption, or no image that can be read"
+    return table.of_files(places, [pair.caption for pair in found], said, _decoded)
+
+
+def pairs(shard: Path) -> Iterator[Pair | None]:
+    """The pairs of a shard; None where there is no caption, or no image whose head can be read. Raises DataError."""
+    try:
+        with tarfile.open(shard, "r:") as tar:
+            end = shard.stat().st_size
+            for _, members in groupby(_entries(tar), key=lambda member: member.name.rpartition(".")[0]):
+                whole = [member for member in members if member.isfile() and member.offset_data + member.size <= end]
+                yield _pair(tar, shard, {f".{member.name.rpartition('.')[2].lower()}": member for member in whole})
+    except (OSError, tarfile.TarError) as err:
+        raise DataError(f"{shard} is no tar file ({err}); download it again, or remove it") from err
+
+
+def _entries(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """All that is no folder, as far as the file goes: a download that broke off ends where it ends."""
+    try:
+        yield from (member for member in tar if not member.isdir())
+    except tarfile.ReadError:
+        return
+
+
+def _pair(tar: tarfile.TarFile, shard: Path, members: dict[str, tarfile.TarInfo]) -> Pair | None:
+    picture = next((members[suffix] for suffix in sorted(images.SUFFIXES) if suffix in members), None)
+    text = members.get(".txt")
+    if picture is None or text is None:
+        return None
+    written, drawn = (cast(IO[bytes], tar.extractfile(member)) for member in (text, picture))  # both are files
+    caption = written.read(LONGEST).decode(errors="replace").strip()
+    try:
+        Image.open(drawn).close()  # reads the head alone
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return None
+    return Pair(shard, picture.offset_data, picture.size, caption) if caption else None
+
+
+def _decoded(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """Rows with their images; see table.of_files."""
+    return {**batch, "image": [_read(cell["path"]) for cell in batch["image"]]} if "image" in batch else batch
+
+
+def _read(place: str) -> Image.Image:
+    shard, _, span = place.rpartition("#")
+    start, _, size = span.partition("+")
+    try:
+        with open(shard, "rb") as file:
+            file.seek(int(start))
+            return images.read(io.BytesIO(file.read(int(size))), place)
+    except OSError as err:
+        raise DataError(f"{shard} cannot be read ({err}); restore it") from err

@@ -1,0 +1,104 @@
+"""A loop of steps on a machine: in how many parts, how long, how much memory, and what would make it fit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+from aptp_bench.core.costs import StepCost
+from aptp_bench.core.settings import Parts, Precision
+from aptp_bench.planning.machine import Machine
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a stage takes. bound_s: seconds at best; memory: bytes of a process; disk: bytes in folders of a kind.
+
+    None: not estimated. fix: what would make it fit the device, empty where it does.
+    """
+
+    bound_s: float | None = None
+    memory: int | None = None
+    disk: int = 0
+    kind: str = ""
+    fix: str = ""
+
+
+@dataclass(frozen=True)
+class Loop:
+    """steps of `rows` samples a process, in parts. held: bytes of networks beside; options: the settings' common prefix.
+
+    sparing: counts the same step with gradient checkpointing, None where it is on or nothing is learnt.
+    """
+
+    machine: Machine
+    cost: StepCost
+    rows: int
+    steps: float
+    held: int
+    accumulate: Parts = 1
+    precision: Precision = "float32"
+    options: str = ""
+    sparing: Callable[[], StepCost] | None = None
+
+    @cached_property
+    def parts(self) -> int:
+        """Those that are asked for; of "auto" the fewest that fit, or one a sample."""
+        if self.accumulate != "auto":
+            return self.accumulate
+        return 1 if self._room is None else self._fitting(self.cost, self.precision) or self.rows
+
+    @property
+    def at_once(self) -> int:
+        """Samples of a part."""
+        return math.ceil(self.rows / self.parts)
+
+    @property
+    def memory(self) -> int:
+        """Bytes of a process at the worst moment."""
+        kept = self.parts > 1 or self.machine.processes > 1
+        return self.held + self.cost.needs(self.at_once, kept, self.precision)
+
+    def bound_s(self, cost: StepCost) -> float:
+        """Seconds at best of all steps, where a sample costs this."""
+        return self.steps * self.parts * self.machine.bound(cost, self.at_once, self.precision)
+
+    @property
+    def fix(self) -> str:
+        """What would make it fit, the cheapest first; empty where it fits or where memory is not known."""
+        if self._room is None or self.memory <= self.held + self._room:
+            return ""
+        if parts := self._fitting(self.cost, self.precision):
+            return f"--set {self.options}accumulate={parts} would fit, or accumulate=auto"
+        if self.precision != "bfloat16" and self._fitting(self.cost, "bfloat16"):
+            return f"--set {self.options}precision=bfloat16 --set {self.options}accumulate=auto would fit, and changes numbers"
+        if self.sparing is not None and self._fitting(self.sparing(), self.precision):
+            return f"--set {self.options}gradient_checkpointing=true --set {self.options}accumulate=auto would fit"
+        return "nothing here makes it fit: take a device with more memory"
+
+    @property
+    def _room(self) -> float | None:
+        """Bytes beside the networks."""
+        return None if self.machine.room is None else self.machine.room - self.held
+
+    def _fitting(self, cost: StepCost, precision: Precision) -> int | None:
+        return cost.fitting(self.rows, self._room or 0.0, precision, self.machine.processes)
+
+
+def batched(machine: Machine, each: int, batch: int, held: int, option: str) -> Load:
+    """The memory of a stage that takes so many bytes for each of the `batch` samples that it handles at once."""
+    room = None if machine.room is None else machine.room - held
+    fix = ""
+    if room is not None and each * batch > room:
+        most = max(0, math.floor(room / each))
+        fix = (
+            f"--set {option}={most} would fit" if most else "nothing here makes it fit: take a device with more memory"
+        )
+    return Load(memory=held + each * batch, fix=fix)
+
+
+def activations(cost: StepCost, precision: Precision = "float32") -> int:
+    """Bytes of one sample of a pass without gradients."""
+    return cost.working(1, precision=precision)

@@ -1,0 +1,154 @@
+"""A plan counts what is shared once, says what will not fit and what makes it fit, and needs nothing but the recipe."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import statistics
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aptp_bench import config
+from aptp_bench.errors import ConfigError
+from aptp_bench.harness import plans
+from aptp_bench.harness.suite import Suite
+from aptp_bench.planning import plan as planning
+from aptp_bench.planning.machine import EFFICIENCY, Machine
+from aptp_bench.planning.plan import Plan, plan
+from aptp_bench.plugins import Method
+
+ROOT = Path(__file__).parents[2]
+HUGE = 1e6  # GiB
+
+
+def table(name: str = "aptp_1b", scale: str = "paper", *settings: str) -> list[tuple[str, Any]]:
+    return [(run.label, run.recipe) for run in Suite.load(name, scale).runs(settings)]
+
+
+def planned(runs: Any, tmp_path: Path, price: float | None = None, **machine: Any) -> Plan:
+    return plan("a plan", runs, Machine.of(**{"name": "a100-80gb", "memory_gib": HUGE, **machine}), tmp_path, price)
+
+
+def one(*settings: str, method: str = "aptp", scale: str = "paper") -> list[tuple[str, Any]]:
+    return [(method, config.recipe(method, "coco", scale, {}, settings))]
+
+
+@pytest.fixture(scope="module")
+def paper(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    return planned(table(), tmp_path_factory.mktemp("runs"), price=2.0, processes=8)
+
+
+def test_a_row_has_the_stages_that_its_run_comes_to(paper: Plan) -> None:
+    assert [[stage.stage for stage in row.stages] for row in paper.rows] == [plans.stages(r) for _, r in table()]
+
+
+def test_sums_are_of_what_is_made_once(paper: Plan) -> None:
+    made = [stage for row in paper.rows for stage in row.stages if not stage.made_by]
+    assert paper.seconds == pytest.approx(sum(stage.seconds or 0 for stage in made))
+    assert paper.seconds == pytest.approx(sum(paper.seconds_by_stage.values()))
+    assert sum(paper.disk_bytes.values()) == sum(stage.disk_bytes for stage in made)
+    assert paper.device_hours == pytest.approx(8 * paper.seconds / 3600) and paper.price == 2 * paper.device_hours
+    assert [stage.stage for stage in made].count("pairs") == 1
+
+
+def test_the_dense_images_are_made_by_the_dense_row(paper: Plan) -> None:
+    others = [stage for row in paper.rows[1:] for stage in row.stages if stage.stage == "reference"]
+    assert others and {stage.made_by for stage in others} == {paper.rows[0].label}
+
+
+def test_a_row_that_is_asked_for_twice_costs_nothing_more(tmp_path: Path) -> None:
+    (label, recipe), *_ = one()
+    once, twice = planned([(label, recipe)], tmp_path), planned([(label, recipe), ("again", recipe)], tmp_path)
+    assert twice.seconds == once.seconds and twice.disk_bytes == once.disk_bytes
+
+
+def test_more_processes_take_less_time_and_no_more_memory(paper: Plan, tmp_path: Path) -> None:
+    alone = planned(table(), tmp_path)
+    for a, b in zip(alone.rows, paper.rows, strict=True):
+        assert a.seconds / 8 <= b.seconds < a.seconds
+        assert all((y.memory_bytes or 0) <= (x.memory_bytes or 0) for x, y in zip(a.stages, b.stages, strict=True))
+
+
+def test_expected_seconds_are_the_bound_over_the_efficiency(tmp_path: Path) -> None:
+    half = planned(one(), tmp_path, efficiency=0.5)
+    for stage in half.rows[0].stages:
+        assert stage.seconds is None or stage.seconds == pytest.approx(2 * (stage.bound_s or 0))
+
+
+@pytest.mark.parametrize(
+    "more", [[], ["precision=bfloat16"], ["gradient_checkpointing=true"], ["accumulate=2", "encode_batch=4096"]]
+)
+@pytest.mark.parametrize("memory_gib", [3, 24, 40, 80])
+def test_what_a_warning_names_makes_it_fit(tmp_path: Path, more: list[str], memory_gib: float) -> None:
+    settings = ["accumulate=1", "finetune.accumulate=1", *more]
+    found = planned(one(*settings), tmp_path, memory_gib=memory_gib)
+    unfit = [warning for warning in found.warnings if "GiB" in warning]
+    assert unfit
+    named = [part for warning in unfit for part in re.findall(r"--set (\S+)", warning)]
+    left = planned(one(*settings, *named), tmp_path, memory_gib=memory_gib)
+    hopeless = [warning for warning in unfit if "more memory" in warning]
+    assert len([warning for warning in left.warnings if "GiB" in warning]) == len(hopeless)
+
+
+def test_auto_fits_wherever_one_sample_does(tmp_path: Path) -> None:
+    auto = one("sampling.batch=1")  # accumulate is auto at paper scale
+    for gib in (40, 80):
+        assert not [warning for warning in planned(auto, tmp_path, memory_gib=gib).warnings if "GiB" in warning]
+
+
+def test_a_disk_that_is_too_small_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = planning.shutil.disk_usage(tmp_path)
+    for free, said in ((10**15, False), (10**9, True)):
+        monkeypatch.setattr(planning.shutil, "disk_usage", lambda folder, free=free: usage._replace(free=free))
+        found = planned(one(), tmp_path / "not" / "there")
+        assert any("GB of disk" in warning for warning in found.warnings) == said
+    assert not (tmp_path / "not").exists()
+
+
+def test_what_a_method_does_not_say_is_not_estimated(tmp_path: Path, register: Any) -> None:
+    class Silent(Method):
+        """Of a stranger."""
+
+        name = "silent"
+
+        def prune(self, job: Any) -> Any:
+            raise NotImplementedError
+
+    register("methods", "silent", Silent)
+    found = planned(one(method="silent", scale="mini"), tmp_path)
+    assert "prune" in found.not_estimated and "finetune" in found.seconds_by_stage
+
+
+def test_a_model_that_says_its_unet_alone_is_planned(tmp_path: Path, tiny_model: str) -> None:
+    recipe = config.recipe("random", "coco", "smoke", {"model": tiny_model}, ["resolution.train=8"])
+    found = planned([("random", recipe)], tmp_path)
+    assert "pairs" in found.not_estimated and found.seconds_by_stage["finetune"] > 0
+
+
+def test_money_is_finite(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError):
+        planned(one(), tmp_path, price=math.inf)
+
+
+def test_a_machine_must_make_sense() -> None:
+    assert Machine.of("A100").memory == Machine.of("a100-80gb").memory == 80 * 2**30
+    for wrong in ({"name": "A10"}, {"efficiency": 0.0}, {"processes": 0}, {"memory_gib": 0.0}):
+        with pytest.raises(ConfigError):
+            Machine.of(**{"name": "A100", **wrong})  # type: ignore[arg-type]
+
+
+def test_the_efficiency_is_what_the_records_of_speed_have() -> None:
+    """Of U-Net calls that keep their device busy: float32, or several images at once."""
+    shares = []
+    for file in sorted((ROOT / "results" / "speed").glob("*.json")):
+        for timing in json.loads(file.read_text(encoding="utf-8"))["timings"]:
+            setup, bound = timing["setup"], timing["predicted_call_s"]
+            gpu = "NVIDIA" in timing["conditions"]["device"]
+            busy = setup["batch"] > 1 or (gpu and setup["dtype"] == "float32")
+            if busy and bound and not setup["compiled"]:
+                shares.append(bound / timing["call"]["median_s"])
+    assert len(shares) >= 10
+    assert statistics.median(shares) == pytest.approx(EFFICIENCY, abs=0.05)
