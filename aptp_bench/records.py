@@ -153,8 +153,7 @@ class Record(Frozen):
     @property
     def name(self) -> str:
         """method-dataset-budget-seed-scale: unique enough for a file name, plain enough to read."""
-        what, budget = self.what, self.what.budget
-        return f"{what.method}-{what.dataset}-{budget.ratio:g}{budget.convention}-seed{what.seed}-{self.world}"
+        return _plain_name(self.what)
 
     def expert_ratios(self, convention: str) -> list[float]:
         """Of every expert its MACs as a share of the dense network's."""
@@ -162,18 +161,22 @@ class Record(Frozen):
         return [expert.macs[convention] / dense for expert in self.experts]
 
 
-def file_name(record: Record) -> str:
-    """The record's name; where settings differ from the recipe's, a digest of them, so that no run overwrites another kind."""
-    what = record.what
+def run_name(what: Recipe) -> str:
+    """A run's name; where settings differ from the recipe's, a digest of them, so that no run overwrites another kind."""
     if not what.settings and not what.weights:
-        return f"{record.name}.json"
+        return _plain_name(what)
     changed = json.dumps(what.model_dump(mode="json"), sort_keys=True).encode()
-    return f"{record.name}-{hashlib.sha256(changed).hexdigest()[:8]}.json"
+    return f"{_plain_name(what)}-{hashlib.sha256(changed).hexdigest()[:8]}"
+
+
+def _plain_name(what: Recipe) -> str:
+    budget = what.budget
+    return f"{what.method}-{what.dataset}-{budget.ratio:g}{budget.convention}-seed{what.seed}-{what.scale}"
 
 
 def save(record: Record, results: Path) -> Path:
     """Write the record to `results`/records, whole or not at all; where it lies."""
-    return write(record, results / FOLDER / file_name(record))
+    return write(record, results / FOLDER / f"{run_name(record.what)}.json")
 
 
 def load(path: Path) -> Record:

@@ -19,7 +19,7 @@ from aptp_bench.budget import TOLERANCE
 from aptp_bench.core.documents import EXECUTION
 from aptp_bench.core.recipe import World
 from aptp_bench.errors import BudgetError, ConfigError
-from aptp_bench.plugins import Job, Method, PluginConfig
+from aptp_bench.plugins import Forecast, Job, Method, PluginConfig, Sketch
 
 if TYPE_CHECKING:
     from aptp_bench.models.mixture import Mixture
@@ -63,6 +63,10 @@ class Checkpoint(Method):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.tunes = self.uses_data = self.config.tune
+
+    def forecast(self, sketch: Sketch) -> Forecast:
+        """It runs no network. How large the weights are shows when they are read: at most as the dense network's."""
+        return Forecast()
 
     @cached_property
     def place(self) -> Path:

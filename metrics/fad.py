@@ -42,7 +42,7 @@ class FAD(Metric):
 
     def __call__(self, evidence: Evidence) -> Measurement:
         """The distance; its interval says how far another set of as many clips would move it. Raises MetricError."""
-        found, training = evidence.features(self.backbone)
+        found, training = evidence.features(self.backbone), evidence.real_features(self.backbone)
         if training is None:
             raise MetricError("FAD compares with training sounds and there are none; choose a data set of sounds")
         fake, real = checked(found["embedding"], "generated"), checked(training["embedding"], "real")

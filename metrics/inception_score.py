@@ -47,7 +47,7 @@ class InceptionScore(Metric):
         """The mean over the splits, with an interval from leaving out groups of each split's images."""
         import torch
 
-        logits = finite(evidence.features(self.backbone)[0]["logits"], "generated")
+        logits = finite(evidence.features(self.backbone)["logits"], "generated")
         splits = max(1, min(self.config.splits, len(logits) // self.config.smallest))
         parts = shuffled_splits(logits, splits, self.config.seed)
         scores = torch.stack([inception_score(part) for part in parts])

@@ -88,7 +88,7 @@ def timed(evidence: Evidence) -> Times:
     if place not in evidence.read:
         key = {"images": images, "latency": system.latency.model_dump(), "source": source_digest(timing, speed.measure)}
         key |= circumstances(evidence)
-        evidence.read[place] = measured() if images is None else evidence.cache("timing", key, [measured])
+        evidence.read[place] = measured() if images is None else evidence.kept("timing", key, measured)
     return speed.Times.of(evidence.read[place])
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def fakes_and_reals(evidence: Evidence, role: str, key: str) -> tuple[Tensor, Tensor]:
     """Features `key` of the generated and of the real images: [n, d] and [m, d]. Raises MetricError without reals."""
-    fake, real = evidence.features(role)
+    fake, real = evidence.features(role), evidence.real_features(role)
     if real is None:
         raise MetricError(
             "this metric compares with real images and the data set has captions only; choose one with images"
@@ -24,7 +24,7 @@ def fakes_and_reals(evidence: Evidence, role: str, key: str) -> tuple[Tensor, Te
 
 def images_and_texts(evidence: Evidence, role: str) -> tuple[Tensor, Tensor]:
     """Embeddings of images and captions, a row a pair: [n, d] each. Raises MetricError if they are not as many."""
-    images, texts = finite(evidence.features(role)[0]["embedding"], "generated"), evidence.text_features(role)
+    images, texts = finite(evidence.features(role)["embedding"], "generated"), evidence.text_features(role)
     if len(images) != len(texts):
         raise MetricError(
             f"{len(images)} images for {len(texts)} captions; generate again so that each caption has one"

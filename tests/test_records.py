@@ -139,4 +139,4 @@ def test_records_are_listed_and_what_is_none_is_named(record, tmp_path):
 def test_the_committed_records_are_called_by_what_they_say(tracked):
     """A setting that is new must not rename what was run before it: figures and comparisons look for runs by their names."""
     for path, found in records.load_all(tracked / "results")[0].items():
-        assert records.file_name(found) == path.name
+        assert f"{records.run_name(found.what)}.json" == path.name

@@ -297,7 +297,7 @@ class Inception2015(Backbone):
 class LPIPSAlex(Backbone):
     """AlexNet with the weights of LPIPS 0.1 (Zhang et al. 2018, arXiv:1801.03924): distances of pairs, no features."""
 
-    name, role, world = "lpips-alex", ("perceptual",), "paper"
+    name, role, world, pairs = "lpips-alex", ("perceptual",), "paper", True
     resize = "as they are"
 
     @classmethod

@@ -30,6 +30,7 @@ from aptp_bench.cli import (
     tables,
 )
 from aptp_bench.cli.failures import outcome
+from aptp_bench.core.distributed import leave
 
 app = typer.Typer(
     name="aptp-bench",
@@ -75,4 +76,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    sys.exit(outcome(lambda: app(standalone_mode=False)))
+    code = outcome(lambda: app(standalone_mode=False))
+    if code == 0:
+        leave()
+    sys.exit(code)

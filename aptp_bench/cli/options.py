@@ -23,6 +23,17 @@ Verify = Annotated[
         "--verify", help="Read every file of finished stages again, not only those whose size or time changed."
     ),
 ]
+Keep = Annotated[
+    str,
+    typer.Option(
+        help="all, or tuned: when a run has ended, what its fine-tuning began with goes: half of what its networks take. "
+        "A run that tunes the same networks otherwise prunes them again."
+    ),
+]
+Track = Annotated[
+    str | None,
+    typer.Option(help="Show the losses of trainings as they go by: tensorboard (in RUNS-DIR/tracking) or trackio."),
+]
 IMAGE_KINDS = ("svg", "png")
 ImageKinds = Annotated[str, typer.Option("--format", help="svg, png, or both with a comma between.")]
 ResultsDir = Annotated[

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aptp_bench.cli.options import Device, Json, Refresh, ResultsDir, Verify, print_json
+from aptp_bench.cli.options import Device, Json, Keep, Refresh, ResultsDir, Track, Verify, print_json
 
 if TYPE_CHECKING:
     from aptp_bench.core.recipe import Recipe
@@ -51,6 +51,8 @@ def run(
     ] = True,
     refresh: Refresh = False,
     verify: Verify = False,
+    keep: Keep = "all",
+    track: Track = None,
     report: Annotated[
         bool, typer.Option("--report/--no-report", help="Leave a page of the run in its folder: report.html.")
     ] = True,
@@ -77,7 +79,7 @@ def run(
     if dry_run:
         _show_plan(recipes, runs_dir, refresh, as_json)
         return
-    store = session.open_store(runs_dir, refresh=refresh, verify=verify)
+    store = session.open_store(runs_dir, refresh=refresh, verify=verify, keep=keep, tracker=track)
     made = session.carry_out(recipes, store, device)
     if store.ranks.first:
         paths = [session.publish(record, store, results_dir) for record in made] if results_dir else []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aptp_bench.cli.options import Device, Json, Refresh, ResultsDir, Verify, print_json
+from aptp_bench.cli.options import Device, Json, Keep, Refresh, ResultsDir, Track, Verify, print_json
 from aptp_bench.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ def suite(
     results_dir: ResultsDir = None,
     refresh: Refresh = False,
     verify: Verify = False,
+    keep: Keep = "all",
+    track: Track = None,
     ray: Annotated[
         str | None,
         typer.Option(
@@ -66,7 +68,7 @@ def suite(
     else:
         if ray is not None and refresh:
             raise ConfigError("--refresh and --ray do not go together: nodes would make shared stages again and again")
-        store = session.open_store(runs_dir, refresh=refresh, verify=verify)
+        store = session.open_store(runs_dir, refresh=refresh, verify=verify, keep=keep, tracker=track)
         ended = _on_cluster(runs, store, ray, device) if ray is not None else _here(runs, store, device)
         _finish(asked, runs, ended, store, results_dir, as_json)
 
@@ -95,7 +97,7 @@ def _on_cluster(runs: list[Run], store: Store, address: str, device: str) -> Ite
     from aptp_bench.harness.cluster import Place, outcomes
 
     store.root.mkdir(parents=True, exist_ok=True)
-    place = Place(str(Path.cwd()), str(store.root.resolve()), device, store.verify)
+    place = Place(str(Path.cwd()), str(store.root.resolve()), device, store.verify, store.keep, store.tracker)
     return outcomes(runs, address, place, store.progress)
 
 

@@ -17,6 +17,7 @@ class BackbonePlugin(Plugin, ABC):
 
     role: ClassVar[tuple[str, ...]]
     world: ClassVar[Literal["mini", "paper"]]
+    pairs: ClassVar[bool] = False  # True: it compares two images and has no features of one
 
     @abstractmethod
     def image_features(self, images: torch.Tensor) -> dict[str, torch.Tensor]:

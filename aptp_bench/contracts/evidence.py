@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -13,30 +13,23 @@ from typing import TYPE_CHECKING, Any
 from aptp_bench.budget import Convention
 from aptp_bench.contracts.backbone import BackbonePlugin
 from aptp_bench.contracts.model import ModelPlugin
+from aptp_bench.core.blocks import Features, Named, Reading, uncached
 from aptp_bench.core.digests import captions_digest
 from aptp_bench.core.settings import LatencyConfig, SamplingConfig
 from aptp_bench.core.source import source_digest
-from aptp_bench.errors import MetricError
+from aptp_bench.errors import AptpBenchError, MetricError
 
 if TYPE_CHECKING:
     import torch
     from diffusers import StableDiffusionPipeline
     from torch import Tensor
 
+    from aptp_bench.contracts.metric import Metric
     from aptp_bench.models.mixture import Mixture
 
 READ_AT_ONCE = 256  # images in memory while a backbone reads a set
 
-Features = dict[str, "Tensor"]
-Part = Callable[[], Features]  # some rows of features, computed when it is called
-Cache = Callable[[str, dict[str, Any], Sequence[Part]], Features]
-
-
-def uncached(name: str, key: dict[str, Any], parts: Sequence[Part]) -> Features:
-    """Compute the parts, one after the other, and keep nothing on disk; evidence still holds in memory what it has read."""
-    from aptp_bench.core.tensors import joined
-
-    return joined(part() for part in parts)
+Cache = Callable[[Sequence[Named], Reading], "Sequence[Features | AptpBenchError]"]
 
 
 class ImageSet(ABC):
@@ -51,6 +44,10 @@ class ImageSet(ABC):
     @abstractmethod
     def read(self, indices: range) -> Tensor:
         """Some of them: uint8 [n, H, W, 3]. Raises DataError naming an image that is missing or broken."""
+
+    def ahead(self, blocks: Sequence[range]) -> Iterator[Tensor]:
+        """What `read` gives for each, in this order. A set may read some before they are asked for."""
+        return map(self.read, blocks)
 
 
 @dataclass(frozen=True)
@@ -118,6 +115,7 @@ class Evidence:
     deployed: System | None = None
     reference: Reference | None = None
     cache: Cache = uncached
+    companions: Mapping[str, Sequence[str]] = field(default_factory=dict)  # see `companions`
     read: dict[tuple[str, str], Features] = field(default_factory=dict)  # (network, set) -> features
 
     def has(self, need: str) -> bool:
@@ -159,8 +157,7 @@ class Evidence:
         """
         generated, reference = self.compared
 
-        def part(block: range) -> Features:
-            pair = generated.read(block), reference.image_set.read(block)
+        def scores(pair: tuple[Tensor, Tensor]) -> Features:
             if pair[0].shape != pair[1].shape:
                 sizes = " and ".join(f"{each.shape[2]}x{each.shape[1]}" for each in pair)
                 raise MetricError(f"images of {sizes} pixels cannot be compared; make both of one size")
@@ -171,14 +168,19 @@ class Evidence:
             "images": [each.digest for each in sets],
             "source": source_digest(*map(type, sets), Evidence.pair_scores),
         }
-        parts = [partial(part, block) for block in _blocks(len(reference.image_set))]
-        return self.cache("scores", key, parts)["scores"]
+        blocks = _blocks(len(reference.image_set))
+
+        def read(numbers: Sequence[int]) -> Iterator[tuple[Tensor, ...]]:
+            return zip(*(_ahead(each, blocks, numbers) for each in sets), strict=True)
+
+        (found,) = self.cache([("scores", key)], Reading(len(blocks), read, [scores]))
+        return _or_raise(found)["scores"]
 
     def feature_pairs(self, role: str, key: str) -> tuple[Tensor, Tensor]:
         """Features `key` of the generated images and of the reference's of the same prompts: [n, d] each. Raises MetricError."""
         generated, reference = self.compared
-        other = self._features(role, reference.image_set)[key]
-        return self._features(role, generated)[key][: len(other)], other
+        other = self._features(role, reference.image_set, "reference")[key]
+        return self._features(role, generated, "images")[key][: len(other)], other
 
     def backbone(self, role: str) -> BackbonePlugin:
         """The network that plays `role`. Raises MetricError if none does."""
@@ -188,36 +190,52 @@ class Evidence:
             )
         return self.backbones[role]
 
-    def features(self, role: str) -> tuple[Features, Features | None]:
-        """Features by name, float32 [n, d], of the generated images and of the real ones (None without these)."""
+    def features(self, role: str) -> Features:
+        """Features of the generated images by name, float32 [n, d]. Raises MetricError."""
         if self.image_set is None:
             raise MetricError("there are no generated images to read; generate some first")
-        generated = self._features(role, self.image_set)
-        return generated, None if self.real_set is None else self._features(role, self.real_set)
+        return self._features(role, self.image_set, "images")
+
+    def real_features(self, role: str) -> Features | None:
+        """Features of the real images by name, float32 [m, d]; None without these."""
+        return None if self.real_set is None else self._features(role, self.real_set, "reals")
 
     def text_features(self, role: str) -> Tensor:
         """Features of the captions, float32 [n, d]."""
         network = self.backbone(role)
-        key = {"captions": captions_digest(self.captions)}
-        parts = [lambda: {"text": network.text_features(list(self.captions))}]
-        return self._kept(network, key["captions"], key, parts)["text"]
+        digest = captions_digest(self.captions)
+        reading = Reading(
+            1, lambda numbers: iter([list(self.captions)]), [lambda x: {"text": network.text_features(x)}]
+        )
+        return self._by([network], digest, {"captions": digest}, reading)["text"]
 
-    def _features(self, role: str, images: ImageSet) -> Features:
-        network = self.backbone(role)
+    def kept(self, name: str, key: dict[str, Any], compute: Callable[[], Features]) -> Features:
+        """What is computed in one piece, kept as features are. key: all that decides it, as JSON."""
+        (found,) = self.cache([(name, key)], Reading(1, lambda numbers: iter([None]), [lambda _: compute()]))
+        return _or_raise(found)
 
-        def part(block: range) -> Features:
-            return network.image_features(images.read(block))
-
+    def _features(self, role: str, images: ImageSet, kind: str) -> Features:
+        """Of one network; those that other metrics will want of these images come from the same pass."""
+        others = [self.backbones[other] for other in self.companions.get(kind, ()) if other in self.backbones]
+        missing = {each.name: each for each in others if (each.name, images.digest) not in self.read}
+        networks = list({(first := self.backbone(role)).name: first, **missing}.values())
+        blocks = _blocks(len(images))
+        read = partial(_ahead, images, blocks)
         key = {"images": images.digest, "read by": source_digest(type(images))}
-        return self._kept(network, images.digest, key, [partial(part, block) for block in _blocks(len(images))])
+        reading = Reading(len(blocks), read, [network.image_features for network in networks])
+        return self._by(networks, images.digest, key, reading)
 
-    def _kept(self, network: BackbonePlugin, what: str, key: dict[str, Any], parts: Sequence[Part]) -> Features:
-        place = (network.name, what)
-        if place not in self.read:
-            source = source_digest(type(network), Evidence.text_features, Evidence._features)
-            key |= {**identity(network), "source": source}
-            self.read[place] = self.cache(f"features-{network.name}", key, parts)
-        return self.read[place]
+    def _by(self, networks: Sequence[BackbonePlugin], what: str, key: dict[str, Any], reading: Reading) -> Features:
+        """Features by the first of the networks; those by the others are there for whoever asks for them."""
+        if (networks[0].name, what) not in self.read:
+            names: list[Named] = []
+            for network in networks:
+                source = source_digest(type(network), Evidence.text_features, Evidence._features)
+                names.append((f"features-{network.name}", {**key, **identity(network), "source": source}))
+            for network, found in zip(networks, self.cache(names, reading), strict=True):
+                if network is networks[0] or not isinstance(found, AptpBenchError):
+                    self.read[network.name, what] = _or_raise(found)
+        return self.read[networks[0].name, what]
 
     @property
     def system(self) -> System:
@@ -231,6 +249,29 @@ def identity(network: BackbonePlugin) -> dict[str, Any]:
     """What decides a network's numbers beside its source, as JSON."""
     settings = network.config.model_dump(mode="json", exclude={"batch", "device"})
     return {"backbone": network.name, "weights": network.digest(), "settings": settings}
+
+
+def companions(metrics: Iterable[Metric], networks: Mapping[str, BackbonePlugin]) -> dict[str, list[str]]:
+    """The roles whose features metrics want of images, reals and reference: what one pass over each of these reads.
+
+    networks: those that there are, by role; what compares pairs of images (see BackbonePlugin.pairs) is read by no pass.
+    """
+    roles = {role for role, network in networks.items() if not network.pairs}
+    asked = [metric for metric in metrics if metric.backbone in roles]
+    return {
+        kind: list(dict.fromkeys(str(metric.backbone) for metric in asked if kind in metric.needs))
+        for kind in ("images", "reals", "reference")
+    }
+
+
+def _ahead(images: ImageSet, blocks: Sequence[range], numbers: Sequence[int]) -> Iterator[Tensor]:
+    return images.ahead([blocks[i] for i in numbers])
+
+
+def _or_raise(found: Features | AptpBenchError) -> Features:
+    if isinstance(found, AptpBenchError):
+        raise found
+    return found
 
 
 def _blocks(size: int) -> list[range]:

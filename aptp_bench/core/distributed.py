@@ -80,6 +80,18 @@ class Ranks:
 ALONE = Ranks()
 
 
+def leave() -> None:
+    """End the group of processes, as one does that has done its work: threads that it left behind may abort at exit.
+
+    Not for one that failed: it would wait for the others, who wait for it.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        import torch.distributed
+
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+
+
 def left_alone() -> str | None:
     """What to say where `accelerate launch` was asked for several processes and started one, as it does on CPUs."""
     asked = "ACCELERATE_USE_CPU" in os.environ and "MASTER_ADDR" in os.environ  # where several are to meet

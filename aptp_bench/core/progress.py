@@ -22,6 +22,10 @@ class Progress(Protocol):
         """One line above the bars."""
         ...
 
+    def report(self, label: str, row: Mapping[str, Any]) -> None:
+        """What a step of a training says of itself: its number ("step"), losses and the like."""
+        ...
+
     def plan(self, stages: Mapping[str, float]) -> None:
         """The stages to come, with how long each usually takes compared with the others; none: all is over."""
         ...
@@ -39,6 +43,9 @@ class SilentProgress:
         return iter(items[done:])
 
     def say(self, line: str) -> None:
+        """Nothing."""
+
+    def report(self, label: str, row: Mapping[str, Any]) -> None:
         """Nothing."""
 
     def plan(self, stages: Mapping[str, float]) -> None:
@@ -84,6 +91,9 @@ class PlainProgress:
             yield item
         if time.monotonic() - begun >= self.brief:
             self.say(f"{label}: {total}/{total}, {clock(time.monotonic() - begun)}")
+
+    def report(self, label: str, row: Mapping[str, Any]) -> None:
+        """Nothing: logs would be full of it."""
 
     def say(self, line: str) -> None:
         """The line, on stderr."""
@@ -155,6 +165,9 @@ class RichProgress:
                 self.bars.stop()
                 for other in self.bars.task_ids:
                     self.bars.remove_task(other)
+
+    def report(self, label: str, row: Mapping[str, Any]) -> None:
+        """Nothing: the bars say how far it is."""
 
     def say(self, line: str) -> None:
         """The line above the bars, on stderr."""

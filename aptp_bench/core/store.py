@@ -3,6 +3,7 @@
 A stage's folder is `<root>/<name>-<digest>`; while it is made it is `<root>/<name>-<digest>.partial`, which outlives a
 kill, so that the same command goes on from its last checkpoint. A finished one has a manifest with each file's sha256,
 size and time of its last change: one that has both still is not read again, which took minutes at the paper's scale.
+Files of a finished one that nothing needs any more can be shed; it is made again where something needs them after all.
 """
 
 from __future__ import annotations
@@ -11,23 +12,26 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
+from aptp_bench.core.blocks import Named
 from aptp_bench.core.distributed import ALONE, Ranks
 from aptp_bench.core.files import UNFINISHED, sha256_of, write_json
 from aptp_bench.core.progress import Progress
-from aptp_bench.errors import StoreError
+from aptp_bench.errors import AptpBenchError, StoreError
 
 MANIFEST = "manifest.json"
 ATTEMPT = "attempt.json"
 SCRATCH = "work"  # checkpoints live here; of a finished stage only its logs are kept
 LOGS = (".json", ".jsonl")
+Keep = Literal["all", "tuned"]
 
 
 @dataclass(frozen=True)
@@ -45,31 +49,24 @@ class Stage:
         return self.seconds is not None
 
 
+@dataclass(frozen=True)
 class Store:
     """The stages under one root.
 
     dry: say what is done and do nothing; refresh: make what is done again, once each; verify: read every file of what is
-    done, whatever its size and time say.
+    done, whatever its size and time say; keep: "tuned" lets runs shed the networks that fine-tuning began with; tracker:
+    of PACKAGES in core.tracking, gets the steps of trainings.
     """
 
-    def __init__(
-        self,
-        root: Path,
-        progress: Progress,
-        ranks: Ranks = ALONE,
-        dry: bool = False,
-        refresh: bool = False,
-        verify: bool = False,
-    ) -> None:
-        self.root, self.progress, self.ranks = root, progress, ranks
-        self.dry, self.refresh, self.verify = dry, refresh, verify
-        self._fresh: set[Path] = set()  # made here, or here first read
-
-    def alone(self) -> Store:
-        """The same for what the first process does while no other is waited for."""
-        found = Store(self.root, self.progress, ALONE, self.dry, self.refresh, self.verify)
-        found._fresh = self._fresh
-        return found
+    root: Path
+    progress: Progress
+    ranks: Ranks = ALONE
+    dry: bool = False
+    refresh: bool = False
+    verify: bool = False
+    keep: Keep = "all"
+    tracker: str | None = None
+    fresh: set[Path] = field(default_factory=set, repr=False)  # made here, or here first read
 
     def named(self, name: str, key: dict[str, Any], after: Sequence[Stage] = ()) -> tuple[Path, str]:
         """(folder, digest) of the stage `name` of `key`, whether it is done or not."""
@@ -84,26 +81,79 @@ class Store:
         key: dict[str, Any],
         after: Sequence[Stage] = (),
         shared: bool = False,
+        whole: bool = False,
     ) -> Stage:
         """The stage `name` of `key`: read if finished, else made by `fn(folder)`, which finds what a killed run left.
 
         key: all that decides the result, as JSON. after: the stages it reads. shared: every process takes part in `fn`,
-        else the first alone. A failure of one is raised on all and leaves no finished folder. Raises StoreError if a
-        finished one's files changed.
+        else the first alone. whole: what has shed files is made again. A failure of one is raised on all and leaves no
+        finished folder. Raises StoreError if a finished one's files changed.
         """
         folder, digest = self.named(name, key, after)
         if not self.dry:
             with self._alone_on(folder):
                 try:
-                    if not (folder / MANIFEST).is_file() or (self.refresh and folder not in self._fresh):
-                        self._make(folder, fn, {"name": name, "digest": digest, "key": key}, shared)
+                    again = (self.refresh and folder not in self.fresh) or (whole and bool(_shed(folder)))
+                    if again or not (folder / MANIFEST).is_file():
+                        self._make(folder, fn, {"name": name, "digest": digest, "key": key}, shared, again)
                 finally:
                     self.ranks.wait()  # after a failure too, or the other processes would wait for ever
-            self._fresh.add(folder)
+            self.fresh.add(folder)
         return Stage(name, folder, digest, seconds_of(folder, self.verify))
 
-    def _make(self, folder: Path, fn: Callable[[Path], None], facts: dict[str, Any], shared: bool) -> None:
-        if folder.exists() and not self.refresh:
+    def stages(
+        self, wanted: Sequence[Named], fn: Callable[[Mapping[int, Path]], Mapping[int, AptpBenchError]]
+    ) -> list[Stage | AptpBenchError]:
+        """Stages, each a name and a key, that all processes make in one pass; of those that fail the reason.
+
+        `fn` gets the folders of those that are not finished, by their places in `wanted`, and returns what failed there: the
+        others are finished all the same. Locks are taken by the folders' names: no two passes wait for each other.
+        """
+        order = sorted(range(len(wanted)), key=lambda i: self.named(*wanted[i])[0])
+        ended: dict[int, Stage | AptpBenchError] = {}
+        failed: dict[int, AptpBenchError] = {}
+
+        def enter(depth: int, folders: dict[int, Path]) -> None:
+            if depth == len(order):
+                try:
+                    failed.update(fn(folders) if folders else {})
+                except AptpBenchError as err:  # what they are made from cannot be read
+                    failed.update(dict.fromkeys(folders, err))
+                return
+            i, opened = order[depth], []
+
+            def make(folder: Path) -> None:
+                opened.append(folder)
+                enter(depth + 1, {**folders, i: folder})
+                if i in failed:
+                    raise failed[i]
+
+            try:
+                ended[i] = self.stage(wanted[i][0], make, key=wanted[i][1], shared=True)
+            except AptpBenchError as err:
+                ended[i] = err
+            if not opened:
+                enter(depth + 1, folders)
+
+        enter(0, {})
+        return [ended[i] for i in range(len(wanted))]
+
+    def shed(self, stage: Stage, pattern: str) -> None:
+        """Remove the files of a finished stage whose paths match `pattern`; it stays finished.
+
+        Word of it is left first: after a kill in the middle they count as shed, and the next call removes what is left.
+        """
+        if self.dry or not self.ranks.first:
+            return
+        with self._alone_on(stage.folder, waited=False):
+            manifest = json.loads((stage.folder / MANIFEST).read_text(encoding="utf-8"))
+            gone = sorted(name for name in manifest["files"] if fnmatch(name, pattern))
+            write_json(stage.folder / MANIFEST, {**manifest, "shed": gone})
+            for name in gone:
+                (stage.folder / name).unlink(missing_ok=True)
+
+    def _make(self, folder: Path, fn: Callable[[Path], None], facts: dict[str, Any], shared: bool, again: bool) -> None:
+        if folder.exists() and not (self.refresh or again):
             raise StoreError(f"{folder} has lost its {MANIFEST}; delete the folder and run again: rm -r {folder}")
         partial = folder.with_name(folder.name + ".partial")
         spent = _begin(partial) if self.ranks.first else 0.0
@@ -118,15 +168,19 @@ class Store:
             files = {name: sha256_of(file) for name, file in _files(partial).items()}
             seen = {name: _seen(file) for name, file in _files(partial).items()}
             write_json(partial / MANIFEST, {**facts, "seconds": seconds, "files": files, "seen": seen})
-            if folder.exists():  # refreshed: the old one is there until the new one is whole
+            if folder.exists():  # made again: the old one is there until the new one is whole
                 shutil.rmtree(folder)
             partial.replace(folder)
 
     @contextmanager
-    def _alone_on(self, folder: Path) -> Iterator[None]:
-        """The first process holds the folder's lock; the kernel lets go of it when the process dies."""
-        if not self.ranks.first:
-            self.ranks.wait()  # until the first process holds the lock
+    def _alone_on(self, folder: Path, waited: bool = True) -> Iterator[None]:
+        """The first process holds the folder's lock; the kernel lets go of it when the process dies.
+
+        waited: the others come here too, and go on when it is held.
+        """
+        ranks = self.ranks if waited else ALONE
+        if not ranks.first:
+            ranks.wait()  # until the first process holds the lock
             yield
             return
         locks = self.root / ".locks"
@@ -138,7 +192,7 @@ class Store:
             self.progress.say(f"another process is making {folder.name}; waiting for it")
             lock.acquire()
         try:
-            self.ranks.wait()
+            ranks.wait()
             yield
         finally:
             lock.release()
@@ -155,16 +209,25 @@ def seconds_of(folder: Path, verify: bool = False) -> float | None:
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         seconds, files, seen = float(manifest["seconds"]), dict(manifest["files"]), dict(manifest.get("seen", {}))
+        shed = set(manifest.get("shed", ()))
     except (ValueError, KeyError, TypeError) as err:
         raise StoreError(f"{folder / MANIFEST} cannot be read; {fix}") from err
     found = _files(folder)
-    for name in sorted(files.keys() ^ found.keys()):
+    for name in sorted((files.keys() ^ found.keys()) - shed):
         what = "was added" if name in found else "is missing"
         raise StoreError(f"{folder / name} {what} after the stage was finished; {fix}")
     for name, file in found.items():
         if (verify or seen.get(name) != _seen(file)) and sha256_of(file) != files[name]:
             raise StoreError(f"{file} changed after the stage was finished; {fix}")
     return seconds
+
+
+def _shed(folder: Path) -> list[str]:
+    """The files that a finished stage has shed; none where it is not finished."""
+    try:
+        return list(json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("shed", ()))
+    except (OSError, ValueError, AttributeError, TypeError):
+        return []  # what cannot be read is said where the stage is looked at
 
 
 def digest_of(document: Any) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aptp_bench import registry
-from aptp_bench.contracts.evidence import Evidence, ImageSet, Reference
+from aptp_bench.contracts.evidence import Evidence, ImageSet, Reference, companions
 from aptp_bench.core.recipe import Recipe
 from aptp_bench.data import images, table
 from aptp_bench.data.captions import READERS, matched
@@ -52,7 +52,8 @@ def measure_folder(
     networks, lacking = backbones(recipe.backbones, device, recipe.backbone_config)
     generated = Files(paths, f"generated: {made.folder}", recipe.resolution.measure, made.fit)
     other = None if made.reference is None else _reference(made.reference, generated)
-    evidence = Evidence(captions=texts, image_set=generated, real_set=reals, reference=other, backbones=networks)
+    wanted = companions(metrics, networks)
+    evidence = Evidence(texts, generated, reals, networks, reference=other, companions=wanted)
     for metric in metrics if names else ():
         if reason := obstacle(metric, evidence, lacking):
             raise ConfigError(f"{metric.name} cannot be measured here: {reason}; give it that, or leave it out")

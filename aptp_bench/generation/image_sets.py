@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import sys
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from aptp_bench.backbones.preprocess import bicubic, central
 from aptp_bench.contracts.evidence import ImageSet
-from aptp_bench.errors import DataError
+from aptp_bench.core.distributed import Ranks
+from aptp_bench.core.threads import processors
+from aptp_bench.errors import AptpBenchError, DataError
 from aptp_bench.generation.images import as_tensor, image_path, read_image
 
 if TYPE_CHECKING:
@@ -20,6 +26,8 @@ if TYPE_CHECKING:
 
 
 Fit = Literal["crop", "squash"]
+LARGE = 128 * 128  # pixels of an image whose decoding takes longer than passing it on
+MOST_WORKERS = 8  # that decode: a GPU is fed by fewer
 
 
 def fitted(image: Tensor, fit: Fit, edge: int) -> Tensor:
@@ -28,8 +36,51 @@ def fitted(image: Tensor, fit: Fit, edge: int) -> Tensor:
     return bicubic(whole, edge, edge)
 
 
+class Decoded(ImageSet):
+    """Images that are decoded when they are read: large ones in worker processes, ahead of whoever asks for them."""
+
+    @abstractmethod
+    def pixels(self) -> int:
+        """Of the first image, as it is before it is resized."""
+
+    def ahead(self, blocks: Sequence[range]) -> Iterator[Tensor]:
+        """uint8 [n, edge, edge, 3] of each block. Raises DataError."""
+        workers = min(len(blocks) - 1, processors() // Ranks.here().size, MOST_WORKERS)
+        if workers < 1 or sys.platform != "linux" or self.pixels() < LARGE:
+            yield from map(self.read, blocks)
+            return
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # or tokenizers warn of every fork
+        # arrays are pickled; tensors would go through shared memory, of which containers have little
+        how: dict[str, Any] = {"num_workers": workers, "multiprocessing_context": "fork", "collate_fn": _as_it_is}
+        for found in DataLoader(_Blocks(self, blocks), batch_size=None, **how):
+            if isinstance(found, AptpBenchError):
+                raise found
+            yield torch.from_numpy(found)
+
+
 @dataclass(frozen=True)
-class Files(ImageSet):
+class _Blocks(Dataset[Any]):
+    """What workers read: a block as an array, or why it cannot be read."""
+
+    images: ImageSet
+    blocks: Sequence[range]
+
+    def __len__(self) -> int:
+        return len(self.blocks)
+
+    def __getitem__(self, number: int) -> Any:
+        try:
+            return self.images.read(self.blocks[number]).numpy()
+        except AptpBenchError as err:
+            return err
+
+
+def _as_it_is(found: Any) -> Any:
+    return found
+
+
+@dataclass(frozen=True)
+class Files(Decoded):
     """Image files of one size, brought to `edge` pixels (as they are if None) by antialiased bicubic.
 
     fit: of files of several sizes, which then need an edge: crop takes the central square of each, squash the whole.
@@ -49,6 +100,11 @@ class Files(ImageSet):
         """How many there are."""
         return len(self.paths)
 
+    def pixels(self) -> int:
+        """Of the first image, as it is in its file."""
+        height, width, _ = read_image(self.paths[0]).shape
+        return height * width
+
     def read(self, indices: range) -> Tensor:
         """uint8 [n, edge, edge, 3]. Raises DataError for a file that is missing or broken, and if sizes differ."""
         frames = {self.paths[index]: read_image(self.paths[index]) for index in indices}
@@ -64,7 +120,7 @@ class Files(ImageSet):
 
 
 @dataclass(frozen=True)
-class Rows(ImageSet):
+class Rows(Decoded):
     """The images of a dataset: the central square of each, brought to `edge` pixels."""
 
     dataset: datasets.Dataset
@@ -74,6 +130,11 @@ class Rows(ImageSet):
     def __len__(self) -> int:
         """How many there are."""
         return len(self.dataset)
+
+    def pixels(self) -> int:
+        """Of the first image, as it is in the dataset."""
+        width, height = self.dataset[0]["image"].size
+        return int(width * height)
 
     def read(self, indices: range) -> Tensor:
         """uint8 [n, edge, edge, 3]."""

@@ -71,7 +71,7 @@ class Sampler:
         made = assembled(unet, {**self.parts, "scheduler": self._scheduler()})
         dtype, exact = self.config.dtype, RowByRow() if self.config.exact else nullcontext()
         with exact, self.calls.followed(unet), products(dtype), autocast(dtype, unet.device):
-            return made(
+            images = made(
                 prompt=list(prompts),
                 negative_prompt=[NEGATIVE_PROMPT] * len(prompts) if negatives is None else list(negatives),
                 latents=noise.to(unet.device, unet.dtype),
@@ -79,7 +79,8 @@ class Sampler:
                 guidance_scale=self.config.guidance,
                 output_type="latent" if latent else "pt",
                 **more,
-            ).images.float()
+            ).images
+        return images.float() if dtype == "bfloat16" else images
 
     def draw(
         self, unet: UNet2DConditionModel, prompts: Sequence[str], indices: Sequence[int], size: int | None = None

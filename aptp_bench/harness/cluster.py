@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from aptp_bench.core.documents import first_problem
 from aptp_bench.core.progress import Progress
 from aptp_bench.core.recipe import Recipe
+from aptp_bench.core.store import Keep
 from aptp_bench.errors import ConfigError
 from aptp_bench.harness import rows as table
 from aptp_bench.harness.suite import Outcome, Run, log_of
@@ -39,6 +40,8 @@ class Place:
     root: str
     device: str
     verify: bool = False
+    keep: Keep = "all"
+    tracker: str | None = None
     mark: str = ""
 
 
@@ -112,7 +115,8 @@ def _carried(document: str, place: Place, log: Path) -> tuple[str | None, str | 
         where = f"{place.root} is not there on {os.uname().nodename}"
         return None, f"{where}; give --runs-dir on a file system that nodes share"
     os.chdir(place.folder)  # relative paths of the recipe mean what they mean where the suite was started
-    store = session.open_store(Path(place.root), PlainProgress(), verify=place.verify)
+    how = {"verify": place.verify, "keep": place.keep, "tracker": place.tracker}
+    store = session.open_store(Path(place.root), PlainProgress(), **how)
     with quiet():
         record, why = table.attempt(
             partial(session.carrier(store, place.device), Recipe.model_validate_json(document)), log

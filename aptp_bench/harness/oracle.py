@@ -287,7 +287,7 @@ def _cut(recipe: Recipe, given: Materials, store: Store, ratio: float, finetune:
     budget = Budget.of(ratio, recipe.budget.convention)
     bench = Bench.of(recipe.model_copy(update={"budget": budget}), given, store)
     pairs = bench.pairs() if finetune or bench.method.uses_data else None
-    pruned = bench.prune(pairs)
+    pruned = bench.prune(pairs, whole=not finetune)
     facts: dict[str, Any] = json.loads((pruned.folder / EXPERTS).read_text(encoding="utf-8"))
     if len(facts["experts"]) > 1:
         raise ConfigError(

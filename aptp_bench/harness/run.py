@@ -15,19 +15,22 @@ import torch
 from aptp_bench import config, registry
 from aptp_bench.budget import TOLERANCE
 from aptp_bench.contracts.backbone import BackbonePlugin
-from aptp_bench.contracts.evidence import Evidence, Features, Part, Reference, System
+from aptp_bench.contracts.evidence import Evidence, Reference, System, companions
 from aptp_bench.contracts.method import Job, Method
 from aptp_bench.contracts.metric import Metric
 from aptp_bench.core import tensors
+from aptp_bench.core.blocks import Features, Named, Reading, read_blocks, write_blocks
 from aptp_bench.core.digests import captions_digest
+from aptp_bench.core.distributed import ALONE
 from aptp_bench.core.documents import execution
 from aptp_bench.core.files import write_json
 from aptp_bench.core.provenance import device_name, provenance
 from aptp_bench.core.recipe import Recipe
 from aptp_bench.core.settings import FinetuneConfig
 from aptp_bench.core.store import SCRATCH, Stage, Store
-from aptp_bench.core.tensors import read_parts, read_tensors, write_parts, write_tensors
-from aptp_bench.errors import MetricError, PruningError
+from aptp_bench.core.tensors import read_tensors, write_tensors
+from aptp_bench.core.tracking import tracked
+from aptp_bench.errors import AptpBenchError, MetricError, PruningError
 from aptp_bench.evaluation.evaluate import backbones, measure, metrics_of
 from aptp_bench.evaluation.unmeasured import say_unmeasured
 from aptp_bench.generation.generate import generate
@@ -40,12 +43,14 @@ from aptp_bench.harness.run_folder import IMAGES, MIXTURE, REPLICATES, SAMPLES
 from aptp_bench.harness.sources import source_of
 from aptp_bench.models.call_plan import PLAIN
 from aptp_bench.models.mixture import Mixture, saved_plan
-from aptp_bench.records import Measurement, Record
+from aptp_bench.records import Measurement, Record, run_name
 from aptp_bench.training.finetune import finetune
 from aptp_bench.training.latents import Pairs, encode_pairs
 
 SCHEMA = 1  # part of every key: raise it when a stage's files or meaning change
 MEASURED = 2  # in its place in the keys of measurements, which keep their replicates since 2
+TRACKED = "tracking"  # of a folder of runs: what trackers write
+UNTUNED = f"{MIXTURE}/expert-*/*.safetensors"  # of a pruned stage: what fine-tuning began with
 ASSIGNMENT, EXPERTS, MEASUREMENT = "assignment.json", "experts.json", "measurement.json"
 GENERATE = {"dataset": "generate", "partiprompts": "generate-prompts"}
 REFERENCE = {"dataset": "reference", "partiprompts": "reference-prompts"}  # images that fidelity is measured against
@@ -58,7 +63,13 @@ def run(recipe: Recipe, materials: Materials, store: Store) -> Record:
 
 
 def carry_out(bench: Bench) -> Record:
-    """The one pass."""
+    """The one pass, its trainings followed by a tracker if the store has one."""
+    store, name = bench.store, run_name(bench.recipe)
+    with tracked(store.progress, store.tracker if store.ranks.first else None, name, store.root / TRACKED) as progress:
+        return _passed(replace(bench, store=replace(store, progress=progress)))
+
+
+def _passed(bench: Bench) -> Record:
     bench.store.progress.say(bench.recipe.name)
     pruned, tuned, images = bench.make()
     results, skipped = bench.measure(tuned, images)
@@ -68,6 +79,8 @@ def carry_out(bench: Bench) -> Record:
     record = bench.record(pruned, images, results, skipped).model_copy(update=beside)
     if bench.store.ranks.first:
         run_folder.write(record, bench.stages, bench.store.root, {SAMPLES: png, REPLICATES: kept})
+    if bench.store.keep == "tuned" and tuned is not pruned:
+        bench.store.shed(pruned, UNTUNED)
     return record
 
 
@@ -142,8 +155,8 @@ class Bench:
 
         return self._stage("pairs", encode, key, shared=True)
 
-    def prune(self, pairs: Stage | None) -> Stage:
-        """The method's mixture, and what each expert costs."""
+    def prune(self, pairs: Stage | None, whole: bool = False) -> Stage:
+        """The method's mixture, and what each expert costs. whole: with the weights, should they have been shed."""
         recipe, given, store = self.recipe, self.materials, self.store
         decisive = {k: v for k, v in recipe.method_config.items() if k not in execution(self.method.Config)}
         key: dict[str, Any] = {"method": recipe.method, "config": decisive, "seed": recipe.seed}
@@ -166,7 +179,7 @@ class Bench:
                 mixture.save(folder / MIXTURE)
                 write_json(folder / EXPERTS, expert_facts(mixture, given, recipe.sampling))
 
-        return self._stage("prune", make, key, [pairs] if pairs else [], shared=True)
+        return self._stage("prune", make, key, [pairs] if pairs else [], shared=True, whole=whole)
 
     def finetune(self, pruned: Stage, pairs: Stage) -> Stage:
         """The same mixture after the shared distillation."""
@@ -175,8 +188,9 @@ class Bench:
         decisive = config.model_dump(mode="json", exclude=execution(FinetuneConfig))
 
         def make(folder: Path) -> None:
+            untuned = self.prune(pairs, whole=True).folder
             tuned = finetune(
-                Mixture.load(pruned.folder / MIXTURE, lazy=True), given.teacher, Pairs.load(pairs.folder, given.teacher),
+                Mixture.load(untuned / MIXTURE, lazy=True), given.teacher, Pairs.load(pairs.folder, given.teacher),
                 config,
                 seed=recipe.seed, folder=folder / SCRATCH, device=given.device, progress=self.store.progress,
             )  # fmt: skip
@@ -235,7 +249,7 @@ class Bench:
 
         def measured(metric: Metric, evidence: Evidence) -> Measurement:
             together = "mixture" not in metric.needs
-            store = self.store if together else self.store.alone()
+            store = self.store if together else replace(self.store, ranks=ALONE)
             own = replace(evidence, cache=partial(self._cached, store), read=evidence.read if together else {})
 
             def make(folder: Path) -> None:
@@ -308,6 +322,7 @@ class Bench:
             real_set=given.reals(on, recipe.resolution.measure),
             reference=reference,
             backbones=self.networks,
+            companions=companions((metric for metric in self.metrics if metric.on == on), self.networks),
             deployed=System(
                 partial(Mixture.load, tuned.folder / MIXTURE, given.device, lazy=True),
                 images.folder / ASSIGNMENT,
@@ -321,13 +336,16 @@ class Bench:
             ),
         )
 
-    def _cached(self, store: Store, name: str, key: dict[str, Any], parts: Sequence[Part]) -> Features:
-        """Features through a store: each of its processes computes some parts, and a killed run goes on from them."""
+    def _cached(self, store: Store, names: Sequence[Named], reading: Reading) -> Sequence[Features | AptpBenchError]:
+        """Features through a store: each of its processes computes some blocks, and a killed run goes on from them."""
+        keyed = [(name, key | {"schema": SCHEMA}) for name, key in names]
+        label = names[0][0] if len(names) == 1 else f"features of {len(names)} networks"
 
-        def make(folder: Path) -> None:
-            write_parts(folder, parts, store.ranks, store.progress, name)
+        def make(folders: Mapping[int, Path]) -> Mapping[int, AptpBenchError]:
+            return write_blocks(folders, reading, store.ranks, store.progress, label)
 
-        return read_parts(store.stage(name, make, key=key | {"schema": SCHEMA}, shared=True).folder, len(parts))
+        made = store.stages(keyed, make)
+        return [each if isinstance(each, AptpBenchError) else read_blocks(each.folder, reading.blocks) for each in made]
 
     def _metric_key(self, metric: Metric) -> dict[str, Any]:
         """All that decides a measurement beside the images and the mixture."""
@@ -353,11 +371,12 @@ class Bench:
         key: dict[str, Any],
         after: Sequence[Stage] = (),
         shared: bool = False,
+        whole: bool = False,
     ) -> Stage:
         key = {"schema": SCHEMA, "source": self.source[name], **key}
         self._note({name: self.store.named(name, key, after)[0]})
         with self.store.progress.stage(plans.titled(self.recipe, name)):
-            self.stages[name] = self.store.stage(name, fn, key=key, after=after, shared=shared)
+            self.stages[name] = self.store.stage(name, fn, key=key, after=after, shared=shared, whole=whole)
         return self.stages[name]
 
     def _note(self, begun: Mapping[str, Path]) -> None:

@@ -19,7 +19,7 @@ from aptp_bench.core.recipe import Recipe
 from aptp_bench.core.store import MANIFEST, Stage
 from aptp_bench.errors import ConfigError
 from aptp_bench.harness import contact_sheet, replicates
-from aptp_bench.records import Record, file_name, save
+from aptp_bench.records import Record, run_name, save
 
 FILE, SAMPLES, REPLICATES = "run.json", "samples.png", "replicates.safetensors"
 MIXTURE, IMAGES = "mixture", "images"
@@ -89,7 +89,7 @@ class RunFolder:
 
 def place(record: Record, runs_dir: Path) -> Path:
     """Where a record's run lies under `runs_dir`."""
-    return runs_dir / Path(file_name(record)).stem
+    return runs_dir / run_name(record.what)
 
 
 def write(record: Record, stages: Mapping[str, Stage], runs_dir: Path, beside: Mapping[str, bytes]) -> None:

@@ -69,6 +69,7 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = config.lr_at(step)
         history.append(_one_step(objective, optimizer, config, (seed, step, label)))
+        progress.report(label, history[-1])
         if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.steps:
             if ranks.first:
                 checkpoint.save(history, final=step + 1 == config.steps)

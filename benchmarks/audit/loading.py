@@ -24,7 +24,7 @@ def measure(place: Place) -> dict[str, Any]:
     """One architecture (Random at 0.78, cut in the units of APTP) with weights from either order: before and after the same fine-tuning."""
     scene = Scene.of(place, "random", seed=SEED)
     pairs = scene.bench.pairs()
-    pruned = Mixture.load(scene.bench.prune(pairs).folder / MIXTURE)
+    pruned = Mixture.load(scene.bench.prune(pairs, whole=True).folder / MIXTURE)
     sliced, teacher = pruned.experts[0], scene.bench.materials.teacher.unet
     reset = cut_then_loaded(sliced, teacher)
     facts: dict[str, dict[str, Any]] = {"random": left_random(sliced, teacher), "untuned": {}, "tuned": {}}

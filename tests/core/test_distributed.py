@@ -42,7 +42,7 @@ def test_a_launcher_that_started_one_process_of_several_is_told_of(monkeypatch, 
 
 
 FAILING = """
-from aptp_bench.core.distributed import Ranks
+from aptp_bench.core.distributed import Ranks, leave
 from aptp_bench.errors import MetricError
 ranks = Ranks.here()
 for kind in (MetricError, KeyError):
@@ -53,6 +53,7 @@ for kind in (MetricError, KeyError):
     except Exception as err:
         print(ranks.rank, type(err).__name__, "no images" in str(err))
 assert ranks.gathered(str(ranks.rank)) == ["0", "1"]  # both are at the same place
+leave()
 """
 
 
@@ -75,17 +76,16 @@ def together(folder, program):
 WAITING = """
 from datetime import timedelta
 import time
-import torch.distributed as dist
 import torch.distributed.constants as constants
 import torch.distributed.distributed_c10d as c10d
 constants.default_pg_timeout = c10d.default_pg_timeout = timedelta(seconds=2)
-from aptp_bench.core.distributed import Ranks
+from aptp_bench.core.distributed import Ranks, leave
 ranks = Ranks.here()
 assert ranks.size == 2
 if ranks.first:
     time.sleep(5)
 ranks.wait()
-dist.destroy_process_group()
+leave()
 print("met", ranks.rank)
 """
 

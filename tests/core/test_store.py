@@ -5,19 +5,19 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from aptp_bench.core import store as store_module
-from aptp_bench.core.distributed import Ranks
+from aptp_bench.core.distributed import ALONE, Ranks
 from aptp_bench.core.files import check_writable
 from aptp_bench.core.progress import SilentProgress
-from aptp_bench.core.store import MANIFEST, SCRATCH, Store, digest_of
+from aptp_bench.core.store import MANIFEST, SCRATCH, Stage, Store, digest_of
 from aptp_bench.errors import StoreError
 
 
@@ -266,4 +266,66 @@ def test_refreshing_makes_a_finished_stage_once_more_and_keeps_the_old_one_until
     for _ in range(2):  # the second time it is what was just made
         found = fresh.stage("a", writer("z", calls), key={})
     assert calls == ["x", "z"] and (found.folder / "out.txt").read_text() == "z"
-    assert fresh.alone().stage("a", writer("w", calls), key={}) == found
+    assert replace(fresh, ranks=ALONE).stage("a", writer("w", calls), key={}) == found
+
+
+def shared_pass(made: list[dict[int, Path]], failing: dict[int, StoreError] | None = None):
+    def fn(folders: Mapping[int, Path]) -> dict[int, StoreError]:
+        made.append(dict(folders))
+        for i, folder in folders.items():
+            (folder / "out.txt").write_text(str(i))
+        return failing or {}
+
+    return fn
+
+
+def test_one_pass_makes_all_stages_that_are_not_finished(store):
+    made: list[dict[int, Path]] = []
+    wanted = [("a", {"k": 1}), ("b", {}), ("a", {"k": 2})]
+    store.stage("b", writer("before"), key={})
+    first = store.stages(wanted, shared_pass(made))
+    assert [set(folders) for folders in made] == [{0, 2}]
+    assert [(stage.folder / "out.txt").read_text() for stage in first] == ["0", "before", "2"]
+    assert store.stages(wanted, shared_pass(made)) == first and len(made) == 1
+    assert store.stages([*reversed(wanted)], shared_pass(made)) == [*reversed(first)] and len(made) == 1
+
+
+def test_a_stage_that_fails_in_a_pass_leaves_the_others_finished(store):
+    made: list[dict[int, Path]] = []
+    wanted = [(name, {}) for name in "abc"]
+    found = store.stages(wanted, shared_pass(made, {1: StoreError("no b")}))
+    assert [type(each) for each in found] == [Stage, StoreError, Stage]
+    again = store.stages(wanted, shared_pass(made))
+    assert [set(folders) for folders in made] == [{0, 1, 2}, {1}] and all(each.done for each in again)
+
+
+def test_what_nothing_can_be_made_of_fails_all_and_leaves_no_stage(store):
+    def broken(folders: Mapping[int, Path]) -> dict[int, StoreError]:
+        raise StoreError("the image is broken")
+
+    found = store.stages([("a", {}), ("b", {})], broken)
+    assert [str(each) for each in found] == ["the image is broken"] * 2
+    assert not [path for path in store.root.iterdir() if (path / MANIFEST).exists()]
+
+
+def test_shed_files_are_gone_and_their_stage_is_made_again_where_it_is_wanted_whole(store):
+    calls: list[str] = []
+
+    def two(folder: Path) -> None:
+        calls.append("made")
+        (folder / "weights").mkdir(exist_ok=True)
+        (folder / "weights" / "model.safetensors").write_text("large")
+        (folder / "index.json").write_text("small")
+
+    stage = store.stage("a", two, key={})
+    store.shed(stage, "weights/*.safetensors")
+    assert not (stage.folder / "weights" / "model.safetensors").exists() and (stage.folder / "index.json").exists()
+    later = Store(store.root, SilentProgress(), verify=True)
+    assert later.stage("a", two, key={}) == stage and calls == ["made"]
+    whole = later.stage("a", two, key={}, whole=True)
+    assert (whole.folder / "weights" / "model.safetensors").read_text() == "large" and calls == ["made"] * 2
+    later.stage("a", two, key={}, whole=True)
+    assert calls == ["made"] * 2
+    (whole.folder / "index.json").unlink()  # what was not shed is still missed
+    with pytest.raises(StoreError, match="missing"):
+        later.stage("a", two, key={})

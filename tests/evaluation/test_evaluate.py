@@ -8,12 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from aptp_bench.contracts.evidence import READ_AT_ONCE, Evidence
+from aptp_bench import registry
+from aptp_bench.contracts.evidence import READ_AT_ONCE, Cache, Evidence, companions
+from aptp_bench.core.blocks import Features, Named, Reading, read_blocks, write_blocks
 from aptp_bench.core.distributed import ALONE
 from aptp_bench.core.progress import SilentProgress
 from aptp_bench.core.store import Store
-from aptp_bench.core.tensors import read_parts, write_parts
-from aptp_bench.errors import MetricError, UnknownNameError, WeightsError
+from aptp_bench.errors import AptpBenchError, MetricError, UnknownNameError, WeightsError
 from aptp_bench.evaluation.evaluate import backbones, measure
 from aptp_bench.generation.image_sets import Held
 from aptp_bench.plugins import BackbonePlugin, Metric, PluginConfig
@@ -48,7 +49,7 @@ class Brightness(Metric):
     needs = frozenset({"images"})
 
     def __call__(self, evidence: Evidence) -> Measurement:
-        fake, _ = evidence.features("inception")
+        fake = evidence.features("inception")
         return self.measured(float(fake["pool"].mean()), n=len(fake["pool"]))
 
 
@@ -115,31 +116,92 @@ def test_one_network_reads_a_set_once_for_all_metrics(evidence):
     assert evidence.backbones["inception"].images_read == 7
 
 
+def kept_in(root: Path) -> Cache:
+    """As a run keeps features."""
+    store = Store(root, SilentProgress())
+
+    def cache(names: Sequence[Named], reading: Reading) -> list[Features | AptpBenchError]:
+        made = store.stages(names, lambda folders: write_blocks(folders, reading, ALONE, store.progress, "features"))
+        return [x if isinstance(x, AptpBenchError) else read_blocks(x.folder, reading.blocks) for x in made]
+
+    return cache
+
+
 def test_a_second_process_reads_features_from_the_store(evidence, images, tmp_path):
-    def cache(name: str, key: dict[str, Any], parts: Any) -> dict[str, Tensor]:
-        store = Store(tmp_path, SilentProgress())
-
-        def make(folder: Path) -> None:
-            write_parts(folder, parts, ALONE, SilentProgress(), name)
-
-        return read_parts(store.stage(name, make, key=key).folder, len(parts))
+    cache = kept_in(tmp_path)
 
     def fresh(digest: str = "fake") -> Evidence:
         return Evidence(captions=["a"], image_set=Held(images, digest), backbones={"inception": Mean()}, cache=cache)
 
     first, second, other = fresh(), fresh(), fresh("other images")
-    expected = first.features("inception")[0]["pool"]
-    assert torch.equal(second.features("inception")[0]["pool"], expected)
+    expected = first.features("inception")["pool"]
+    assert torch.equal(second.features("inception")["pool"], expected)
     assert torch.equal(first.text_features("inception"), second.text_features("inception"))
     other.features("inception")
     read = [(e.backbones["inception"].images_read, e.backbones["inception"].texts_read) for e in (first, second, other)]
     assert read == [(7, 1), (0, 0), (7, 0)]
 
 
+class Counted(Held):
+    """Images that count how often they are read."""
+
+    reads = 0
+
+    def read(self, indices: range) -> Tensor:
+        Counted.reads += 1
+        return super().read(indices)
+
+
+class Other(Mean):
+    """Another network."""
+
+    name = "other"
+
+
+class Comparing(Mean):
+    """One that compares two images."""
+
+    name, pairs = "comparing", True
+
+
+class Unloaded(Mean):
+    """A network that cannot be loaded."""
+
+    name = "unloaded"
+
+    def image_features(self, images: Tensor) -> dict[str, Tensor]:
+        raise WeightsError("its file is cut short; fetch it again")
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_one_pass_over_images_serves_every_network_and_one_that_fails_leaves_the_others(images, tmp_path, stored):
+    other = Other()
+    networks = {"inception": Mean(), "cmmd": other, "preference": Unloaded()}
+    cached = {"cache": kept_in(tmp_path)} if stored else {}
+    wanted = {"images": ["inception", "preference", "cmmd"]}
+    evidence = Evidence(["a"], Counted(images, "a"), backbones=networks, companions=wanted, **cached)
+    Counted.reads = 0
+    found = evidence.features("cmmd")["pool"]
+    assert torch.equal(found, evidence.features("inception")["pool"])
+    assert (networks["inception"].images_read, other.images_read, Counted.reads) == (7, 7, 1)
+    with pytest.raises(WeightsError, match="cut short"):
+        evidence.features("preference")
+
+
+def test_metrics_say_which_networks_a_pass_serves():
+    metrics = [
+        registry.get("metrics", name)() for name in ("fid", "clip_score", "cmmd", "clip_similarity", "lpips", "macs")
+    ]
+    networks = {"inception": Mean(), "clip_score": Mean(), "perceptual": Comparing()}
+    assert companions(metrics, networks) == {
+        "images": ["inception", "clip_score"], "reals": ["inception"], "reference": ["clip_score"],
+    }  # fmt: skip
+
+
 def test_a_set_is_read_in_blocks_and_in_order():
     many = torch.arange(2 * READ_AT_ONCE + 3).view(-1, 1, 1, 1).expand(-1, 1, 1, 3).to(torch.uint8)
     whole = Evidence(captions=["a"], image_set=Held(many, "many"), backbones={"inception": Mean()})
-    assert torch.equal(whole.features("inception")[0]["pool"][:, 0], many[:, 0, 0, 0].float())
+    assert torch.equal(whole.features("inception")["pool"][:, 0], many[:, 0, 0, 0].float())
 
 
 def test_real_images_have_features_of_their_own(evidence, images):
@@ -149,10 +211,10 @@ def test_real_images_have_features_of_their_own(evidence, images):
         real_set=Held(images[:3] // 2, "b"),
         backbones=evidence.backbones,
     )
-    fake, real = both.features("inception")
+    fake, real = both.features("inception"), both.real_features("inception")
     assert len(fake["pool"]) == 7 and len(real["pool"]) == 3
     assert torch.equal(both.reals(), images[:3] // 2) and torch.equal(both.images(), images)
-    assert evidence.features("inception")[1] is None
+    assert evidence.real_features("inception") is None
 
 
 def test_what_cannot_be_measured_is_named_and_not_made_up(evidence):

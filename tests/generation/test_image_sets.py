@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import Image
 
 from aptp_bench.data import table
 from aptp_bench.errors import DataError
+from aptp_bench.generation import image_sets
 from aptp_bench.generation.image_sets import Files, Held, Rows
 from aptp_bench.generation.images import image_path, write_image
 from aptp_bench.registry import get
@@ -92,3 +94,31 @@ def test_rows_are_central_squares(tmp_path):
 def test_held_images_are_sliced(pictures):
     held = Held(pictures, "digest")
     assert len(held) == 5 and torch.equal(held.read(range(1, 3)), pictures[1:3])
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Files:
+    """Images of which workers decode some ahead."""
+    edge = math.isqrt(image_sets.LARGE)
+    pictures = torch.randint(0, 256, (7, edge, edge, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    for index, picture in enumerate(pictures):
+        write_image(tmp_path / "large", index, picture)
+    return Files.numbered(tmp_path / "large", 7, "digest", edge=16)
+
+
+def test_blocks_that_are_read_ahead_are_those_that_are_read(large, monkeypatch):
+    monkeypatch.setattr(image_sets, "processors", lambda: 2)
+    blocks = [range(4, 7), range(0, 2), range(2, 4)]
+    for found, block in zip(large.ahead(blocks), blocks, strict=True):
+        assert torch.equal(found, large.read(block))
+    monkeypatch.setattr(image_sets, "processors", lambda: 1)
+    assert [len(found) for found in large.ahead(blocks)] == [3, 2, 2]
+
+
+def test_a_broken_file_that_a_worker_meets_is_named(large, monkeypatch):
+    monkeypatch.setattr(image_sets, "processors", lambda: 2)
+    large.paths[5].write_bytes(b"not an image")
+    found = large.ahead([range(0, 2), range(2, 4), range(4, 7)])
+    assert [len(next(found)) for _ in range(2)] == [2, 2]
+    with pytest.raises(DataError, match=r"000005\.png"):
+        next(found)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -179,3 +180,30 @@ def test_methods_that_read_text_do_so_where_it_is_not_stored(
     assert sizes[0] < 0.1 * sizes[1]
     assert read.macs == stored.macs
     assert "store_text" not in stored.what.model_dump() and read.what.model_dump()["store_text"] is False
+
+
+def test_pruned_networks_go_when_their_fine_tuning_has_ended_and_come_back_where_they_are_needed(
+    tiny_run, halves, store
+):
+    frugal = replace(store, keep="tuned")
+    record = run(tiny_run("halves"), Materials.of(tiny_run("halves"), CPU), frugal)
+    (pruned,) = store.root.glob("prune-*")
+    (tuned,) = store.root.glob("finetune-*")
+    assert not list(pruned.rglob("*.safetensors")) and len(list(tuned.rglob("*.safetensors"))) == 2
+    again = run(tiny_run("halves"), Materials.of(tiny_run("halves"), CPU), replace(frugal, fresh=set()))
+    assert outcome(again) == outcome(record) and halves.calls == ["prune"]
+    longer = tiny_run("halves", "finetune.steps=3")
+    other = run(longer, Materials.of(longer, CPU), replace(store, fresh=set()))
+    assert halves.calls == ["prune"] * 2 and other.macs == record.macs
+    assert len(list(store.root.glob("finetune-*"))) == 2 and len(list(pruned.rglob("*.safetensors"))) == 2
+
+
+def test_every_step_of_every_expert_is_reported(tiny_run, halves, store):
+    seen: list[str] = []
+
+    class Followed(SilentProgress):
+        def report(self, label: str, row: Any) -> None:
+            seen.append(f"{label} {row['step']}")
+
+    run(tiny_run("halves"), Materials.of(tiny_run("halves"), CPU), replace(store, progress=Followed()))
+    assert seen == ["fine-tune expert 1 0", "fine-tune expert 2 0"]  # two steps, shared

@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from aptp_bench.contracts.evidence import uncached
 from aptp_bench.core.settings import LatencyConfig, SamplingConfig
 from aptp_bench.harness.costs import network_facts
 from aptp_bench.models.mixture import Mixture
@@ -38,8 +37,11 @@ class Features:
     text: Tensor | None = None
     network: Any = field(default_factory=Backbone)
 
-    def features(self, role: str) -> tuple[dict[str, Tensor], dict[str, Tensor] | None]:
-        return self.fake, self.real
+    def features(self, role: str) -> dict[str, Tensor]:
+        return self.fake
+
+    def real_features(self, role: str) -> dict[str, Tensor] | None:
+        return self.real
 
     def text_features(self, role: str) -> Tensor:
         assert self.text is not None
@@ -98,4 +100,4 @@ def evidence(teacher: Any, mixture: Mixture) -> Any:
         SamplingConfig(steps=2),
         LatencyConfig(warmup=1, repeats=5),
     )
-    return SimpleNamespace(captions=CAPTIONS, system=system, image_set=None, read={}, cache=uncached)
+    return SimpleNamespace(captions=CAPTIONS, system=system, image_set=None, read={})

@@ -59,7 +59,7 @@ def test_it_is_the_distance_of_fid_with_an_interval(folder: Path) -> None:
     network = DINOv2Large(weights=str(folder), device="cpu")
     evidence = Evidence([], Drawn(1, 20), Drawn(2, 24), backbones={"dino": network})
     found = FDDINOv2()(evidence)
-    fake, real = (each["pool"] for each in evidence.features("dino") if each is not None)
+    fake, real = (each["pool"] for each in (evidence.features("dino"), evidence.real_features("dino")) if each)
     assert found.value == pytest.approx(frechet_distance(fake, real)[0], rel=1e-6) and found.interval is not None
     assert found.detail["backbone"] == "dinov2-large" and (found.unit, found.better) == (FID.unit, FID.better)
 

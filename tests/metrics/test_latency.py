@@ -153,14 +153,13 @@ def test_the_speed_up_is_the_share_of_the_dense_time_that_is_saved_and_costs_no_
 def test_a_timing_is_kept_under_the_images_and_all_that_it_depends_on(evidence, monkeypatch) -> None:
     measured, kept = held(evidence, monkeypatch), {}
 
-    def cache(name, key, parts):
+    def keep(name, key, compute):
         place = name, repr(sorted(key.items()))
         if place not in kept:
-            (measure,) = parts
-            kept[place] = measure()
+            kept[place] = compute()
         return kept[place]
 
-    evidence.cache = cache
+    evidence.kept = keep
     for digest, repeats, expected in (("a", 5, 1), ("a", 5, 1), ("b", 5, 2), ("b", 6, 3)):
         evidence.read.clear()  # another process
         evidence.image_set = SimpleNamespace(digest=digest)

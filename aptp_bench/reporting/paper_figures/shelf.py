@@ -10,7 +10,7 @@ from pathlib import Path
 
 from aptp_bench.errors import ConfigError
 from aptp_bench.harness.run_folder import FILE, RunFolder
-from aptp_bench.records import Record, file_name
+from aptp_bench.records import Record, run_name
 from aptp_bench.reporting.ranking.entries import Entry, entries, question
 
 Digests = tuple[str | None, ...]  # digests of the weights and of the data: what a comparison must have in common
@@ -51,7 +51,7 @@ class Shelf:
 
     def run_of(self, record: Record) -> RunFolder:
         """The folder of the run that left a record. Raises ConfigError if it is not there."""
-        name = Path(file_name(record)).stem
+        name = run_name(record.what)
         if name not in self.runs:
             raise ConfigError(f"the run {name} is not there; run again: {record.how.command}")
         return self.runs[name]
