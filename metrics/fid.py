@@ -85,8 +85,8 @@ class Moments:
         for rows in features.split(CHUNK):
             x = rows.double()
             total += x.sum(dim=0)
-            outer += x.T @ x
-        return cls(len(features), total, outer)
+            outer += x.T @ x if width <= CHEAP else upper(x)
+        return cls(len(features), total, outer if width <= CHEAP else outer.triu() + outer.triu(1).T)
 
     def without(self, other: Moments) -> Moments:
         """The moments of the set less a part of it."""
@@ -103,6 +103,15 @@ class Moments:
         import torch
 
         return (self.outer - torch.outer(self.total, self.mean)) / (_at_least_two(self.n) - 1)
+
+
+def upper(x: Tensor) -> Tensor:
+    """The upper triangle of x^T x, for half of its operations; what lies below it is not to be read. x: float64 [n, d]."""
+    import torch
+    from scipy.linalg.blas import dsyrk
+
+    # BLAS counts columns first: x is x^T to it, and the lower triangle of what it makes the upper one here
+    return torch.from_numpy(dsyrk(1.0, x.numpy().T, lower=1).T)
 
 
 def frechet_distance(fake: Tensor, real: Tensor) -> tuple[float, Route]:

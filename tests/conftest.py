@@ -329,6 +329,7 @@ def make_record() -> Callable[..., Any]:
         words = given.pop("words", ["red", "car"])
         document["experts"] = [{**expert, "words": words} for expert in document["experts"]]
         facts = {key: given.pop(key) for key in ("world", "samples", "remark") if key in given}
+        what["scale"] = facts.get("world", what["scale"])
         document |= {"schema_version": 3, "what": what, **facts}
         how = document["how"]
         how["command"] = f"aptp-bench run --method {method} --dataset coco --budget {budget:g} --seed {seed}"

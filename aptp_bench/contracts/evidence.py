@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from diffusers import StableDiffusionPipeline
     from torch import Tensor
 
-    from aptp_bench.contracts.metric import Metric
     from aptp_bench.models.mixture import Mixture
 
 READ_AT_ONCE = 256  # images in memory while a backbone reads a set
@@ -115,7 +114,7 @@ class Evidence:
     deployed: System | None = None
     reference: Reference | None = None
     cache: Cache = uncached
-    companions: Mapping[str, Sequence[str]] = field(default_factory=dict)  # see `companions`
+    companions: Mapping[str, Sequence[str]] = field(default_factory=dict)  # roles by set, see evaluate.companions
     read: dict[tuple[str, str], Features] = field(default_factory=dict)  # (network, set) -> features
 
     def has(self, need: str) -> bool:
@@ -249,19 +248,6 @@ def identity(network: BackbonePlugin) -> dict[str, Any]:
     """What decides a network's numbers beside its source, as JSON."""
     settings = network.config.model_dump(mode="json", exclude={"batch", "device"})
     return {"backbone": network.name, "weights": network.digest(), "settings": settings}
-
-
-def companions(metrics: Iterable[Metric], networks: Mapping[str, BackbonePlugin]) -> dict[str, list[str]]:
-    """The roles whose features metrics want of images, reals and reference: what one pass over each of these reads.
-
-    networks: those that there are, by role; what compares pairs of images (see BackbonePlugin.pairs) is read by no pass.
-    """
-    roles = {role for role, network in networks.items() if not network.pairs}
-    asked = [metric for metric in metrics if metric.backbone in roles]
-    return {
-        kind: list(dict.fromkeys(str(metric.backbone) for metric in asked if kind in metric.needs))
-        for kind in ("images", "reals", "reference")
-    }
 
 
 def _ahead(images: ImageSet, blocks: Sequence[range], numbers: Sequence[int]) -> Iterator[Tensor]:

@@ -5,7 +5,7 @@ One backbone reads an image set once, whatever the number of metrics that ask fo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -44,6 +44,19 @@ def backbones(
             networks[name] = network
     found = {role: networks[name] for role, name in roles.items() if name in networks}
     return found, {role: lacking[name] for role, name in roles.items() if name in lacking}
+
+
+def companions(metrics: Iterable[Metric], networks: Mapping[str, BackbonePlugin]) -> dict[str, list[str]]:
+    """The roles whose features metrics want of images, reals and reference: what one pass over each of these reads.
+
+    networks: those that there are, by role; what compares pairs of images (see BackbonePlugin.pairs) is read by no pass.
+    """
+    roles = {role for role, network in networks.items() if not network.pairs}
+    asked = [metric for metric in metrics if metric.backbone in roles]
+    return {
+        kind: list(dict.fromkeys(str(metric.backbone) for metric in asked if kind in metric.needs))
+        for kind in ("images", "reals", "reference")
+    }
 
 
 def obstacle(metric: Metric, evidence: Evidence | None, lacking: Mapping[str, str]) -> str | None:

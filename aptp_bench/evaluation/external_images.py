@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aptp_bench import registry
-from aptp_bench.contracts.evidence import Evidence, ImageSet, Reference, companions
+from aptp_bench.contracts.evidence import Evidence, ImageSet, Reference
 from aptp_bench.core.recipe import Recipe
 from aptp_bench.data import images, table
 from aptp_bench.data.captions import READERS, matched
@@ -43,7 +43,7 @@ def measure_folder(
     Raises DataError unless images and captions, and images and reference, belong together, UnknownNameError for a metric that
     nothing provides, ConfigError for one of `names` that cannot be measured.
     """
-    from aptp_bench.evaluation.evaluate import backbones, measure, metrics_of, obstacle
+    from aptp_bench.evaluation.evaluate import backbones, companions, measure, metrics_of, obstacle
     from aptp_bench.generation.image_sets import Files
 
     metrics = metrics_of(recipe.model_copy(update={"metrics": tuple(names or recipe.metrics)}))

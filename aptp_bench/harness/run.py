@@ -15,7 +15,7 @@ import torch
 from aptp_bench import config, registry
 from aptp_bench.budget import TOLERANCE
 from aptp_bench.contracts.backbone import BackbonePlugin
-from aptp_bench.contracts.evidence import Evidence, Reference, System, companions
+from aptp_bench.contracts.evidence import Evidence, Reference, System
 from aptp_bench.contracts.method import Job, Method
 from aptp_bench.contracts.metric import Metric
 from aptp_bench.core import tensors
@@ -31,7 +31,7 @@ from aptp_bench.core.store import SCRATCH, Stage, Store
 from aptp_bench.core.tensors import read_tensors, write_tensors
 from aptp_bench.core.tracking import tracked
 from aptp_bench.errors import AptpBenchError, MetricError, PruningError
-from aptp_bench.evaluation.evaluate import backbones, measure, metrics_of
+from aptp_bench.evaluation.evaluate import backbones, companions, measure, metrics_of
 from aptp_bench.evaluation.unmeasured import say_unmeasured
 from aptp_bench.generation.generate import generate
 from aptp_bench.generation.image_sets import Files

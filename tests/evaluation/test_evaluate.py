@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from aptp_bench import registry
-from aptp_bench.contracts.evidence import READ_AT_ONCE, Cache, Evidence, companions
+from aptp_bench.contracts.evidence import READ_AT_ONCE, Cache, Evidence
 from aptp_bench.core.blocks import Features, Named, Reading, read_blocks, write_blocks
 from aptp_bench.core.distributed import ALONE
 from aptp_bench.core.progress import SilentProgress
 from aptp_bench.core.store import Store
 from aptp_bench.errors import AptpBenchError, MetricError, UnknownNameError, WeightsError
-from aptp_bench.evaluation.evaluate import backbones, measure
+from aptp_bench.evaluation.evaluate import backbones, companions, measure
 from aptp_bench.generation.image_sets import Held
 from aptp_bench.plugins import BackbonePlugin, Metric, PluginConfig
 from aptp_bench.records import Measurement

@@ -97,7 +97,8 @@ def untuned(stock: Stock) -> Drawn:
             own = [item for item in pruned if item.recipe.method_config["score"] == formula]
             own.sort(key=lambda item: item.recipe.method_config["p"])
             tiles = tuple(_tile(_facts(item), at, text=False) for item in (*rest, *own))
-            rows.append(Row(f"{formula}: {_facts(pruned[0]).captions()[at]}", tiles))
+            caption = _facts(pruned[0]).captions()[at]  # empty where a model reads none
+            rows.append(Row(f"{formula}: {caption}" if caption else formula, tiles))
     return _drawn(stock, rows, columns)
 
 
