@@ -19,8 +19,12 @@ import torch
 from aptp_bench import config
 from aptp_bench.cli import app
 from aptp_bench.cli.failures import outcome
+from aptp_bench.core.settings import TrainConfig
 from aptp_bench.generation.images import write_image
 from aptp_bench.harness import suite
+from aptp_bench.methods.aptp import pruning
+from aptp_bench.training import finetune
+from aptp_bench.training.loop import Row, train
 from tests.conftest import tiny_pipeline, tiny_plugin
 
 ROOT = Path(__file__).parents[1]
@@ -33,9 +37,10 @@ MODULE = "python -m aptp_bench.benchmarks."
 SHORT: dict[str, Any] = {  # laid on the recipes of the mini world: the same stages, a few steps of each
     "sizes": {"train": 64, "val": 16, "partiprompts": 8},
     "finetune": {"steps": 2, "batch": 8},
-    "sampling": {"steps": 2, "batch": 16},
+    "sampling": {"steps": 2, "batch": 64},
     "latency": {"warmup": 0, "repeats": 2},
 }
+MOST_STEPS = 20  # of a training whose steps the command itself gives
 SHORT_COCO = {"model": "deeper-sd", "resolution": {"train": 8}}
 SHORT_METHODS = {
     "aptp": {"warmup_steps": 2, "joint_steps": 2, "batch": 32, "align_steps": 20},
@@ -113,7 +118,12 @@ def short(register: Any, deeper: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         sections: dict[str, Any] = {name: {"methods": SHORT_METHODS} for name in found["datasets"]}
         return config.merged(found, {"datasets": config.merged(sections, {"coco": SHORT_COCO})})
 
+    def few(module: Any, loss: Any, asked: TrainConfig, **rest: Any) -> list[Row]:
+        return train(module, loss, asked.model_copy(update={"steps": min(asked.steps, MOST_STEPS)}), **rest)
+
     monkeypatch.setattr(config, "preset", preset)
+    for trains in (finetune, pruning):
+        monkeypatch.setattr(trains, "train", few)
     monkeypatch.setattr(suite, "_runs", inspect.unwrap(suite._runs))  # rows that others resolved are whole
 
 
