@@ -7,6 +7,7 @@ Shao & Wu 1989) repeats nothing.
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -88,13 +89,20 @@ def influence_interval(value: float, influences: Tensor, floor: float | None = N
 def student(freedom: Any, level: Any = 0.05) -> Any:
     """What Student's t exceeds, on either side, with probability `level`; the normal distribution for infinite freedom.
 
-    Numbers give a number, arrays an array.
+    Numbers give a number, which a board asks for thousands of times; arrays an array.
     """
+    if isinstance(freedom, (int, float)) and isinstance(level, (int, float)):
+        return _student(freedom, level)
     import numpy as np
     from scipy.special import ndtri, stdtrit
 
     infinite = np.isinf(freedom)
-    found = -np.where(
-        infinite, ndtri(np.divide(level, 2)), stdtrit(np.where(infinite, 1.0, freedom), np.divide(level, 2))
-    )
-    return found if found.ndim else float(found)
+    tail = np.divide(level, 2)
+    return -np.where(infinite, ndtri(tail), stdtrit(np.where(infinite, 1.0, freedom), tail))
+
+
+@lru_cache(maxsize=4096)
+def _student(freedom: float, level: float) -> float:
+    from scipy.special import ndtri, stdtrit
+
+    return -float(ndtri(level / 2) if math.isinf(freedom) else stdtrit(freedom, level / 2))
