@@ -26,8 +26,8 @@ Verify = Annotated[
 Keep = Annotated[
     str,
     typer.Option(
-        help="all, or tuned: when a run has ended, what its fine-tuning began with goes: half of what its networks take. "
-        "A run that tunes the same networks otherwise prunes them again."
+        help="all, or tuned: when all is done, what fine-tuning began with goes: half of what networks take on disk. "
+        "A later run that tunes the same networks otherwise prunes them again."
     ),
 ]
 Track = Annotated[

@@ -97,7 +97,7 @@ def _on_cluster(runs: list[Run], store: Store, address: str, device: str) -> Ite
     from aptp_bench.harness.cluster import Place, outcomes
 
     store.root.mkdir(parents=True, exist_ok=True)
-    place = Place(str(Path.cwd()), str(store.root.resolve()), device, store.verify, store.keep, store.tracker)
+    place = Place(str(Path.cwd()), str(store.root.resolve()), device, store.verify, store.tracker)
     return outcomes(runs, address, place, store.progress)
 
 
@@ -105,7 +105,7 @@ def _finish(
     asked: Suite, runs: list[Run], ended: Iterator[Outcome], store: Store, results_dir: Path | None, as_json: bool
 ) -> None:
     """Publish records as runs end; the table and what failed at the end of all."""
-    from aptp_bench.harness import session
+    from aptp_bench.harness import run_folder, session
     from aptp_bench.harness.rows import raise_failures
     from aptp_bench.harness.suite import gathered
 
@@ -116,6 +116,7 @@ def _finish(
             yield run, record, why
 
     records, failures = gathered(runs, published(), store.progress.say)
+    run_folder.shed_untuned(records, store)
     if store.ranks.first:
         _show(asked, records, failures, as_json)
     raise_failures(failures, len(runs))

@@ -54,7 +54,7 @@ class Store:
     """The stages under one root.
 
     dry: say what is done and do nothing; refresh: make what is done again, once each; verify: read every file of what is
-    done, whatever its size and time say; keep: "tuned" lets runs shed the networks that fine-tuning began with; tracker:
+    done, whatever its size and time say; keep: "tuned" lets commands shed the networks that fine-tuning began with; tracker:
     of PACKAGES in core.tracking, gets the steps of trainings.
     """
 
@@ -138,19 +138,17 @@ class Store:
         enter(0, {})
         return [ended[i] for i in range(len(wanted))]
 
-    def shed(self, stage: Stage, pattern: str) -> None:
-        """Remove the files of a finished stage whose paths match `pattern`; it stays finished.
+    def shed(self, folder: Path, pattern: str) -> None:
+        """Remove the files of a finished stage's folder whose paths match `pattern`; it stays finished.
 
         Word of it is left first: after a kill in the middle they count as shed, and the next call removes what is left.
         """
-        if self.dry or not self.ranks.first:
-            return
-        with self._alone_on(stage.folder, waited=False):
-            manifest = json.loads((stage.folder / MANIFEST).read_text(encoding="utf-8"))
+        with self._alone_on(folder, waited=False):
+            manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
             gone = sorted(name for name in manifest["files"] if fnmatch(name, pattern))
-            write_json(stage.folder / MANIFEST, {**manifest, "shed": gone})
+            write_json(folder / MANIFEST, {**manifest, "shed": gone})
             for name in gone:
-                (stage.folder / name).unlink(missing_ok=True)
+                (folder / name).unlink(missing_ok=True)
 
     def _make(self, folder: Path, fn: Callable[[Path], None], facts: dict[str, Any], shared: bool, again: bool) -> None:
         if folder.exists() and not (self.refresh or again):

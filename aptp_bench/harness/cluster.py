@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 from aptp_bench.core.documents import first_problem
 from aptp_bench.core.progress import Progress
 from aptp_bench.core.recipe import Recipe
-from aptp_bench.core.store import Keep
 from aptp_bench.errors import ConfigError
 from aptp_bench.harness import rows as table
 from aptp_bench.harness.suite import Outcome, Run, log_of
@@ -40,7 +39,6 @@ class Place:
     root: str
     device: str
     verify: bool = False
-    keep: Keep = "all"
     tracker: str | None = None
     mark: str = ""
 
@@ -115,8 +113,7 @@ def _carried(document: str, place: Place, log: Path) -> tuple[str | None, str | 
         where = f"{place.root} is not there on {os.uname().nodename}"
         return None, f"{where}; give --runs-dir on a file system that nodes share"
     os.chdir(place.folder)  # relative paths of the recipe mean what they mean where the suite was started
-    how = {"verify": place.verify, "keep": place.keep, "tracker": place.tracker}
-    store = session.open_store(Path(place.root), PlainProgress(), **how)
+    store = session.open_store(Path(place.root), PlainProgress(), verify=place.verify, tracker=place.tracker)
     with quiet():
         record, why = table.attempt(
             partial(session.carrier(store, place.device), Recipe.model_validate_json(document)), log

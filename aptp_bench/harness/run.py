@@ -50,7 +50,6 @@ from aptp_bench.training.latents import Pairs, encode_pairs
 SCHEMA = 1  # part of every key: raise it when a stage's files or meaning change
 MEASURED = 2  # in its place in the keys of measurements, which keep their replicates since 2
 TRACKED = "tracking"  # of a folder of runs: what trackers write
-UNTUNED = f"{MIXTURE}/expert-*/*.safetensors"  # of a pruned stage: what fine-tuning began with
 ASSIGNMENT, EXPERTS, MEASUREMENT = "assignment.json", "experts.json", "measurement.json"
 GENERATE = {"dataset": "generate", "partiprompts": "generate-prompts"}
 REFERENCE = {"dataset": "reference", "partiprompts": "reference-prompts"}  # images that fidelity is measured against
@@ -79,8 +78,6 @@ def _passed(bench: Bench) -> Record:
     record = bench.record(pruned, images, results, skipped).model_copy(update=beside)
     if bench.store.ranks.first:
         run_folder.write(record, bench.stages, bench.store.root, {SAMPLES: png, REPLICATES: kept})
-    if bench.store.keep == "tuned" and tuned is not pruned:
-        bench.store.shed(pruned, UNTUNED)
     return record
 
 

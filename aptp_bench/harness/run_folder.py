@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,13 +16,14 @@ from typing import Any, Literal
 from aptp_bench.core.documents import Frozen, first_problem
 from aptp_bench.core.files import write_json, write_whole
 from aptp_bench.core.recipe import Recipe
-from aptp_bench.core.store import MANIFEST, Stage
+from aptp_bench.core.store import MANIFEST, Stage, Store
 from aptp_bench.errors import ConfigError
 from aptp_bench.harness import contact_sheet, replicates
 from aptp_bench.records import Record, run_name, save
 
 FILE, SAMPLES, REPLICATES = "run.json", "samples.png", "replicates.safetensors"
 MIXTURE, IMAGES = "mixture", "images"
+UNTUNED = f"{MIXTURE}/expert-*/*.safetensors"  # of a pruned stage: what fine-tuning began with
 
 
 class _Document(Frozen):
@@ -105,6 +106,17 @@ def write(record: Record, stages: Mapping[str, Stage], runs_dir: Path, beside: M
             if file:
                 write_whole(folder / name, partial(_put, file))
         write_json(folder / FILE, content)
+
+
+def shed_untuned(records: Iterable[Record], store: Store) -> None:
+    """Where the store keeps tuned networks alone: remove the weights that the fine-tuning of these runs began with.
+
+    Once all runs of a command have ended, for some may share what they were tuned from.
+    """
+    if store.keep == "tuned" and store.ranks.first:
+        for run in [RunFolder.load(place(record, store.root)) for record in records]:
+            if "finetune" in run.stages:
+                store.shed(run.stage("prune"), UNTUNED)
 
 
 def publish(run: RunFolder, results: Path) -> Path:

@@ -80,11 +80,14 @@ def carry_out(recipes: Sequence[Recipe], store: Store, device: str) -> list[Reco
     from aptp_bench.core import provenance
     from aptp_bench.core.threads import use_threads
     from aptp_bench.harness.run import run_each
+    from aptp_bench.harness.run_folder import shed_untuned
     from aptp_bench.models.weights import quiet
 
     use_threads()
     with quiet():
-        return run_each(recipes, store, provenance.device(device))
+        records = run_each(recipes, store, provenance.device(device))
+    shed_untuned(records, store)
+    return records
 
 
 def carrier(store: Store, device: str) -> Carrier:

@@ -318,7 +318,7 @@ def test_shed_files_are_gone_and_their_stage_is_made_again_where_it_is_wanted_wh
         (folder / "index.json").write_text("small")
 
     stage = store.stage("a", two, key={})
-    store.shed(stage, "weights/*.safetensors")
+    store.shed(stage.folder, "weights/*.safetensors")
     assert not (stage.folder / "weights" / "model.safetensors").exists() and (stage.folder / "index.json").exists()
     later = Store(store.root, SilentProgress(), verify=True)
     assert later.stage("a", two, key={}) == stage and calls == ["made"]

@@ -13,6 +13,7 @@ from aptp_bench.core.store import Store
 from aptp_bench.errors import PruningError, WeightsError
 from aptp_bench.harness.inputs import Materials
 from aptp_bench.harness.run import plan, run, run_each
+from aptp_bench.harness.run_folder import shed_untuned
 from aptp_bench.models.call_plan import CallPlan
 from aptp_bench.models.mixture import Mixture
 from aptp_bench.plugins import Job, Method
@@ -187,6 +188,7 @@ def test_pruned_networks_go_when_their_fine_tuning_has_ended_and_come_back_where
 ):
     frugal = replace(store, keep="tuned")
     record = run(tiny_run("halves"), Materials.of(tiny_run("halves"), CPU), frugal)
+    shed_untuned([record], frugal)
     (pruned,) = store.root.glob("prune-*")
     (tuned,) = store.root.glob("finetune-*")
     assert not list(pruned.rglob("*.safetensors")) and len(list(tuned.rglob("*.safetensors"))) == 2
