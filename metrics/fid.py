@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from aptp_bench.contracts.evidence import Evidence
 
-CHUNK = 4096  # rows accumulated at a time
+CHUNK, WIDE = 4096, 8192  # rows accumulated at a time: of features up to CHEAP, and of wider ones
 CHEAP = 512  # features up to which an interval is computed unasked: a group takes milliseconds, a second at 2048
 
 Route = Literal["cholesky", "eigen", "low-rank"]
@@ -82,11 +82,13 @@ class Moments:
 
         width = features.shape[1]
         total, outer = torch.zeros(width, dtype=torch.float64), torch.zeros(width, width, dtype=torch.float64)
+        if width > CHEAP:
+            return cls(len(features), total, add_wide(features, total, outer))
         for rows in features.split(CHUNK):
             x = rows.double()
             total += x.sum(dim=0)
-            outer += x.T @ x if width <= CHEAP else upper(x)
-        return cls(len(features), total, outer if width <= CHEAP else outer.triu() + outer.triu(1).T)
+            outer += x.T @ x
+        return cls(len(features), total, outer)
 
     def without(self, other: Moments) -> Moments:
         """The moments of the set less a part of it."""
@@ -105,13 +107,19 @@ class Moments:
         return (self.outer - torch.outer(self.total, self.mean)) / (_at_least_two(self.n) - 1)
 
 
-def upper(x: Tensor) -> Tensor:
-    """The upper triangle of x^T x, for half of its operations; what lies below it is not to be read. x: float64 [n, d]."""
+def add_wide(features: Tensor, total: Tensor, outer: Tensor) -> Tensor:
+    """Add the features to `total`; `outer` and their outer products, of which a triangle is computed: half the operations."""
     import torch
     from scipy.linalg.blas import dsyrk
 
-    # BLAS counts columns first: x is x^T to it, and the lower triangle of what it makes the upper one here
-    return torch.from_numpy(dsyrk(1.0, x.numpy().T, lower=1).T)
+    held = torch.empty(min(len(features), WIDE), features.shape[1], dtype=torch.float64)
+    lower = outer.numpy().T  # BLAS counts columns first: rows x are x^T to it
+    for rows in features.split(WIDE):
+        x = held[: len(rows)].copy_(rows)
+        total += x.sum(dim=0)
+        lower = dsyrk(1.0, x.numpy().T, beta=1.0, c=lower, overwrite_c=1, lower=1)
+    upper = torch.from_numpy(lower.T)
+    return upper.triu() + upper.triu(1).T
 
 
 def frechet_distance(fake: Tensor, real: Tensor) -> tuple[float, Route]:

@@ -87,6 +87,7 @@ def test_moments_are_those_of_numpy_in_any_blocks(monkeypatch: pytest.MonkeyPatc
     x = features(103, 10, 9)
     monkeypatch.setattr(fid, "CHUNK", 10)
     monkeypatch.setattr(fid, "CHEAP", cheap)
+    monkeypatch.setattr(fid, "WIDE", 10)
     moments = Moments.of(x)
     mean, covariance = numpy_moments(x)
     assert np.allclose(moments.mean, mean, rtol=1e-13)
