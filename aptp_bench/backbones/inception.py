@@ -1,85 +1,27 @@
 """The mini world's Inception: a small classifier of scenes, whose pooled features and class scores feed FID and Inception Score.
 
-Built as Szegedy et al. 2015 (arXiv:1512.00567) build theirs: parallel 1x1, 3x3 and double 3x3 branches, a pooled branch, reduction
-by stride. Its classes are the scenes' labels (subject, setting, colour, count); the Inception Score reads the subjects.
+Its classes are the scenes' labels (subject, setting, colour, count); the Inception Score reads the subjects.
 """
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
-import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from aptp_bench.errors import WeightsError
+from aptp_bench.backbones.classifier import Classifier, Mixed, conv
 
 
-def conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
-    """Convolution, batch normalisation, ReLU: [n, inputs, h, w] -> [n, outputs, h/stride, w/stride]."""
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
-    )
-
-
-class Mixed(nn.Module):
-    """Four branches side by side, each a quarter of the width: [n, inputs, h, w] -> [n, outputs, h, w]."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        quarter = outputs // 4
-        self.one = conv(inputs, quarter, 1)
-        self.three = nn.Sequential(conv(inputs, quarter, 1), conv(quarter, quarter, 3))
-        self.five = nn.Sequential(conv(inputs, quarter, 1), conv(quarter, quarter, 3), conv(quarter, quarter, 3))
-        self.pool = nn.Sequential(nn.AvgPool2d(3, 1, 1), conv(inputs, quarter, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Concatenate the branches along the channels."""
-        return torch.cat([self.one(x), self.three(x), self.five(x), self.pool(x)], dim=1)
-
-
-class MiniInception(nn.Module):
+class MiniInception(Classifier):
     """Images [n, 3, 32, 32] in [-1, 1] -> {"pool": [n, width], "logits": [n, subjects]}."""
 
+    called, judged = "inception network", "subject"
+
     def __init__(self, heads: dict[str, int], width: int = 192) -> None:
-        super().__init__()
-        self.config = {"heads": dict(heads), "width": width}
-        self.features = nn.Sequential(
+        features = nn.Sequential(
             conv(3, 32, 3), conv(32, 48, 3, stride=2), Mixed(48, 96), conv(96, 96, 3, stride=2),
             Mixed(96, 128), Mixed(128, 128), conv(128, width, 3, stride=2), Mixed(width, width),
         )  # fmt: skip
-        self.heads = nn.ModuleDict({name: nn.Linear(width, classes) for name, classes in heads.items()})
+        super().__init__(heads, width, features=features)
 
     def pool(self, x: Tensor) -> Tensor:
-        """Pooled features [n, width]."""
+        """Mean over the image: [n, width]."""
         return self.features(x).mean(dim=(2, 3))
-
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
-        """Pooled features and the logits of the subjects, the class of the Inception Score."""
-        pooled = self.pool(x)
-        return {"pool": pooled, "logits": self.heads["subject"](pooled)}
-
-    def classify(self, x: Tensor) -> dict[str, Tensor]:
-        """Logits of every label: {"subject": [n, …], "setting": …, "colour": …, "count": …}."""
-        pooled = self.pool(x)
-        return {name: head(pooled) for name, head in self.heads.items()}
-
-    def save(self, folder: Path) -> None:
-        """config.json and model.safetensors (float16)."""
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.json").write_text(json.dumps(self.config, indent=2) + "\n", encoding="utf-8")
-        state = {k: v.half() if v.is_floating_point() else v for k, v in self.state_dict().items()}
-        save_file({k: v.contiguous() for k, v in state.items()}, folder / "model.safetensors")
-
-    @classmethod
-    def load(cls, folder: Path) -> MiniInception:
-        """The network in float32 and eval mode. Raises WeightsError if the files do not make one."""
-        try:
-            net = cls(**json.loads((folder / "config.json").read_text(encoding="utf-8")))
-            net.load_state_dict(load_file(folder / "model.safetensors"))  # float16 is copied into float32
-        except Exception as err:  # safetensors, json and torch each have their own errors; all mean the same here
-            raise WeightsError(
-                f"{folder} holds no readable inception network ({err}); reinstall or retrain it"
-            ) from err
-        return net.eval()
