@@ -37,7 +37,9 @@ def test_shipped_passes_are_what_is_counted_now(model: str) -> None:
 def test_shipped_steps_are_what_is_counted_now(model: str) -> None:
     shipped, now = Facts(model), Facts(model, shipped=False)
     steps = [key.split() for key in shipped.known.passes if key.split()[0] in ("weights", "gates")]
-    assert steps
+    if model == "mini-sd":  # one of each kind: the same code counts what is larger
+        steps = list({learns: [learns, *rest] for learns, *rest in steps}.values())
+    assert {learns for learns, *_ in steps} == {"weights", "gates"}
     for learns, *words, size in steps:
         how = (learns, "taught" in words, int(size), "checkpointing" in words)
         assert same(shipped.learning(*how), now.learning(*how)), how
