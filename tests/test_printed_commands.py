@@ -43,7 +43,7 @@ SHORT: dict[str, Any] = {  # laid on the recipes of the mini world: the same sta
 MOST_STEPS = 20  # of a training whose steps the command itself gives
 SHORT_COCO = {"model": "deeper-sd", "resolution": {"train": 8}}
 SHORT_METHODS = {
-    "aptp": {"warmup_steps": 2, "joint_steps": 2, "batch": 32, "align_steps": 20},
+    "aptp": {"experts": 2, "warmup_steps": 2, "joint_steps": 2, "batch": 32, "align_steps": 20},
     "structural": {"stride": 500, "pairs": 8, "micro_batch": 8},
     "ld_pruner": {"prompts": 2, "generations": 2, "steps": 1},
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -116,7 +117,7 @@ def _finish(
             yield run, record, why
 
     records, failures = gathered(runs, published(), store.progress.say)
-    run_folder.shed_untuned(records, store)
+    run_folder.shed_untuned(chain.from_iterable(records.values()), store)
     if store.ranks.first:
         _show(asked, records, failures, as_json)
     raise_failures(failures, len(runs))
