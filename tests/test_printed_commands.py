@@ -40,7 +40,7 @@ SHORT: dict[str, Any] = {  # laid on the recipes of the mini world: the same sta
     "sampling": {"steps": 2, "batch": 64},
     "latency": {"warmup": 0, "repeats": 2},
 }
-MOST_STEPS = 20  # of a training whose steps the command itself gives
+MOST_STEPS = 4  # of a training whose steps the command itself gives
 SHORT_COCO = {"model": "deeper-sd", "resolution": {"train": 8}}
 SHORT_METHODS = {
     "aptp": {"experts": 2, "warmup_steps": 2, "joint_steps": 2, "batch": 32, "align_steps": 20},
