@@ -234,7 +234,7 @@ sys.path.insert(0, sys.argv[1])
 import accelerate, test_loop
 from pathlib import Path
 from safetensors.torch import save_file
-from aptp_bench.core.distributed import Ranks
+from aptp_bench.core.distributed import Ranks, leave
 
 with socket.socket() as free:
     free.bind(("127.0.0.1", 0))
@@ -249,7 +249,7 @@ try:
 except KeyboardInterrupt:
     module, rows = test_loop.fit_apart(Path(sys.argv[2]) / "apart")
 save_file(dict(module.state_dict()), Path(sys.argv[2]) / f"apart{rank}.safetensors")
-sys.stdout.flush()
+leave()
 if child:
     sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
