@@ -16,10 +16,12 @@ from pydantic import Field
 
 from aptp_bench.contracts.base import PluginConfig
 from aptp_bench.contracts.dataset import DatasetPlugin
-from aptp_bench.data import scenes, table
+from aptp_bench.data import table
 
 if TYPE_CHECKING:
     import datasets
+
+    from aptp_bench.data import scenes
 
 # The embedded networks were trained on scenes of other seeds than these (benchmarks/mini_world).
 SEEDS: dict[str, int] = {"train": 0, "val": 1}
@@ -42,6 +44,8 @@ class MiniDataset(DatasetPlugin):
 
     def load(self, split: str, limit: int | None = None) -> datasets.Dataset:
         """The first `limit` scenes of a split, each with its main caption. Raises DataError for an unknown split."""
+        from aptp_bench.data import scenes  # inside: whoever only asks for options draws nothing
+
         sizes = {"train": self.config.train, "val": self.config.val}
         table.check_split(self, split)
         count = table.first(limit, sizes[split])
@@ -74,6 +78,8 @@ class MiniFaces(MiniDataset):
 
     def load(self, split: str, limit: int | None = None) -> datasets.Dataset:
         """The first `limit` portraits of a split. Raises DataError for an unknown split."""
+        from aptp_bench.data import scenes
+
         sizes = {"train": self.config.train, "val": self.config.val}
         table.check_split(self, split)
         count = table.first(limit, sizes[split])
@@ -93,6 +99,8 @@ class MiniPartiPrompts(DatasetPlugin):
 
     def load(self, split: str = "val", limit: int | None = None) -> datasets.Dataset:
         """The first `limit` prompts. Columns: caption, category, challenge. Raises DataError for an unknown split."""
+        from aptp_bench.data import scenes
+
         table.check_split(self, split)
         rows = scenes.prompts()
         rows = rows[: table.first(limit, len(rows))]
@@ -100,6 +108,8 @@ class MiniPartiPrompts(DatasetPlugin):
 
 
 def _png(scene: scenes.Scene) -> bytes:
+    from aptp_bench.data.scenes import draw
+
     buffer = io.BytesIO()
-    Image.fromarray(scenes.draw(scene)).save(buffer, "png", compress_level=1)
+    Image.fromarray(draw(scene)).save(buffer, "png", compress_level=1)
     return buffer.getvalue()

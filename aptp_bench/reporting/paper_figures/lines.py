@@ -10,6 +10,7 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.transforms import ScaledTranslation
 
 from aptp_bench.records import Measurement
 from aptp_bench.reporting.figures.search import logarithmic
@@ -27,6 +28,7 @@ FORMULAS = {"sum": "sum", "product": "product", "average": "average alone", "dev
 DENSE = "dense"
 FEW = 300.0  # a factor up to which a logarithmic axis has three ticks a decade
 WIDE, HIGH = 3.9, 3.5  # inches of a panel
+APART = 4 / 72  # inches between points of several lines at the same place: none hides another
 
 
 def experts(stock: Stock) -> Drawn:
@@ -170,6 +172,8 @@ def _column(table: PublishedTable, key: str) -> str:
 
 
 def _draw(axes: Any, panel: Panel) -> None:
+    places = [point["x"] for points in panel["lines"].values() for point in points]
+    apart = APART if len(set(places)) < len(places) else 0.0
     for place, (name, points) in enumerate(panel["lines"].items()):
         look = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)], "markersize": 5}
         if panel["published"]:
@@ -177,7 +181,10 @@ def _draw(axes: Any, panel: Panel) -> None:
         ordered = sorted(points, key=lambda point: point["x"])
         xs, ys = [[point[key] for point in ordered] for key in ("x", "y")]
         bars = {"yerr": _reach(ordered, "y", "low", "high"), "xerr": _reach(ordered, "x", "x_low", "x_high")}
-        axes.errorbar(xs, ys, **bars, capsize=2, linewidth=1.0, elinewidth=0.8, label=name, **look)
+        aside = ScaledTranslation(apart * (place - (len(panel["lines"]) - 1) / 2), 0, axes.figure.dpi_scale_trans)
+        drawn = axes.errorbar(xs, ys, **bars, capsize=2, linewidth=1.0, elinewidth=0.8, label=name, **look)
+        for part in drawn.get_children():  # moved now: what is drawn elsewhere does not count when axes are scaled
+            part.set_transform(axes.transData + aside)
     for name, level in panel["levels"].items():
         axes.axhline(level["y"], color="grey", linewidth=1.0, linestyle=":", label=name)
         if level["low"] is not None:
