@@ -19,6 +19,7 @@ import torch
 from aptp_bench import config
 from aptp_bench.cli import app
 from aptp_bench.cli.failures import outcome
+from aptp_bench.core.recipe import Recipe
 from aptp_bench.core.settings import TrainConfig
 from aptp_bench.generation.images import write_image
 from aptp_bench.harness import suite
@@ -40,7 +41,7 @@ SHORT: dict[str, Any] = {  # laid on the recipes of the mini world: the same sta
     "sampling": {"steps": 2, "batch": 64},
     "latency": {"warmup": 0, "repeats": 2},
 }
-MOST_STEPS = 4  # of a training whose steps the command itself gives
+MOST_STEPS, MOST_PROMPTS = 4, 32  # of a training, of sampling, of an evaluation set that the command itself gives
 SHORT_COCO = {"model": "deeper-sd", "resolution": {"train": 8}}
 SHORT_METHODS = {
     "aptp": {"experts": 2, "warmup_steps": 2, "joint_steps": 2, "batch": 32, "align_steps": 20},
@@ -109,7 +110,7 @@ def deeper() -> Any:
 def short(register: Any, deeper: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Recipes of a few steps."""
     register("models", deeper.name, deeper)
-    whole = config.preset
+    whole, resolved = config.preset, config.recipe
 
     def preset(scale: str) -> dict[str, Any]:
         if scale == "paper":
@@ -121,7 +122,16 @@ def short(register: Any, deeper: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def few(module: Any, loss: Any, asked: TrainConfig, **rest: Any) -> list[Row]:
         return train(module, loss, asked.model_copy(update={"steps": min(asked.steps, MOST_STEPS)}), **rest)
 
+    def recipe(*asked: Any, **rest: Any) -> Recipe:
+        found = resolved(*asked, **rest)
+        if found.scale == "paper":
+            return found
+        sizes = found.sizes.model_copy(update={"val": min(found.sizes.val, MOST_PROMPTS)})
+        sampling = found.sampling.model_copy(update={"steps": min(found.sampling.steps, MOST_STEPS)})
+        return found.model_copy(update={"sizes": sizes, "sampling": sampling})
+
     monkeypatch.setattr(config, "preset", preset)
+    monkeypatch.setattr(config, "recipe", recipe)
     for trains in (finetune, pruning):
         monkeypatch.setattr(trains, "train", few)
     monkeypatch.setattr(suite, "_runs", inspect.unwrap(suite._runs))  # rows that others resolved are whole

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from aptp_bench.core.differences import LEVEL, Components, Difference, PairSpread, holm
+from aptp_bench.core.differences import LEVEL, Components, Difference, PairSpread, holm, p_values
 
 Board = NDArray[np.float64]  # [entries, seeds, prompts]
 
@@ -174,7 +174,7 @@ def test_nothing_is_found_between_seeds(entries: int, k: int, between: float) ->
 @pytest.mark.parametrize(("k", "between"), [(1, 0.0), (2, 0.1), (3, 0.1), (3, 0.5)])
 def test_after_holm_a_board_of_equals_is_left_undecided(k: int, between: float) -> None:
     def boards(adjust: Callable[[list[float]], list[float]]) -> float:
-        return share(200, lambda rng: [min(adjust([d.p for d in judged(scores(rng, 9, k, between=between))]))])
+        return share(200, lambda rng: [min(adjust(p_values(judged(scores(rng, 9, k, between=between)))))])
 
     assert boards(holm) <= 0.1  # 200 trials: a right procedure exceeds it once in 1,000
     if (k, between) == (3, 0.1):

@@ -39,20 +39,20 @@ main()
 """
 SMALL = [
     "sizes.train=48", "sizes.val=16", "sizes.partiprompts=4", "sampling.steps=2", "sampling.batch=4", "encode_batch=8",
-    "finetune.steps=3", "finetune.batch=8", "finetune.accumulate=2",
-    "metrics=[macs,parameters,latency,fid,clip_score,cmmd,inception_score,ssim,clip_similarity,pick_score]",
+    "finetune.steps=3", "finetune.batch=8", "finetune.accumulate=2", "resolution.measure=8",
+    "metrics=[macs,parameters,latency,fid,clip_score,cmmd,inception_score,ssim,psnr,clip_similarity,pick_score]",
 ]  # fmt: skip
 LAUNCH = ["-m", "torch.distributed.run", "--nproc_per_node=2", "--rdzv_backend=c10d", "--rdzv_endpoint=localhost:0"]
 
 
-def made(folder: Path, launch: list[str], *more: str) -> tuple[dict[str, Any], list[str]]:
+def made(folder: Path, launch: list[str]) -> tuple[dict[str, Any], list[str]]:
     """The record of a run, and who did what."""
     folder.mkdir()
     (folder / "program.py").write_text(PROGRAM)
     words = [sys.executable, *launch, str(folder / "program.py"), str(folder / "did")]
     words += ["run", "--method", "norm", "--dataset", "coco", "--scale", "smoke", "--device", "cpu", "--no-reference"]
     words += ["--no-report", "--runs-dir", str(folder / "runs"), "--results-dir", str(folder / "results")]
-    words += [word for setting in (*SMALL, *more) for word in ("--set", setting)]
+    words += [word for setting in SMALL for word in ("--set", setting)]
     quiet = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=900, env=quiet)
     assert done.returncode == 0, done.stderr
@@ -64,7 +64,8 @@ def made(folder: Path, launch: list[str], *more: str) -> tuple[dict[str, Any], l
 def test_two_processes_measure_what_one_measures(tmp_path: Path) -> None:
     (one, alone), (two, shares) = made(tmp_path / "one", []), made(tmp_path / "two", LAUNCH)
     assert two["macs"] == one["macs"] and two["parameters"] == one["parameters"]
-    assert two["results"].keys() == one["results"].keys() and one["skipped"] == two["skipped"] == {}
+    assert two["results"].keys() == one["results"].keys() and one["skipped"].keys() == two["skipped"].keys()
+    assert set(one["skipped"]) == {"ssim"}  # images of 8 pixels are too small for it: on both, and the run goes on
     for name in one["results"].keys() - {"latency"}:
         assert two["results"][name]["value"] == pytest.approx(one["results"][name]["value"], rel=1e-3), name
     assert [len(one["how"]["processes"]), len(two["how"]["processes"])] == [1, 2]
@@ -72,10 +73,3 @@ def test_two_processes_measure_what_one_measures(tmp_path: Path) -> None:
         counts = [share.splitlines().count(kind) for share in shares]
         assert sum(counts) == alone[0].splitlines().count(kind) and min(counts) >= least, kind
 
-
-@pytest.mark.slow
-def test_what_one_process_cannot_measure_neither_measures(tmp_path: Path) -> None:
-    """A metric that fails is skipped on both, and the run goes on."""
-    fewer = ["sizes.train=8", "sizes.val=8", "sizes.partiprompts=0", "finetune.steps=0", "resolution.measure=8"]
-    record, _ = made(tmp_path / "two", LAUNCH, *fewer, "metrics=[macs,fid,ssim]")
-    assert set(record["results"]) == {"macs", "fid"} and "SSIM" in record["skipped"]["ssim"]

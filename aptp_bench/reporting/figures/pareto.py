@@ -94,7 +94,8 @@ def _budgets(
 ) -> None:
     """Say the budget beside each point whose method has several, as far as there is room."""
     looks, several = looks_of([point.entry for point in points]), Counter(point.entry.method for point in points)
-    figure.draw_without_rendering()  # the axes get their place
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # the axes have their place now, and labels are written beside what stands there
     corners = axes.transData.transform(stairs)
     taken = [Bbox([one, other]).padded(2) for one, other in pairwise(corners)]
     taken += [box for p, x in zip(points, places, strict=True) for box in room.boxes(axes, x, p.y, _heights(p))]

@@ -7,6 +7,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.transforms import Bbox
 
 from aptp_bench.core.intervals import Interval
@@ -63,11 +64,12 @@ def label(figure: Figure, axes: Any, wanted: Sequence[tuple[float, float, str, s
 
     wanted: x, y, text, colour. taken: boxes in which no text may lie, in pixels of the figure as it is laid out.
     """
+    measure = FigureCanvasAgg(figure).get_renderer()  # a text that is given none makes one for itself
     for x, y, text, colour in wanted:
         for far, ((right, across), (up, along)) in product(FAR, SIDES):
             place = {"textcoords": "offset points", "xytext": (far * REACH * right, far * REACH * up)}
             written = axes.annotate(text, (x, y), **place, ha=across, va=along, fontsize=7.5, color=colour)
-            box = written.get_window_extent()
+            box = written.get_window_extent(measure)
             inside = axes.bbox.contains(*box.min) and axes.bbox.contains(*box.max)
             if not inside or any(box.overlaps(other) for other in taken):
                 written.remove()
