@@ -24,6 +24,8 @@ from aptp_bench.core.settings import TrainConfig
 from aptp_bench.generation.images import write_image
 from aptp_bench.harness import suite
 from aptp_bench.methods.aptp import pruning
+from aptp_bench.profiling import speed
+from aptp_bench.profiling.timing import alternately
 from aptp_bench.training import finetune
 from aptp_bench.training.loop import Row, train
 from tests.conftest import tiny_pipeline, tiny_plugin
@@ -130,6 +132,10 @@ def short(register: Any, deeper: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         sampling = found.sampling.model_copy(update={"steps": min(found.sampling.steps, MOST_STEPS)})
         return found.model_copy(update={"sizes": sizes, "sampling": sampling})
 
+    def short_timed(calls: Any, device: Any, warmup: int, repeats: int) -> Any:
+        return alternately(calls, device, min(warmup, 1), min(repeats, 2))
+
+    monkeypatch.setattr(speed, "alternately", short_timed)
     monkeypatch.setattr(config, "preset", preset)
     monkeypatch.setattr(config, "recipe", recipe)
     for trains in (finetune, pruning):

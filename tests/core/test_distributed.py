@@ -42,12 +42,18 @@ def test_a_launcher_that_started_one_process_of_several_is_told_of(monkeypatch, 
     assert ("torchrun" in (left_alone() or "")) == said
 
 
-FAILING = """
+TOGETHER = """
+from datetime import timedelta
 import json
 from pathlib import Path
+import time
+import torch.distributed.constants as constants
+import torch.distributed.distributed_c10d as c10d
+constants.default_pg_timeout = c10d.default_pg_timeout = timedelta(seconds=2)
 from aptp_bench.core.distributed import Ranks, leave
 from aptp_bench.errors import MetricError
 ranks = Ranks.here()
+assert ranks.size == 2
 said = []
 for kind in (MetricError, KeyError):
     try:
@@ -56,48 +62,25 @@ for kind in (MetricError, KeyError):
                 raise kind("no images")
     except Exception as err:
         said.append(f"{ranks.rank} {type(err).__name__} {'no images' in str(err)}")
-Path(f"said-{ranks.rank}").write_text(json.dumps(said))
 assert ranks.gathered(str(ranks.rank)) == ["0", "1"]  # both are at the same place
-leave()
-"""
-
-
-def test_what_one_process_raises_all_raise(tmp_path):
-    done = together(tmp_path, FAILING)
-    assert done.returncode == 0, done.stderr
-    assert json.loads((tmp_path / "said-0").read_text()) == ["0 MetricError True", "0 RuntimeError True"]
-    assert json.loads((tmp_path / "said-1").read_text()) == ["1 MetricError True", "1 KeyError True"]
-
-
-def together(folder, program):
-    """Two processes that run the program in the folder. They share one stdout, so what they say goes to files."""
-    (folder / "program.py").write_text(program)
-    words = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--rdzv_backend=c10d"]
-    words += ["--rdzv_endpoint=localhost:0", str(folder / "program.py")]
-    quiet = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
-    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=300, env=quiet, cwd=folder)
-
-
-WAITING = """
-from datetime import timedelta
-from pathlib import Path
-import time
-import torch.distributed.constants as constants
-import torch.distributed.distributed_c10d as c10d
-constants.default_pg_timeout = c10d.default_pg_timeout = timedelta(seconds=2)
-from aptp_bench.core.distributed import Ranks, leave
-ranks = Ranks.here()
-assert ranks.size == 2
 if ranks.first:
     time.sleep(5)
 ranks.wait()
 leave()
-Path(f"met-{ranks.rank}").touch()
+Path(f"said-{ranks.rank}").write_text(json.dumps(said))
 """
 
 
-def test_the_others_wait_longer_than_a_groups_default(tmp_path):
-    """The first process measures alone; ten minutes, the usual limit, would end every run at the paper's scale."""
-    done = together(tmp_path, WAITING)
+def test_what_one_process_raises_all_raise_and_the_others_wait_longer_than_a_groups_default(tmp_path):
+    """The first process measures alone; ten minutes, the usual limit, would end every run at the paper's scale.
+
+    Two processes share one stdout, so what they say goes to files.
+    """
+    (tmp_path / "program.py").write_text(TOGETHER)
+    words = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--rdzv_backend=c10d"]
+    words += ["--rdzv_endpoint=localhost:0", "program.py"]
+    quiet = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=300, env=quiet, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "met-0").exists() and (tmp_path / "met-1").exists()
+    assert json.loads((tmp_path / "said-0").read_text()) == ["0 MetricError True", "0 RuntimeError True"]
+    assert json.loads((tmp_path / "said-1").read_text()) == ["1 MetricError True", "1 KeyError True"]

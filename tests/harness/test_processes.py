@@ -72,4 +72,3 @@ def test_two_processes_measure_what_one_measures(tmp_path: Path) -> None:
     for kind, least in (("pairs", 3), ("features", 4), ("scores", 2)):
         counts = [share.splitlines().count(kind) for share in shares]
         assert sum(counts) == alone[0].splitlines().count(kind) and min(counts) >= least, kind
-
