@@ -22,9 +22,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from aptp_bench.contracts.evidence import Evidence
+    from aptp_bench.core.blocks import Features
 
-CHUNK, WIDE = 4096, 8192  # rows accumulated at a time: of features up to CHEAP, and of wider ones
-CHEAP = 512  # features up to which an interval is computed unasked: a group takes milliseconds, a second at 2048
+CHUNK = 4096  # rows accumulated at a time
+CHEAP = 512  # features up to which a group of the jackknife takes milliseconds, a second at 2048
 
 Route = Literal["cholesky", "eigen", "low-rank"]
 
@@ -53,7 +54,10 @@ class FID(Metric):
     def __call__(self, evidence: Evidence) -> Measurement:
         """The distance; its interval says how far another set of as many images would move it (see fid_interval)."""
         fake, real = fakes_and_reals(evidence, self.backbone, "pool")
-        value, route, moved = judged(fake, real)
+        theirs: Tensor | Moments = real
+        if fake.shape[1] > CHEAP and min(len(fake), len(real)) > fake.shape[1]:
+            theirs = Moments(len(real), **evidence.of_reals(self.backbone, "moments", _moments_of))
+        value, route, moved = judged(fake, theirs)
         groups = self.config.groups
         if groups is None and fake.shape[1] <= CHEAP:
             groups = GROUPS
@@ -61,10 +65,16 @@ class FID(Metric):
         if groups is None:
             interval = influence_interval(value, moved, floor=0.0)
         elif groups > 1 and len(fake) > 2:
-            interval = fid_interval(value, fake, real, groups)
+            interval = fid_interval(value, fake, theirs, groups)
         facts = {**extractor(evidence, self.backbone), "n_real": len(real), "route": route, "jackknife_groups": groups}
         facts |= few(len(fake), len(real), fake.shape[1])
         return self.measured(value, n=len(fake), interval=interval, replicates=(value + moved).tolist(), **facts)
+
+
+def _moments_of(features: Features) -> Features:
+    """Of the real images, which are the same for every network of a table."""
+    found = Moments.of(features["pool"])
+    return {"total": found.total, "outer": found.outer}
 
 
 @dataclass(frozen=True)
@@ -82,13 +92,15 @@ class Moments:
 
         width = features.shape[1]
         total, outer = torch.zeros(width, dtype=torch.float64), torch.zeros(width, width, dtype=torch.float64)
-        if width > CHEAP:
-            return cls(len(features), total, add_wide(features, total, outer))
         for rows in features.split(CHUNK):
             x = rows.double()
             total += x.sum(dim=0)
-            outer += x.T @ x
-        return cls(len(features), total, outer)
+            for at in range(0, width, CHEAP):  # a triangle of blocks: down to half the operations
+                outer[at : at + CHEAP, at:].addmm_(x[:, at : at + CHEAP].T, x[:, at:])
+        return cls(len(features), total, outer.triu() + outer.triu(1).T)
+
+    def __len__(self) -> int:
+        return self.n
 
     def without(self, other: Moments) -> Moments:
         """The moments of the set less a part of it."""
@@ -105,21 +117,6 @@ class Moments:
         import torch
 
         return (self.outer - torch.outer(self.total, self.mean)) / (_at_least_two(self.n) - 1)
-
-
-def add_wide(features: Tensor, total: Tensor, outer: Tensor) -> Tensor:
-    """Add the features to `total`; `outer` and their outer products, of which a triangle is computed: half the operations."""
-    import torch
-    from scipy.linalg.blas import dsyrk
-
-    held = torch.empty(min(len(features), WIDE), features.shape[1], dtype=torch.float64)
-    lower = outer.numpy().T  # BLAS counts columns first: rows x are x^T to it
-    for rows in features.split(WIDE):
-        x = held[: len(rows)].copy_(rows)
-        total += x.sum(dim=0)
-        lower = dsyrk(1.0, x.numpy().T, beta=1.0, c=lower, overwrite_c=1, lower=1)
-    upper = torch.from_numpy(lower.T)
-    return upper.triu() + upper.triu(1).T
 
 
 def frechet_distance(fake: Tensor, real: Tensor) -> tuple[float, Route]:
@@ -170,7 +167,7 @@ def compact(x: Tensor) -> Tensor:
     return torch.linalg.qr(x, mode="r").R if len(x) > x.shape[1] else x
 
 
-def fid_interval(value: float, fake: Tensor, real: Tensor, groups: int) -> Interval:
+def fid_interval(value: float, fake: Tensor, real: Tensor | Moments, groups: int) -> Interval:
     """95 % interval of the FID of n generated images against these reals, by leaving out groups of the generated ones.
 
     In it is the sampling of the generated images; not in it are FID's bias at this n, the choice of the reals, and the
@@ -178,12 +175,12 @@ def fid_interval(value: float, fake: Tensor, real: Tensor, groups: int) -> Inter
     """
     import torch
 
-    whole, reals = Moments.of(fake), Moments.of(real)
+    whole, theirs = Moments.of(fake), _moments(real)
     rest = [whole.without(Moments.of(fake[group])) for group in left_out(len(fake), groups)]
-    return jackknife_interval(value, torch.tensor([moments_distance(reals, part)[0] for part in rest]), floor=0.0)
+    return jackknife_interval(value, torch.tensor([moments_distance(theirs, part)[0] for part in rest]), floor=0.0)
 
 
-def influences(fake: Tensor, real: Tensor) -> Tensor:
+def influences(fake: Tensor, real: Tensor | Moments) -> Tensor:
     """The derivative of the distance by the weight of each generated image, times n: [n], float64, mean 0.
 
     The infinitesimal jackknife (Jaeckel 1972; Efron 1982, Section 6.3): their variance over n is that of the distance over
@@ -192,14 +189,14 @@ def influences(fake: Tensor, real: Tensor) -> Tensor:
     """
     import torch
 
-    (mean, a), reals = centred(fake), Moments.of(real)
+    (mean, a), theirs = centred(fake), _moments(real)
     values, vectors = torch.linalg.eigh(a.T @ a)
     kept = values > values[-1] * len(values) * torch.finfo(torch.float64).eps
     scales, basis = values[kept].sqrt(), vectors[:, kept]
     root = basis * scales  # S1 = root root^T
-    shared, turn = torch.linalg.eigh(root.T @ reals.covariance @ root)  # T = root^-T (...)^(1/2) root^-1
+    shared, turn = torch.linalg.eigh(root.T @ theirs.covariance @ root)  # T = root^-T (...)^(1/2) root^-1
     moved = (a @ (basis / scales) @ turn).square() @ shared.clamp(min=0).sqrt()
-    gain = 2 * (len(fake) - 1) ** 0.5 * (a @ (mean - reals.mean)) + len(fake) * (a.square().sum(dim=1) - moved)
+    gain = 2 * (len(fake) - 1) ** 0.5 * (a @ (mean - theirs.mean)) + len(fake) * (a.square().sum(dim=1) - moved)
     return gain - gain.mean()
 
 
@@ -211,18 +208,22 @@ class Judged(NamedTuple):
     influences: Tensor
 
 
-def judged(fake: Tensor, real: Tensor) -> Judged:
-    """Distance and influences; where S1 has full rank one decomposition gives both. fake: [n, d], real: [m, d]."""
+def judged(fake: Tensor, real: Tensor | Moments) -> Judged:
+    """Distance and influences; where S1 has full rank one decomposition gives both.
+
+    fake: [n, d]; real: [m, d], or its moments, which say all where n and m are above d.
+    """
     import torch
 
-    if min(_at_least_two(len(fake)), _at_least_two(len(real))) <= fake.shape[1]:
+    few_vectors = min(_at_least_two(len(fake)), _at_least_two(len(real))) <= fake.shape[1]
+    if few_vectors and not isinstance(real, Moments):
         return Judged(*frechet_distance(fake, real), influences(fake, real))
-    ours, theirs = Moments.of(fake), Moments.of(real)
+    ours, theirs = Moments.of(fake), _moments(real)
     first, second = ours.covariance, theirs.covariance
     root, failed = torch.linalg.cholesky_ex(first)
     steps = root.diagonal().square()
     if failed or steps.min() <= steps.max() * len(steps) * torch.finfo(torch.float64).eps:
-        return Judged(*moments_distance(ours, theirs), influences(fake, real))
+        return Judged(*moments_distance(ours, theirs), influences(fake, theirs))
     inner = root.T @ second @ root
     values, turn = torch.linalg.eigh((inner + inner.T) / 2)
     shared, gap = values.clamp(min=0).sqrt(), ours.mean - theirs.mean
@@ -236,6 +237,10 @@ def judged(fake: Tensor, real: Tensor) -> Judged:
 
     gains = torch.cat([gain(rows) for rows in fake.split(CHUNK)])
     return Judged(max(0.0, value), "cholesky", gains - gains.mean())
+
+
+def _moments(real: Tensor | Moments) -> Moments:
+    return real if isinstance(real, Moments) else Moments.of(real)
 
 
 def _at_least_two(n: int) -> int:

@@ -199,6 +199,16 @@ class Evidence:
         """Features of the real images by name, float32 [m, d]; None without these."""
         return None if self.real_set is None else self._features(role, self.real_set, "reals")
 
+    def of_reals(self, role: str, name: str, compute: Callable[[Features], Features]) -> Features:
+        """What is computed of the real images' features in one piece, kept for all that is held against them. Raises MetricError."""
+        if self.real_set is None:
+            raise MetricError("there are no real images to compare with; choose a data set that has them")
+        network, real_set = self.backbone(role), self.real_set
+        features = self._features(role, real_set, "reals")  # here, where all processes are
+        sources = (type(network), type(real_set), compute, Evidence._features)
+        key = {"images": real_set.digest, **identity(network), "source": source_digest(*sources)}
+        return self.kept(name, key, lambda: compute(features))
+
     def text_features(self, role: str) -> Tensor:
         """Features of the captions, float32 [n, d]."""
         network = self.backbone(role)

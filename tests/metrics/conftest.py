@@ -43,6 +43,10 @@ class Features:
     def real_features(self, role: str) -> dict[str, Tensor] | None:
         return self.real
 
+    def of_reals(self, role: str, name: str, compute: Any) -> dict[str, Tensor]:
+        assert self.real is not None
+        return compute(self.real)  # type: ignore[no-any-return]
+
     def text_features(self, role: str) -> Tensor:
         assert self.text is not None
         return self.text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,9 @@ import torch
 
 from aptp_bench.backbones.dinov2 import MEAN, SIZE, STD, DINOv2Large
 from aptp_bench.contracts.evidence import Evidence, ImageSet
+from aptp_bench.core.blocks import Named, Reading, uncached
 from aptp_bench.errors import MetricError
+from aptp_bench.metrics import fid
 from aptp_bench.metrics.fd_dinov2 import FDDINOv2
 from aptp_bench.metrics.fid import FID, frechet_distance
 
@@ -62,6 +66,28 @@ def test_it_is_the_distance_of_fid_with_an_interval(folder: Path) -> None:
     fake, real = (each["pool"] for each in (evidence.features("dino"), evidence.real_features("dino")) if each)
     assert found.value == pytest.approx(frechet_distance(fake, real)[0], rel=1e-6) and found.interval is not None
     assert found.detail["backbone"] == "dinov2-large" and (found.unit, found.better) == (FID.unit, FID.better)
+
+
+def test_what_is_known_of_the_reals_is_computed_once_for_all_networks(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fid, "CHEAP", 8)  # so that 16 features are many
+    kept: dict[str, Sequence[Any]] = {}
+    again: list[str] = []
+
+    def cache(names: Sequence[Named], reading: Reading) -> Sequence[Any]:
+        asked = json.dumps(names)
+        if asked in kept:
+            again.append(names[0][0])
+        return kept.setdefault(asked, () if asked in kept else uncached(names, reading))
+
+    for seed in (1, 5):
+        network = DINOv2Large(weights=str(folder), device="cpu")
+        evidence = Evidence([], Drawn(seed, 20), Drawn(2, 24), backbones={"dino": network}, cache=cache)
+        fake, real = (each["pool"] for each in (evidence.features("dino"), evidence.real_features("dino")) if each)
+        found = FDDINOv2()(evidence)
+        assert found.value == pytest.approx(frechet_distance(fake, real)[0], rel=1e-9) and found.interval is not None
+    assert again == ["features-dinov2-large", "moments"]
 
 
 def test_the_mini_world_has_none() -> None:

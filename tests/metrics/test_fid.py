@@ -82,12 +82,11 @@ def test_a_set_is_at_no_distance_from_itself(n: int) -> None:
         assert 0 <= frechet_distance(x, x)[0] < 1e-8
 
 
-@pytest.mark.parametrize("cheap", [512, 8])  # features up to which the whole of x^T x is made, not a triangle
+@pytest.mark.parametrize("cheap", [512, 8, 3])  # blocks of the triangle of x^T x
 def test_moments_are_those_of_numpy_in_any_blocks(monkeypatch: pytest.MonkeyPatch, cheap: int) -> None:
     x = features(103, 10, 9)
     monkeypatch.setattr(fid, "CHUNK", 10)
     monkeypatch.setattr(fid, "CHEAP", cheap)
-    monkeypatch.setattr(fid, "WIDE", 10)
     moments = Moments.of(x)
     mean, covariance = numpy_moments(x)
     assert np.allclose(moments.mean, mean, rtol=1e-13)
