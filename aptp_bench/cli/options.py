@@ -4,12 +4,30 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
 if TYPE_CHECKING:
     from aptp_bench.records import Record
+
+
+def _keep(word: str) -> str:
+    from aptp_bench.core.store import Keep as Known
+    from aptp_bench.errors import ConfigError
+
+    if word not in get_args(Known):
+        raise ConfigError(f"--keep takes {' or '.join(get_args(Known))}; got '{word}'")
+    return word
+
+
+def _track(word: str | None) -> str | None:
+    from aptp_bench.core.tracking import check_tracker
+
+    if word is not None:
+        check_tracker(word)
+    return word
+
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …; auto takes a GPU if there is one.")]
@@ -26,13 +44,17 @@ Verify = Annotated[
 Keep = Annotated[
     str,
     typer.Option(
+        callback=_keep,
         help="all, or tuned: when all is done, what fine-tuning began with goes: half of what networks take on disk. "
-        "A later run that tunes the same networks otherwise prunes them again."
+        "A later run that tunes the same networks otherwise prunes them again.",
     ),
 ]
 Track = Annotated[
     str | None,
-    typer.Option(help="Show the losses of trainings as they go by: tensorboard (in RUNS-DIR/tracking) or trackio."),
+    typer.Option(
+        callback=_track,
+        help="Show the losses of trainings as they go by: tensorboard (in RUNS-DIR/tracking) or trackio.",
+    ),
 ]
 IMAGE_KINDS = ("svg", "png")
 ImageKinds = Annotated[str, typer.Option("--format", help="svg, png, or both with a comma between.")]

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from aptp_bench import config
 from aptp_bench.config import Recipe
 from aptp_bench.core.distributed import Ranks, left_alone
 from aptp_bench.core.documents import meant
 from aptp_bench.core.progress import Progress, SilentProgress, reporter
-from aptp_bench.core.store import Keep, Store
-from aptp_bench.core.tracking import check_tracker
+from aptp_bench.core.store import Store
 from aptp_bench.errors import ConfigError
 from aptp_bench.evaluation.unmeasured import say_unmeasured
 from aptp_bench.harness.suite import shared_key
@@ -62,12 +61,8 @@ def resolved(
 def open_store(runs_dir: Path, progress: Progress | None = None, **how: Any) -> Store:
     """The store under `runs_dir`. progress: None reports on stderr where this is the first of the processes.
 
-    how: refresh, verify, keep, tracker, as Store takes them. Raises ConfigError for what these cannot be.
+    how: refresh, verify, keep, tracker, as Store takes them.
     """
-    if how.get("keep", "all") not in get_args(Keep):
-        raise ConfigError(f"--keep takes {' or '.join(get_args(Keep))}; got '{how['keep']}'")
-    if how.get("tracker") is not None:
-        check_tracker(how["tracker"])
     ranks = Ranks.here()
     progress = progress or (reporter() if ranks.first else SilentProgress())
     if said := left_alone():
