@@ -14,7 +14,7 @@ from pydantic import Field
 from aptp_bench.audio.mel import MINI
 from aptp_bench.contracts.base import PluginConfig
 from aptp_bench.contracts.dataset import DatasetPlugin
-from aptp_bench.data import sounds, table
+from aptp_bench.data import table
 
 if TYPE_CHECKING:
     import datasets
@@ -46,6 +46,8 @@ class Sounds(DatasetPlugin):
         """The first `limit` sounds of a split. Raises DataError for an unknown split."""
         from datasets import Dataset, DatasetInfo, Features, Value
 
+        from aptp_bench.data import sounds  # inside: whoever only asks for options plays nothing
+
         table.check_split(self, split)
         count = table.first(limit, {"train": self.config.train, "val": self.config.val}[split])
         sampled = [sounds.sample(SEEDS[split], index) for index in range(count)]
@@ -59,5 +61,7 @@ class Sounds(DatasetPlugin):
 def _played(seed: int, batch: dict[str, list[Any]]) -> dict[str, Any]:
     if "image" not in batch:
         return batch
+    from aptp_bench.data import sounds
+
     waves = (sounds.render(sounds.sample(seed, index)) for index in batch["image"])
     return {**batch, "image": [Image.fromarray(MINI.spectrogram(wave)).convert("RGB") for wave in waves]}

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aptp_bench.budget import CONVENTIONS
+from aptp_bench.core.differences import Components, Difference
 from aptp_bench.harness.replicates import of_all
 from aptp_bench.records import Record, load_all
 from aptp_bench.reporting.ranking.entries import Entry, entries
 from aptp_bench.reporting.ranking.groups import ComparisonGroup, comparison_groups
-from aptp_bench.reporting.ranking.pairs import paired
+from aptp_bench.reporting.ranking.pairs import matched, scores_of
 
 if TYPE_CHECKING:
     import pandas
@@ -56,9 +57,9 @@ def _gap(group: ComparisonGroup, record: Record, dense: Record) -> dict[str, flo
     own, other = Entry((record,)), Entry((dense,))
     for metric in own.protocols:
         if own.protocols[metric] == other.protocols.get(metric):
-            one, two = (group.candidate(each, metric) for each in (own, other))
-            gap = paired(one, two) if one and two else None
-            if gap is not None:
+            found = matched(*(scores_of(each, metric, group.kept)[0] for each in (own, other)))
+            if found is not None:
+                gap = Difference.of(Components.of(found))
                 low, high = gap.interval
                 row |= {f"{metric}_gap": gap.value, f"{metric}_gap_low": low, f"{metric}_gap_high": high}
     return row

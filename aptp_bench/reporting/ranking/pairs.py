@@ -40,15 +40,20 @@ class Candidate:
 
     @classmethod
     def of(cls, entry: Entry, summary: Summary, metric: str, kept: Kept) -> Candidate:
-        """Replicates of the records that were measured as the entry's first one was. kept: all that there are."""
-        measured, made = [r for r in entry.records if metric in r.results], entry.protocols[metric]
-        alike = [record for record, how in zip(measured, made, strict=True) if how == made[0]]
-        named = [r for r in alike if r.replicates is not None and metric in r.replicates.metrics]
-        found = {r.what.seed: kept.get(r.replicates.sha256, {}).get(metric) for r in named if r.replicates is not None}
-        n = measured[0].results[metric].n
-        scores = {seed: each for seed, each in found.items() if each is not None and len(each) == n > 1}
-        lacking = "kept no replicates" if not named else "has lost its replicates"
-        return cls(entry, summary, scores, "" if scores else f"{entry.label} {lacking}")
+        """kept: all replicates that there are."""
+        return cls(entry, summary, *scores_of(entry, metric, kept))
+
+
+def scores_of(entry: Entry, metric: str, kept: Kept) -> tuple[BySeed, str]:
+    """Replicates of the records that were measured as the entry's first one was, or why there are none."""
+    measured, made = [r for r in entry.records if metric in r.results], entry.protocols[metric]
+    alike = [record for record, how in zip(measured, made, strict=True) if how == made[0]]
+    named = [r for r in alike if r.replicates is not None and metric in r.replicates.metrics]
+    found = {r.what.seed: kept.get(r.replicates.sha256, {}).get(metric) for r in named if r.replicates is not None}
+    n = measured[0].results[metric].n
+    scores = {seed: each for seed, each in found.items() if each is not None and len(each) == n > 1}
+    lacking = "kept no replicates" if not named else "has lost its replicates"
+    return scores, "" if scores else f"{entry.label} {lacking}"
 
 
 @dataclass(frozen=True)
@@ -95,7 +100,7 @@ def against(one: Candidate, others: Iterable[Candidate], rule: Rule) -> list[Pai
 
 def paired(one: Candidate, other: Candidate) -> Difference | None:
     """One candidate minus another, prompt by prompt; None where they cannot be paired."""
-    shared = _differences(one, other)
+    shared = matched(one.scores, other.scores)
     if shared is None:
         return None
     part = Components.of(shared)
@@ -103,7 +108,8 @@ def paired(one: Candidate, other: Candidate) -> Difference | None:
 
 
 def _judged(pairs: Sequence[tuple[Candidate, Candidate]], rule: Rule) -> list[Pair]:
-    parts = [Components.of(shared) if (shared := _differences(*pair)) is not None else None for pair in pairs]
+    shared = [matched(one.scores, other.scores) for one, other in pairs]
+    parts = [None if each is None else Components.of(each) for each in shared]
     spread = PairSpread.of([part for part in parts if part is not None], _freedom(pairs))
     found = [
         Difference.of(part, spread) if part is not None else _apart(one.summary, other.summary)
@@ -117,13 +123,13 @@ def _judged(pairs: Sequence[tuple[Candidate, Candidate]], rule: Rule) -> list[Pa
     ]
 
 
-def _differences(one: Candidate, other: Candidate) -> NDArray[np.float64] | None:
-    """[seeds, prompts]: of the seeds that both have, or of one after the other where they have none in common."""
+def matched(one: BySeed, other: BySeed) -> NDArray[np.float64] | None:
+    """Differences [seeds, prompts]: of the seeds that both have, or of one after the other where they have none in common."""
     import numpy as np
 
-    seeds = sorted(one.scores.keys() & other.scores.keys())
-    matched = [(s, s) for s in seeds] or list(zip(sorted(one.scores), sorted(other.scores), strict=False))
-    found = [one.scores[a] - other.scores[b] for a, b in matched if len(one.scores[a]) == len(other.scores[b])]
+    seeds = [(seed, seed) for seed in sorted(one.keys() & other.keys())]
+    seeds = seeds or list(zip(sorted(one), sorted(other), strict=False))
+    found = [one[a] - other[b] for a, b in seeds if len(one[a]) == len(other[b])]
     return np.stack(found) if found else None
 
 

@@ -9,13 +9,17 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aptp_bench import registry
 from aptp_bench.reporting.ranking.entries import READ_OFF_IMAGES, Entry, protocol
 from aptp_bench.reporting.ranking.names import entry_title
 from aptp_bench.reporting.ranking.spread import Summary
+
+if TYPE_CHECKING:
+    from aptp_bench.contracts.metric import Metric
 
 _Run = tuple[Entry, int]  # an entry and one of its seeds
 
@@ -99,5 +103,9 @@ def rule(metric: str, detail: Mapping[str, Any] = MappingProxyType({})) -> Rule:
     found = registry.plugins("metrics").get(metric)
     if found is None:
         return Rule(quality=not detail.keys().isdisjoint(READ_OFF_IMAGES))
-    kind = found.load()
+    return _rule_of(found.load())
+
+
+@cache
+def _rule_of(kind: type[Metric]) -> Rule:
     return Rule(kind.tie, kind.counted, kind.is_quality())
