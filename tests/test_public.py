@@ -13,22 +13,16 @@ from aptp_bench.errors import ConfigError
 from aptp_bench.harness.run_folder import RunFolder
 
 LIGHT = """
-import sys, time
-before = time.perf_counter()
+import sys
 import aptp_bench
-spent = time.perf_counter() - before
-assert not {"torch", "numpy", "diffusers", "matplotlib"} & set(sys.modules)
+assert not {"torch", "numpy", "diffusers", "matplotlib", "pydantic", "typer"} & set(sys.modules)
 assert set(aptp_bench.__all__) <= set(dir(aptp_bench))
-print(spent)
 """
 SMALL = ["sizes.val=2", "sizes.partiprompts=0", "resolution.measure=8", "sampling.steps=1", "metrics=[macs]"]
 
 
-def test_importing_it_is_light_and_quick() -> None:
-    tries = [
-        subprocess.run([sys.executable, "-c", LIGHT], capture_output=True, text=True, check=True) for _ in range(3)
-    ]
-    assert min(float(each.stdout) for each in tries) <= 0.2
+def test_importing_it_imports_little_else() -> None:
+    subprocess.run([sys.executable, "-c", LIGHT], check=True)
 
 
 def test_every_public_name_is_there_with_a_docstring() -> None:

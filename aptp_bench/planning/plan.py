@@ -142,7 +142,8 @@ def _short_of_disk(runs_dir: Path, needed: int) -> Iterable[str]:
     there = next(folder for folder in (runs_dir.absolute(), *runs_dir.absolute().parents) if folder.exists())
     free = shutil.disk_usage(there).free
     if free < needed:
-        yield f"{runs_dir} needs {needed / GB:,.1f} GB of disk and {free / GB:,.1f} are free; choose another with --runs-dir"
+        short = f"{runs_dir} needs {needed / GB:,.1f} GB of disk and {free / GB:,.1f} are free"
+        yield f"{short}; choose another with --runs-dir, or run with --keep tuned, which halves what experts take in the end"
 
 
 def _summed(amounts: Iterable[tuple[str, Number]]) -> dict[str, Number]:
