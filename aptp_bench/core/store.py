@@ -19,7 +19,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 
 from aptp_bench.core.blocks import Named
 from aptp_bench.core.distributed import ALONE, Ranks
@@ -138,6 +138,16 @@ class Store:
         enter(0, {})
         return [ended[i] for i in range(len(wanted))]
 
+    def making(self, name: str) -> bool:
+        """Whether another process makes a stage `name` now."""
+        for partial in self.root.glob(f"{name}-*.partial"):
+            try:
+                with self._lock(partial.stem).acquire(timeout=0):
+                    pass
+            except Timeout:
+                return True
+        return False
+
     def shed(self, folder: Path, pattern: str) -> None:
         """Remove the files of a finished stage's folder whose paths match `pattern`; it stays finished.
 
@@ -181,9 +191,7 @@ class Store:
             ranks.wait()  # until the first process holds the lock
             yield
             return
-        locks = self.root / ".locks"
-        locks.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(locks / f"{folder.name}.lock")
+        lock = self._lock(folder.name)
         try:
             lock.acquire(timeout=0)
         except Timeout:
@@ -194,6 +202,11 @@ class Store:
             yield
         finally:
             lock.release()
+
+    def _lock(self, name: str) -> BaseFileLock:
+        locks = self.root / ".locks"
+        locks.mkdir(parents=True, exist_ok=True)
+        return FileLock(locks / f"{name}.lock")
 
 
 def seconds_of(folder: Path, verify: bool = False) -> float | None:

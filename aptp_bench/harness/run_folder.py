@@ -111,9 +111,12 @@ def write(record: Record, stages: Mapping[str, Stage], runs_dir: Path, beside: M
 def shed_untuned(records: Iterable[Record], store: Store) -> None:
     """Where the store keeps tuned networks alone: remove the weights that the fine-tuning of these runs began with.
 
-    Once all runs of a command have ended, for some may share what they were tuned from.
+    Once all runs of a command have ended, and while no other command tunes: some may share what they were tuned from.
     """
     if store.keep == "tuned" and store.ranks.first:
+        if store.making("finetune"):
+            store.progress.say("another command tunes networks in the same folder of runs: nothing is shed now")
+            return
         for run in [RunFolder.load(place(record, store.root)) for record in records]:
             if "finetune" in run.stages:
                 store.shed(run.stage("prune"), UNTUNED)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
 
 from aptp_bench.config import with_reference
 from aptp_bench.core.progress import PlainProgress, SilentProgress
@@ -188,8 +189,13 @@ def test_pruned_networks_go_when_their_fine_tuning_has_ended_and_come_back_where
 ):
     frugal = replace(store, keep="tuned")
     record = run(tiny_run("halves"), Materials.of(tiny_run("halves"), CPU), frugal)
-    shed_untuned([record], frugal)
     (pruned,) = store.root.glob("prune-*")
+    (store.root / "finetune-other.partial").mkdir()
+    with FileLock(store.root / ".locks" / "finetune-other.lock"):  # held by another command
+        shed_untuned([record], frugal)
+        assert len(list(pruned.rglob("*.safetensors"))) == 2
+    (store.root / "finetune-other.partial").rmdir()
+    shed_untuned([record], frugal)
     (tuned,) = store.root.glob("finetune-*")
     assert not list(pruned.rglob("*.safetensors")) and len(list(tuned.rglob("*.safetensors"))) == 2
     again = run(tiny_run("halves"), Materials.of(tiny_run("halves"), CPU), replace(frugal, fresh=set()))
