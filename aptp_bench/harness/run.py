@@ -278,10 +278,12 @@ class Bench:
         experts = experts_of(facts, assignment, given.captions("dataset"))
         macs = macs_of(experts, facts["dense"])
         missed = recipe.budget.missed_by(macs[recipe.budget.convention].train_ratio)
-        unasked = self.method.published_as and recipe.budget.ratio == 1  # published weights cost what they cost
-        if abs(missed) > TOLERANCE and not unasked:
-            why = f" ({facts['remark']})" if facts.get("remark") else ""
-            self.store.progress.say(f"{recipe.name}: the budget is missed by {missed:+.2%} of the dense MACs{why}")
+        why = facts.get("remark")
+        if abs(missed) > TOLERANCE and recipe.budget.ratio != 1:
+            said = f"the budget is missed by {missed:+.2%} of the dense MACs"
+            self.store.progress.say(f"{recipe.name}: {said}{f' ({why})' if why else ''}")
+        elif abs(missed) > TOLERANCE and why:  # a budget of 1 asks for nothing
+            self.store.progress.say(f"{recipe.name}: {why}")
         sampler = Sampler.of(given.teacher, recipe.sampling, plan=saved_plan(pruned.folder / MIXTURE))
         used = {metric.backbone for metric in self.metrics if metric.backbone and metric.name in results}
         networks = [self.networks[role] for role in sorted(used)]

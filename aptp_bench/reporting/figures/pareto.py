@@ -92,7 +92,7 @@ def _point(axes: Any, point: Point, x: float, colour: str, marker: str) -> None:
 def _budgets(
     figure: Figure, axes: Any, points: Sequence[Point], places: Sequence[float], stairs: Sequence[tuple[float, float]]
 ) -> None:
-    """Say the budget beside each point whose method has several, as far as there is room."""
+    """Say the budget, or the name, beside each point whose method has several, as far as there is room."""
     looks, several = looks_of([point.entry for point in points]), Counter(point.entry.method for point in points)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # the axes have their place now, and labels are written beside what stands there
@@ -100,11 +100,16 @@ def _budgets(
     taken = [Bbox([one, other]).padded(2) for one, other in pairwise(corners)]
     taken += [box for p, x in zip(points, places, strict=True) for box in room.boxes(axes, x, p.y, _heights(p))]
     wanted = [
-        (x, p.y, " ".join([f"{p.entry.first.what.budget.ratio:g}", *p.entry.changed]), looks[p.entry.method][0])
+        (x, p.y, " ".join([_named(p.entry), *p.entry.changed]), looks[p.entry.method][0])
         for p, x in zip(points, places, strict=True)
         if several[p.entry.method] > 1
     ]
     room.label(figure, axes, wanted, taken)
+
+
+def _named(entry: Entry) -> str:
+    """By what one of a method's points is told from the others: its budget, or the name that published weights have."""
+    return entry.published or f"{entry.first.what.budget.ratio:g}"
 
 
 def _heights(point: Point) -> tuple[float, float]:
