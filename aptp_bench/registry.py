@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache, cached_property
-from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from aptp_bench.core.documents import meant
@@ -47,8 +47,8 @@ class Registration:
 
 
 @cache
-def _installed() -> EntryPoints:
-    """Of every package: asked once, for one answer reads a file of each of them."""
+def _installed() -> Any:
+    """Entry points of every package: asked for once, for an answer reads a file of each of them."""
     return entry_points()
 
 
@@ -58,8 +58,8 @@ def plugins(group: str) -> dict[str, Registration]:
     if group not in GROUPS:
         raise ConfigError(f"there is no plugin group '{group}'; groups are {', '.join(GROUPS)}")
     entries = _installed().select(group=PREFIX + group)
-    providers = {dist: dist.name for dist in {entry.dist for entry in entries} if dist is not None}  # each reads a file
-    found = [Registration(group, e.name, providers.get(e.dist, "unknown"), e) for e in entries]
+    providers = {dist: dist.name if dist else "unknown" for dist in {entry.dist for entry in entries}}  # each reads a file
+    found = [Registration(group, e.name, providers[e.dist], e) for e in entries]
     first: dict[str, Registration] = {}
     for each in sorted(found, key=lambda each: (each.provider != "aptp-bench", each.provider, each.name)):
         first.setdefault(each.name, each)
