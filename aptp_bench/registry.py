@@ -58,7 +58,8 @@ def plugins(group: str) -> dict[str, Registration]:
     if group not in GROUPS:
         raise ConfigError(f"there is no plugin group '{group}'; groups are {', '.join(GROUPS)}")
     entries = _installed().select(group=PREFIX + group)
-    providers = {dist: dist.name if dist else "unknown" for dist in {entry.dist for entry in entries}}  # each reads a file
+    # once for each package, for a name reads a file
+    providers = {dist: dist.name if dist else "unknown" for dist in {entry.dist for entry in entries}}
     found = [Registration(group, e.name, providers[e.dist], e) for e in entries]
     first: dict[str, Registration] = {}
     for each in sorted(found, key=lambda each: (each.provider != "aptp-bench", each.provider, each.name)):
