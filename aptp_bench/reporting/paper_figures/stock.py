@@ -92,7 +92,9 @@ class Stock:
     @property
     def title(self) -> str:
         """What is seen, of which data, model and world, and over which seeds."""
-        return self._titled([record for item in self.items for record in item.records])
+        uneven = len({frozenset(record.what.seed for record in item.records) for item in self.items}) > 1
+        every = [record for item in self.items for record in item.records]
+        return self._titled(every, " (of some rows fewer)" if uneven else "")
 
     @property
     def title_of_one(self) -> str:
@@ -110,12 +112,12 @@ class Stock:
         """How to get the figure again."""
         return f"{self.figure.name}. Again: {self.again} && {self.draws}"
 
-    def _titled(self, shown: Sequence[Record]) -> str:
+    def _titled(self, shown: Sequence[Record], remark: str = "") -> str:
         seeds = sorted({record.what.seed for record in shown})
         said = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
         where = " and ".join(dict.fromkeys(part.dataset for part in self.parts))
         what = self.items[0].recipe
-        return f"{self.figure.title}\n{where}, {what.model}, {said}: {NAMES[what.scale]}"
+        return f"{self.figure.title}\n{where}, {what.model}, {said}{remark}: {NAMES[what.scale]}"
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -16,14 +17,14 @@ from aptp_bench.reporting.paper_tables.published import published
 
 @pytest.fixture
 def drawn(made: Any, shelf: Any) -> Any:
-    """drawn(id, suite, value by recipe, seeds) -> the figure of made-up records."""
+    """drawn(id, suite, value by recipe, seeds) -> the figure of made-up records; alone: a row of the first seed only."""
 
-    def draw(id: str, suite: str, value: Any, seeds: int = 1) -> Any:
+    def draw(id: str, suite: str, value: Any, seeds: int = 1, alone: str = "") -> Any:
         runs = {run.label: run.recipe for run in Suite.load(suite).runs()}
         records = [
             made(suite, label, seed, fid=value(recipe) + seed, clip_score=70.0, latency=8.0)
             for label, recipe in runs.items()
-            for seed in range(seeds)
+            for seed in range(1 if label == alone else seeds)
         ]
         return makers.draw(stocked(catalog()[id], shelf(records), "mini"))
 
@@ -68,6 +69,20 @@ def test_formulas_by_number_of_operators_and_against_the_time_that_is_saved(draw
     assert theirs[0]["lines"]["LD-Pruner (42 modifications)"][0] == {
         **theirs[0]["lines"]["SD-v1.4"][0], "x": 34.89, "y": 12.37
     }  # fmt: skip
+
+
+def test_lines_that_meet_stand_side_by_side(drawn: Any) -> None:
+    figure = drawn("ld_pruner_7", "mini/ld_pruner_formulas", lambda recipe: 5.0).figure
+    axes = figure.axes[1]
+    marks = [line for line in axes.lines if line.get_marker() in style.MARKERS and len(line.get_xdata()) == 4]
+    first = [float(mark.get_transform().transform((5.0, 5.0))[0]) for mark in marks]
+    assert len(first) == 4 and min(b - a for a, b in pairwise(first)) > 3  # pixels
+
+
+def test_rows_of_fewer_seeds_are_told_of(drawn: Any) -> None:
+    title = drawn("aptp_5", "mini/experts", lambda recipe: 5.0, seeds=2, alone="8 experts").data["title"]
+    assert "seeds 0, 1 (of some rows fewer)" in title
+    assert "fewer" not in drawn("aptp_5", "mini/experts", lambda recipe: 5.0, seeds=2).data["title"]
 
 
 def test_the_same_records_give_the_same_bytes_and_say_their_world(drawn: Any) -> None:
