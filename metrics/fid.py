@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from aptp_bench.contracts.evidence import Evidence
     from aptp_bench.core.blocks import Features
 
-CHUNK = 4096  # rows accumulated at a time
+CHUNK, BLOCK = 4096, 512  # rows and columns multiplied at a time
 CHEAP = 512  # features up to which a group of the jackknife takes milliseconds, a second at 2048
 
 Route = Literal["cholesky", "eigen", "low-rank"]
@@ -95,8 +95,8 @@ class Moments:
         for rows in features.split(CHUNK):
             x = rows.double()
             total += x.sum(dim=0)
-            for at in range(0, width, CHEAP):  # a triangle of blocks: down to half the operations
-                outer[at : at + CHEAP, at:].addmm_(x[:, at : at + CHEAP].T, x[:, at:])
+            for at in range(0, width, BLOCK):  # a triangle of blocks: down to half the operations
+                outer[at : at + BLOCK, at:].addmm_(x[:, at : at + BLOCK].T, x[:, at:])
         return cls(len(features), total, outer.triu() + outer.triu(1).T)
 
     def __len__(self) -> int:

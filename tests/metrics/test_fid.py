@@ -82,11 +82,11 @@ def test_a_set_is_at_no_distance_from_itself(n: int) -> None:
         assert 0 <= frechet_distance(x, x)[0] < 1e-8
 
 
-@pytest.mark.parametrize("cheap", [512, 8, 3])  # blocks of the triangle of x^T x
-def test_moments_are_those_of_numpy_in_any_blocks(monkeypatch: pytest.MonkeyPatch, cheap: int) -> None:
+@pytest.mark.parametrize("block", [512, 8, 3])
+def test_moments_are_those_of_numpy_in_any_blocks(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
     x = features(103, 10, 9)
     monkeypatch.setattr(fid, "CHUNK", 10)
-    monkeypatch.setattr(fid, "CHEAP", cheap)
+    monkeypatch.setattr(fid, "BLOCK", block)
     moments = Moments.of(x)
     mean, covariance = numpy_moments(x)
     assert np.allclose(moments.mean, mean, rtol=1e-13)
