@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from aptp_bench.core.intervals import Interval, student
@@ -43,15 +44,27 @@ class Components:
     @classmethod
     def of(cls, differences: NDArray[np.float64]) -> Components:
         """differences: [k, n], seeds by prompts, n >= 2."""
-        d = differences
-        k, n = d.shape
-        value, of_prompts, of_seeds = float(d.mean()), d.mean(axis=0), d.mean(axis=1)
-        prompts = float(of_prompts.var(ddof=1)) / n
-        if k == 1:
-            return cls(value, n, k, prompts, 0.0, 0.0)
-        left = d - of_prompts - of_seeds[:, None] + value
-        rest = float((left**2).sum()) / ((k - 1) * (n - 1)) / n
-        return cls(value, n, k, prompts, float(of_seeds.var(ddof=1)), rest)
+        return cls.of_all([differences])[0]
+
+    @classmethod
+    def of_all(cls, differences: Sequence[NDArray[np.float64]]) -> list[Components]:
+        """`of` each: a board has hundreds, most of one shape, and numpy is asked once a shape."""
+        import numpy as np
+
+        shapes = [each.shape for each in differences]
+        found: dict[int, Components] = {}
+        for k, n in dict.fromkeys(shapes):
+            members = [i for i, shape in enumerate(shapes) if shape == (k, n)]
+            d = np.stack([differences[i] for i in members])
+            value, of_prompts, of_seeds = d.mean(axis=(1, 2)), d.mean(axis=1), d.mean(axis=2)
+            prompts, between = of_prompts.var(axis=1, ddof=1) / n, np.zeros(len(d))
+            rest = between
+            if k > 1:
+                left = d - of_prompts[:, None] - of_seeds[:, :, None] + value[:, None, None]
+                between, rest = of_seeds.var(axis=1, ddof=1), (left**2).sum(axis=(1, 2)) / ((k - 1) * (n - 1)) / n
+            parts = zip(members, value.tolist(), prompts.tolist(), between.tolist(), rest.tolist(), strict=True)
+            found |= {i: cls(v, n, k, p, b, r) for i, v, p, b, r in parts}
+        return [found[i] for i in range(len(shapes))]
 
 
 @dataclass(frozen=True)
@@ -135,7 +148,7 @@ class Difference:
         """The standard error."""
         return math.sqrt(self.prompts + max(0.0, self.seeds - self.rest))
 
-    @property
+    @cached_property
     def interval(self) -> Interval:
         """95 %."""
         reach = self.reach(LEVEL)

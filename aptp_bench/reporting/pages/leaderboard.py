@@ -94,7 +94,22 @@ def _run(entry: Entry, group: ComparisonGroup, made: Contents) -> dict[str, Any]
     about = ", ".join([group.what.dataset, wording.budget(*budget(entry)), wording.model(group)])
     sources = [source_of(record, made.sources) for record in entry.records]
     cited = paper("methods", entry.method)
-    return {"entry": entry, "cited": cited, "about": about, "said": SAID[group.world], "sources": sources}
+    found = {"entry": entry, "cited": cited, "about": about, "said": SAID[group.world], "sources": sources}
+    return {**found, "asked": [(wording.seeds(seeds), render.as_yaml(asked)) for seeds, asked in _asked(entry)]}
+
+
+def _asked(entry: Entry) -> list[tuple[list[int], dict[str, Any]]]:
+    """(seeds, the settings that they ran with, which are most often the same for all)."""
+    found: list[tuple[list[int], dict[str, Any]]] = []
+    for record in entry.records:
+        asked = record.what.model_dump(mode="json")
+        seed = asked.pop("seed")
+        seeds = next((seeds for seeds, known in found if known == asked), None)
+        if seeds is None:
+            found.append(([seed], asked))
+        else:
+            seeds.append(seed)
+    return found
 
 
 def _row(row: Row, board: Board, made: Contents) -> dict[str, Any]:

@@ -43,7 +43,12 @@ def data(document: Any) -> Markup:
 
 def settings(record: Record) -> str:
     """All settings of a run as YAML."""
-    return str(yaml.dump(record.what.model_dump(mode="json"), Dumper=DUMPER, sort_keys=False, allow_unicode=True))
+    return as_yaml(record.what.model_dump(mode="json"))
+
+
+def as_yaml(asked: dict[str, Any]) -> str:
+    """Settings, in their order."""
+    return str(yaml.dump(asked, Dumper=DUMPER, sort_keys=False, allow_unicode=True))
 
 
 @cache

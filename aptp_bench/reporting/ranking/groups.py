@@ -67,15 +67,22 @@ class ComparisonGroup:
 
     def summary(self, entry: Entry, metric: str) -> Summary | None:
         """A metric of an entry, its spread over seeds pooled with all entries that were measured alike; None: not measured."""
-        found = alike(entry, metric)
-        if not found:
-            return None
-        return summary(found, self._spreads[metric, signature(entry, metric)], rule(metric).counted)
+        known, key = self._summaries, (entry.name, metric)
+        if key not in known:
+            found = alike(entry, metric)
+            spread = self._spreads[metric, signature(entry, metric)] if found else None
+            known[key] = None if spread is None else summary(found, spread, rule(metric).counted)
+        return known[key]
 
     def candidate(self, entry: Entry, metric: str) -> Candidate | None:
         """An entry in one metric, ready to be compared; None: not measured."""
         found = self.summary(entry, metric)
         return None if found is None else Candidate.of(entry, found, metric, self.kept)
+
+    @cached_property
+    def _summaries(self) -> dict[tuple[str, str], Summary | None]:
+        """What `summary` has found: boards, figures and pages ask for the same."""
+        return {}
 
     @cached_property
     def _spreads(self) -> dict[tuple[str, str], SeedSpread]:

@@ -109,7 +109,8 @@ def paired(one: Candidate, other: Candidate) -> Difference | None:
 
 def _judged(pairs: Sequence[tuple[Candidate, Candidate]], rule: Rule) -> list[Pair]:
     shared = [matched(one.scores, other.scores) for one, other in pairs]
-    parts = [None if each is None else Components.of(each) for each in shared]
+    components = iter(Components.of_all([each for each in shared if each is not None]))
+    parts = [None if each is None else next(components) for each in shared]
     spread = PairSpread.of([part for part in parts if part is not None], _freedom(pairs))
     found = [
         Difference.of(part, spread) if part is not None else _apart(one.summary, other.summary)
