@@ -18,6 +18,7 @@ FLOAT = 4  # bytes of a float32, which parameters, gradients and moments are
 HALF = 0.5  # of a float32's bytes is a bfloat16
 MIXED = 0.6  # of its bytes in float32 is what a sample holds under bfloat16 autocast, which leaves norms and sums as they are
 USED = 0.9  # of a device's memory: libraries want some room to work in, and what is freed is not all of one piece
+GATHERED = 5  # numbers a parameter of a layer that is gathered: its weights, the next one's, its gradients, what is sent of both
 MOMENTS = 2  # numbers that AdamW keeps for every parameter
 
 
@@ -39,7 +40,8 @@ class Operation:
 class StepCost(Frozen):
     """A step on one part of a batch. operations: of one sample, forward and backward, a teacher's forward pass among them.
 
-    trained: parameters that have gradients and moments; cast: those whose copies in half precision a backward pass keeps.
+    trained: parameters that have gradients and moments; cast: those whose copies in half precision a backward pass keeps;
+    widest: those of the largest layer, which is gathered whole where processes share the network.
     first: the lines whose highest is the peak, beside the networks,
     gradients as they come; later: the same of a part that finds the gradients of earlier ones, which are left out.
     """
@@ -47,6 +49,7 @@ class StepCost(Frozen):
     operations: tuple[Operation, ...]
     trained: int
     cast: int = 0
+    widest: int = 0
     first: tuple[Line, ...]
     later: tuple[Line, ...]
 
@@ -65,25 +68,25 @@ class StepCost(Frozen):
         copies = HALF * FLOAT * max(0, self.cast - fixed) if half else 0.0
         return FLOAT * (fixed + each * rows * (MIXED if half else 1.0)) + copies
 
-    @property
-    def updating(self) -> int:
-        """Bytes of the gradients, and of a number a parameter that AdamW makes on a GPU while it steps."""
-        return 2 * FLOAT * self.trained
+    def needs(self, rows: int, kept: bool = False, precision: Precision = "float32", shards: int = 1) -> int:
+        """Bytes at the worst moment of a step, beside the networks.
 
-    @property
-    def moments(self) -> int:
-        """Bytes that AdamW keeps between steps."""
-        return MOMENTS * FLOAT * self.trained
+        shards: processes that share weights, gradients and AdamW's moments, each holding its part. AdamW makes a number a
+        parameter on a GPU while it steps, beside the gradients.
+        """
+        own = FLOAT * math.ceil(self.trained / shards)
+        passes = self.working(rows, kept, precision)
+        if shards > 1:
+            passes += own - FLOAT * self.trained * kept + GATHERED * FLOAT * self.widest
+        return MOMENTS * own + max(passes, 2 * own)
 
-    def needs(self, rows: int, kept: bool = False, precision: Precision = "float32") -> int:
-        """Bytes at the worst moment of a step, beside the networks."""
-        return self.moments + max(self.working(rows, kept, precision), self.updating)
-
-    def fitting(self, share: int, room: float, precision: Precision = "float32", processes: int = 1) -> int | None:
+    def fitting(
+        self, share: int, room: float, precision: Precision = "float32", processes: int = 1, shards: int = 1
+    ) -> int | None:
         """The fewest parts of a process's `share` samples whose step needs no more than `room` bytes; None if none does."""
 
         def fits(parts: int) -> bool:
-            return self.needs(math.ceil(share / parts), parts > 1 or processes > 1, precision) <= room
+            return self.needs(math.ceil(share / parts), parts > 1 or processes > 1, precision, shards) <= room
 
         return next((parts for parts in range(1, share + 1) if fits(parts)), None)
 

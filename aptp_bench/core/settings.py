@@ -95,6 +95,12 @@ class FinetuneConfig(Settings):
         "third more time, the same numbers",
         json_schema_extra=EXECUTION,
     )
+    shard: bool = Field(
+        False,
+        description="each of several processes keeps its part of an expert's weights, gradients and moments alone (FSDP2), "
+        "and layers are gathered as they are due: for GPUs that cannot hold all of them",
+        json_schema_extra=EXECUTION,
+    )
     precision: Precision = Field(
         "float32",
         description="of the networks' passes: float32 (the authors), tf32 for products on a GPU, or bfloat16 by autocast",
@@ -109,7 +115,7 @@ class FinetuneConfig(Settings):
     @model_serializer(mode="wrap")
     def _without_newer_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Newer settings only where they are not the default: keys of stages and records from before stay what they were."""
-        return _unless_default(handler(self), {"reset": False, "gradient_checkpointing": False})
+        return _unless_default(handler(self), {"reset": False, "gradient_checkpointing": False, "shard": False})
 
     def steps_each(self, pairs: Sequence[int]) -> list[int]:
         """Steps of every expert, by how many training pairs it serves; of one that serves none, 0."""

@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 from aptp_bench.core.files import write_whole
 from aptp_bench.errors import CheckpointError
@@ -29,6 +30,22 @@ def read_tensors(folder: Path, name: str = FILE) -> Tensors:
         return load_file(folder / name)
     except (OSError, SafetensorError) as err:
         raise CheckpointError(f"{folder / name} cannot be read ({err}); delete {folder} and run again") from err
+
+
+def shared(module: nn.Module) -> bool:
+    """Whether each of several processes holds a part of the module's parameters."""
+    return any(isinstance(p, DTensor) for p in module.parameters())
+
+
+def gathered(tensor: Tensor) -> Tensor:
+    """The whole tensor, on every process, where processes share it: each has to ask. Any other as it is."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def shared_like(tensor: Tensor, like: Tensor) -> Tensor:
+    """A whole tensor on the device of `like`, shared among processes if that one is."""
+    found = tensor.to(like)
+    return distribute_tensor(found, like.device_mesh, like.placements) if isinstance(like, DTensor) else found
 
 
 def joined(parts: Iterable[Tensors]) -> Tensors:

@@ -27,6 +27,7 @@ class Pass(Frozen):
     operations: tuple[Row, ...]
     trained: int
     cast: int = 0
+    widest: int = 0
     first: tuple[Line, ...]
     later: tuple[Line, ...]
 

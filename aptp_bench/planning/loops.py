@@ -30,7 +30,8 @@ class Load:
 class Loop:
     """steps of `rows` samples a process, in parts. held: bytes of networks beside; options: the settings' common prefix.
 
-    sparing: counts the same step with gradient checkpointing, None where it is on or nothing is learnt.
+    sparing: counts the same step with gradient checkpointing, None where it is on or nothing is learnt. own: bytes of the
+    network that is trained, 0 where processes cannot share it; shard: whether they do.
     """
 
     machine: Machine
@@ -42,13 +43,15 @@ class Loop:
     precision: Precision = "float32"
     options: str = ""
     sparing: Callable[[], StepCost] | None = None
+    own: int = 0
+    shard: bool = False
 
     @cached_property
     def parts(self) -> int:
         """Those that are asked for; of "auto" the fewest that fit, or one a sample."""
         if self.accumulate != "auto":
             return self.accumulate
-        return 1 if self._room is None else self._fitting(self.cost, self.precision) or self.rows
+        return 1 if self.machine.room is None else self._fitting(self.cost, self.precision, self._shards) or self.rows
 
     @property
     def at_once(self) -> int:
@@ -59,7 +62,7 @@ class Loop:
     def memory(self) -> int:
         """Bytes of a process at the worst moment."""
         kept = self.parts > 1 or self.machine.processes > 1
-        return self.held + self.cost.needs(self.at_once, kept, self.precision)
+        return self._beside(self._shards) + self.cost.needs(self.at_once, kept, self.precision, self._shards)
 
     def bound_s(self, cost: StepCost) -> float:
         """Seconds at best of all steps, where a sample costs this."""
@@ -68,23 +71,31 @@ class Loop:
     @property
     def fix(self) -> str:
         """What would make it fit, the cheapest first; empty where it fits or where memory is not known."""
-        if self._room is None or self.memory <= self.held + self._room:
+        if self.machine.room is None or self.memory <= self.machine.room:
             return ""
-        if parts := self._fitting(self.cost, self.precision):
+        if parts := self._fitting(self.cost, self.precision, self._shards):
             return f"--set {self.options}accumulate={parts} would fit, or accumulate=auto"
-        if self.precision != "bfloat16" and self._fitting(self.cost, "bfloat16"):
+        if self.precision != "bfloat16" and self._fitting(self.cost, "bfloat16", self._shards):
             return f"--set {self.options}precision=bfloat16 --set {self.options}accumulate=auto would fit, and changes numbers"
-        if self.sparing is not None and self._fitting(self.sparing(), self.precision):
+        sparing = self.cost if self.sparing is None else self.sparing()
+        if self._fitting(sparing, self.precision, self._shards):
             return f"--set {self.options}gradient_checkpointing=true --set {self.options}accumulate=auto would fit"
+        if self.own and self._fitting(sparing, self.precision, self.machine.processes):
+            spared = "" if self.sparing is None else f"--set {self.options}gradient_checkpointing=true "
+            return f"--set {self.options}shard=true {spared}--set {self.options}accumulate=auto would fit"
         return "nothing here makes it fit: take a device with more memory"
 
     @property
-    def _room(self) -> float | None:
-        """Bytes beside the networks."""
-        return None if self.machine.room is None else self.machine.room - self.held
+    def _shards(self) -> int:
+        return self.machine.processes if self.shard else 1
 
-    def _fitting(self, cost: StepCost, precision: Precision) -> int | None:
-        return cost.fitting(self.rows, self._room or 0.0, precision, self.machine.processes)
+    def _beside(self, shards: int) -> int:
+        """Bytes of the networks, of which the trained one is shared by so many."""
+        return self.held + math.ceil(self.own / shards)
+
+    def _fitting(self, cost: StepCost, precision: Precision, shards: int) -> int | None:
+        room = (self.machine.room or 0.0) - self._beside(shards)
+        return cost.fitting(self.rows, room, precision, self.machine.processes, shards)
 
 
 def batched(machine: Machine, each: int, batch: int, held: int, option: str) -> Load:

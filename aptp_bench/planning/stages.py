@@ -113,8 +113,8 @@ class Run:
         cost = self.facts.learning("weights", True, size, c.gradient_checkpointing)
         steps = c.steps * (self.experts if c.share == "each" else 1)
         loop = Loop(
-            self.machine, cost, self.machine.share(c.batch), steps, self.networks + self.expert_bytes, c.accumulate,
-            c.precision, "finetune.", self._sparing(c.gradient_checkpointing, "weights", True, size),
+            self.machine, cost, self.machine.share(c.batch), steps, self.networks, c.accumulate, c.precision, "finetune.",
+            self._sparing(c.gradient_checkpointing, "weights", True, size), self.expert_bytes, c.shard,
         )  # fmt: skip
         taught = loop.bound_s(self.facts.forward(size))
         learnt = (loop.bound_s(cost) - taught) * self.recipe.budget.ratio

@@ -99,26 +99,26 @@ def tune(expert: UNet2DConditionModel, members: Tensor, steps: int, lesson: Less
     student, seed = clone(expert).requires_grad_(True).eval(), expert_seed(lesson.seed, index)
     if lesson.config.reset:
         reset_(student.cpu(), seed)
-    student, config = student.to(lesson.device), lesson.config
+    student, config = fit.sharded(student.to(lesson.device), lesson.config.shard), lesson.config
     with frozen(lesson.teacher), products(config.precision), fit.checkpointed(student, config.gradient_checkpointing):
         train(
             student,
             partial(_loss, student, members, lesson),
-            config.training(steps, _parts(student, lesson)),
+            config.training(steps, _parts(expert, lesson)),
             seed=seed,
             folder=lesson.folder / f"expert-{index:02d}",
             progress=lesson.progress,
             label=f"fine-tune expert {index + 1}",
         )
-    return student.requires_grad_(False)
+    return fit.whole(student, expert).requires_grad_(False)
 
 
-def _parts(student: UNet2DConditionModel, lesson: Lesson) -> int:
+def _parts(expert: UNet2DConditionModel, lesson: Lesson) -> int:
     """In how many parts this process computes its share of a batch."""
     config = lesson.config
     size, tokens = lesson.pairs.latents.shape[-1], lesson.empty.shape[1]
-    count = partial(step_cost, student, lesson.teacher, "weights", size, tokens, config.gradient_checkpointing)
-    return fit.parts(config.accumulate, config.batch, config.precision, lesson.device, count)
+    count = partial(step_cost, expert, lesson.teacher, "weights", size, tokens, config.gradient_checkpointing)
+    return fit.parts(config.accumulate, config.batch, config.precision, lesson.device, count, config.shard)
 
 
 def reset_(network: nn.Module, seed: int) -> None:

@@ -1,4 +1,4 @@
-"""How a step is made to fit a device's memory: in parts, without keeping activations. Neither decides a number."""
+"""How a step is made to fit a device's memory: in parts, without activations, with a part of the network. None decides a number."""
 
 from __future__ import annotations
 
@@ -8,29 +8,75 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch import nn
 
 from aptp_bench.core.costs import USED, StepCost
 from aptp_bench.core.distributed import Ranks
 from aptp_bench.core.settings import Parts, Precision
+from aptp_bench.core.tensors import gathered, shared
+from aptp_bench.pruning.surgery import clone
 
 
-def parts(asked: Parts, batch: int, precision: Precision, device: torch.device, count: Callable[[], StepCost]) -> int:
+def parts(
+    asked: Parts,
+    batch: int,
+    precision: Precision,
+    device: torch.device,
+    count: Callable[[], StepCost],
+    shard: bool = False,
+) -> int:
     """The parts that are asked for; of "auto" the fewest in which a process's share of the batch fits its GPU.
 
     One where memory is not known, as on a CPU; one a sample where nothing fits, so that the GPU says so. The networks lie
-    on the device already. count: the step's cost.
+    on the device already. count: the step's cost; shard: whether the processes share the network.
     """
     if asked != "auto":
         return asked
     ranks = Ranks.here()
     room = _free(device)
     share = math.ceil(batch / ranks.size)
-    found = 1 if room is None else count().fitting(share, USED * room, precision, ranks.size) or share
+    shards = ranks.size if shard else 1
+    found = 1 if room is None else count().fitting(share, USED * room, precision, ranks.size, shards) or share
     if ranks.size == 1:
         return found
     from accelerate.utils import gather_object
 
     return max(gather_object([found]))  # the processes' parts tile the batch, so they are as many everywhere
+
+
+def sharded(unet: Any, wanted: bool) -> Any:
+    """The U-Net, of which each of several processes holds a part from now on if that is wanted: layer by layer, by FSDP2.
+
+    As one process trains it, to rounding. `whole` gives it back.
+    """
+    ranks = Ranks.here()
+    if not wanted or ranks.size == 1:
+        return unet
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    mesh = init_device_mesh(unet.device.type, (ranks.size,))
+    for layer in layers(unet):
+        fully_shard(layer, mesh=mesh)
+    return fully_shard(unet, mesh=mesh)
+
+
+def layers(unet: Any) -> list[nn.Module]:
+    """What is gathered at once where processes share a U-Net: resnets, transformers and resamplers that have parameters."""
+    blocks = [block for block in (*unet.down_blocks, unet.mid_block, *unet.up_blocks) if block is not None]
+    found = [
+        layer for block in blocks for each in block.children() if isinstance(each, nn.ModuleList) for layer in each
+    ]
+    return [layer for layer in found if any(True for _ in layer.parameters())]
+
+
+def whole(trained: Any, like: Any) -> Any:
+    """A U-Net that `sharded` made, in one piece on every process: a copy of `like`, which is pruned alike. Others as they are."""
+    if not shared(trained):
+        return trained
+    found = clone(like).to(trained.device)
+    found.load_state_dict({name: gathered(tensor) for name, tensor in trained.state_dict().items()})
+    return found.eval()
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 A step is a function of (seed, step) and of the parameters, and of nothing else. The loss draws the whole global batch
 from the step's generator and computes its own part of it, so neither the number of processes nor the number of
 accumulated parts changes what is drawn. "Bit for bit" holds as far as the device's kernels are deterministic.
-Several processes average their gradients by torch's DistributedDataParallel.
+Several processes average their gradients by torch's DistributedDataParallel, or share a network by its FSDP (training.fit).
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from aptp_bench.core.files import write_text, write_whole
 from aptp_bench.core.noise import generator
 from aptp_bench.core.progress import Progress
 from aptp_bench.core.settings import TrainConfig
+from aptp_bench.core.tensors import gathered, shared, shared_like
 from aptp_bench.errors import CheckpointError, TrainingError
 
 STATE, HISTORY = "state.safetensors", "history.jsonl"
@@ -71,9 +72,7 @@ def train(
         history.append(_one_step(objective, optimizer, config, (seed, step, label)))
         progress.report(label, history[-1])
         if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.steps:
-            if ranks.first:
-                checkpoint.save(history, final=step + 1 == config.steps)
-            ranks.wait()
+            checkpoint.save(history, ranks, final=step + 1 == config.steps)
     return history
 
 
@@ -94,11 +93,11 @@ class Objective(nn.Module):
 
 
 def _averaged(objective: Objective, ranks: Ranks) -> nn.Module:
-    """The objective, whose backward pass leaves gradients that are means over the processes.
+    """The objective, whose backward pass leaves gradients that are means over the processes, as FSDP's does by itself.
 
     A parameter that one process's rows did not touch counts as zero there; one that none touched has no gradient.
     """
-    if ranks.size == 1:
+    if ranks.size == 1 or shared(objective.module):
         return objective
     return DistributedDataParallel(objective, find_unused_parameters=True, gradient_as_bucket_view=True)
 
@@ -135,15 +134,24 @@ class Checkpoint:
         self.folder, self.module, self.optimizer, self.identity = folder, module, optimizer, identity
         folder.mkdir(parents=True, exist_ok=True)
 
-    def save(self, history: list[Row], *, final: bool) -> None:
-        """Write the state after len(history) steps. A final state needs no moments, a third of the size."""
-        write_text(self.folder / HISTORY, "".join(json.dumps(row) + "\n" for row in history))
-        tensors = {f"param.{name}": p.detach() for name, p in _trained(self.module).items()}
+    def save(self, history: list[Row], ranks: Ranks, *, final: bool) -> None:
+        """Write the state after len(history) steps, as the first process; each calls this, and returns when it is written.
+
+        A final state needs no moments, a third of the size.
+        """
+        found = {f"param.{name}": p.detach() for name, p in _trained(self.module).items()}
         if not final:
-            tensors.update(self._moments())
-        tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-        metadata = {"step": str(len(history)), "identity": self.identity}
-        write_whole(self.folder / STATE, lambda path: save_file(tensors, path, metadata=metadata))
+            found.update(self._moments())
+        tensors = {}
+        for name, tensor in found.items():
+            whole = gathered(tensor)
+            if ranks.first:
+                tensors[name] = whole.cpu().contiguous()
+        if ranks.first:
+            write_text(self.folder / HISTORY, "".join(json.dumps(row) + "\n" for row in history))
+            metadata = {"step": str(len(history)), "identity": self.identity}
+            write_whole(self.folder / STATE, lambda path: save_file(tensors, path, metadata=metadata))
+        ranks.wait()
 
     def load(self) -> list[Row]:
         """Restore the last state; the history up to it, empty if there is none. Raises CheckpointError."""
@@ -171,9 +179,9 @@ class Checkpoint:
     def _restore(self, tensors: dict[str, Tensor]) -> None:
         for name, p in _trained(self.module).items():
             with torch.no_grad():
-                p.copy_(tensors[f"param.{name}"])
+                p.copy_(shared_like(tensors[f"param.{name}"], p))
             if f"exp_avg.{name}" in tensors:
-                moments = {key: tensors[f"{key}.{name}"].to(p) for key in MOMENTS}
+                moments = {key: shared_like(tensors[f"{key}.{name}"], p) for key in MOMENTS}
                 # its own number of updates: fewer than the steps where some of them did not touch it
                 self.optimizer.state[p] = {"step": tensors[f"step.{name}"], **moments}
 

@@ -23,6 +23,7 @@ from aptp_bench.pruning.macs import TEXT, example_inputs
 from aptp_bench.pruning.surgery import meta_clone
 from aptp_bench.training import diffusion
 from aptp_bench.training.diffusion import Noised
+from aptp_bench.training.fit import layers
 
 ROWS = (2, 3)  # with one, a shape that broadcasts looks like one that does not
 
@@ -48,6 +49,7 @@ def step_cost(
         operations=tuple(_operation(a, b) for a, b in zip(few.operations, more.operations, strict=True)),
         trained=sum(p.numel() for p in twin.parameters() if p.requires_grad),
         cast=sum(p.numel() for p in twin.parameters()),
+        widest=max(sum(p.numel() for p in layer.parameters()) for layer in layers(twin)),
         first=highest(lines),
         later=highest((fixed - there, each) for (fixed, each), there in zip(lines, graded, strict=True)),
     )

@@ -93,6 +93,25 @@ def test_what_a_warning_names_makes_it_fit(tmp_path: Path, more: list[str], memo
     assert len([warning for warning in left.warnings if "GiB" in warning]) == len(hopeless)
 
 
+def test_processes_that_share_a_network_need_less(tmp_path: Path) -> None:
+    """What one card cannot hold, with activations forgotten even, is named as what several can share."""
+    shared = "finetune.shard=true"
+    spare = ["finetune.gradient_checkpointing=true"]
+    whole, parted = (
+        next(s for s in planned(one(*spare, *more), tmp_path, processes=8).rows[0].stages if s.stage == "finetune")
+        for more in ([], [shared])
+    )
+    assert (parted.memory_bytes or 0) < (whole.memory_bytes or 0)
+    gib = ((parted.memory_bytes or 0) + (whole.memory_bytes or 0)) / 2 / 2**30 / 0.9
+    warnings = planned(one("finetune.accumulate=auto"), tmp_path, processes=8, memory_gib=gib).warnings
+    (named,) = [w for w in warnings if "finetune" in w and "GiB" in w]
+    assert shared in named
+    left = planned(
+        one("finetune.accumulate=auto", *re.findall(r"--set (\S+)", named)), tmp_path, processes=8, memory_gib=gib
+    )
+    assert not [w for w in left.warnings if "finetune" in w and "GiB" in w]
+
+
 def test_auto_fits_wherever_one_sample_does(tmp_path: Path) -> None:
     auto = one("sampling.batch=1")  # accumulate is auto at paper scale
     for gib in (40, 80):
