@@ -14,7 +14,10 @@ from aptp_bench.core.costs import USED, StepCost
 from aptp_bench.core.distributed import Ranks
 from aptp_bench.core.settings import Parts, Precision
 from aptp_bench.core.tensors import gathered, shared
+from aptp_bench.errors import TrainingError
 from aptp_bench.pruning.surgery import clone
+
+SHARES_ON_CPU = hasattr(torch.cpu.Stream, "record_event")  # what FSDP2 waits for; older releases have it of GPUs alone
 
 
 def parts(
@@ -47,11 +50,13 @@ def parts(
 def sharded(unet: Any, wanted: bool) -> Any:
     """The U-Net, of which each of several processes holds a part from now on if that is wanted: layer by layer, by FSDP2.
 
-    As one process trains it, to rounding. `whole` gives it back.
+    As one process trains it, to rounding. `whole` gives it back. Raises TrainingError where this PyTorch cannot.
     """
     ranks = Ranks.here()
     if not wanted or ranks.size == 1:
         return unet
+    if unet.device.type == "cpu" and not SHARES_ON_CPU:
+        raise TrainingError(f"PyTorch {torch.__version__} shares networks between GPUs only; leave out finetune.shard")
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 

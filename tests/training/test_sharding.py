@@ -18,6 +18,7 @@ from aptp_bench.core.settings import FinetuneConfig
 from aptp_bench.models.mixture import ConstantRouter, Mixture
 from aptp_bench.pruning.gates import GateSpace, guarded
 from aptp_bench.pruning.surgery import cut
+from aptp_bench.training import fit
 from aptp_bench.training.finetune import finetune
 from aptp_bench.training.latents import Pairs
 from aptp_bench.training.step_cost import step_cost
@@ -82,6 +83,7 @@ def mixture(tiny: StableDiffusionPipeline) -> Mixture:
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="gloo's launcher is not of Windows")
+@pytest.mark.skipif(not fit.SHARES_ON_CPU, reason="this PyTorch shares networks between GPUs only")
 def test_two_processes_that_share_a_network_tune_it_as_one_does(
     mixture: Mixture, tiny: StableDiffusionPipeline, tmp_path: Path
 ) -> None:
