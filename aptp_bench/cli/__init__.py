@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import sys
 from types import ModuleType
@@ -31,6 +32,8 @@ from aptp_bench.cli import (
 )
 from aptp_bench.cli.failures import outcome
 from aptp_bench.core.distributed import leave
+
+GARBAGE = 50_000  # new objects before Python looks for circles among them: of 700, its default, a listing makes hundreds of times as many
 
 app = typer.Typer(
     name="aptp-bench",
@@ -76,7 +79,9 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    gc.set_threshold(GARBAGE)
     code = outcome(lambda: app(standalone_mode=False))
     if code == 0:
         leave()
+    gc.freeze()  # what is left goes with the process: not looked through once more
     sys.exit(code)

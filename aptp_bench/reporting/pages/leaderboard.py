@@ -173,8 +173,9 @@ def _matrices(board: Board) -> list[dict[str, Any]]:
     for matrix in Standings.of(board).matrices:
         column = matrix.column
         told = f"{board.separated[column.metric]} of {len(column.pairs)} pairs told apart"
+        words = {id(pair): wording.duel(pair) for pair in (*column.pairs, *column.beside)}  # of two cells each
         rows = [
-            (entry, entry_title(entry), [None if cell is None else _duel(cell, column) for cell in cells])
+            (entry, entry_title(entry), [c and {**_duel(c, column), "words": words[id(c.pair)]} for c in cells])
             for entry, cells in zip(matrix.entries, matrix.cells, strict=True)
         ]
         found.append({"title": headed(column.metric, column.unit, column.better), "told": told, "rows": rows})
@@ -183,12 +184,7 @@ def _matrices(board: Board) -> list[dict[str, Any]]:
 
 def _duel(cell: Cell, column: Column) -> dict[str, str]:
     kind = {1: "won", -1: "lost", 0: "open"}[cell.standing]
-    return {
-        "kind": kind,
-        "sign": SIGNS[cell.standing],
-        "shown": f"{cell.difference:+.{column.decimals}f}",
-        "words": wording.duel(cell.pair),
-    }
+    return {"kind": kind, "sign": SIGNS[cell.standing], "shown": f"{cell.difference:+.{column.decimals}f}"}
 
 
 def _plot(group: ComparisonGroup, made: Contents) -> dict[str, Any]:

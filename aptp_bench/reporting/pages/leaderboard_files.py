@@ -26,8 +26,8 @@ from aptp_bench.reporting.figures import style, svg_digest
 from aptp_bench.reporting.figures.looks import looks_of
 from aptp_bench.reporting.pages import leaderboard, lineup, markdown, wording
 from aptp_bench.reporting.pages.run_facts import Source
-from aptp_bench.reporting.ranking.boards import Board, boards, main_board
-from aptp_bench.reporting.ranking.eligible import parted
+from aptp_bench.reporting.ranking.boards import Board, boards_of, main_board
+from aptp_bench.reporting.ranking.eligible import Apart, parted
 from aptp_bench.reporting.ranking.matrix import Standings
 from aptp_bench.reporting.ranking.names import method_title, title
 from aptp_bench.reporting.ranking.selection import COUNTED, PAIRS, PREFIX, standings, tradeoffs
@@ -68,7 +68,7 @@ class Publication:
     @cached_property
     def boards(self) -> list[Board]:
         """Every board."""
-        return boards(self.found.values(), replicates.of_all(self.found))
+        return boards_of(self._parted[0], replicates.of_all(self.found))
 
     @cached_property
     def figures(self) -> dict[str, Shown]:
@@ -90,7 +90,7 @@ class Publication:
         """Why records stand on no board -> their paths in the results folder."""
         files = {id(record): f"{records.FOLDER}/{path.name}" for path, record in self.found.items()}
         found: dict[str, list[str]] = {}
-        for record, why in parted(self.found.values())[1]:
+        for record, why in self._parted[1]:
             found.setdefault(why, []).append(files[id(record)])
         return found
 
@@ -135,6 +135,10 @@ class Publication:
             path = self.results / FIGURES / name
             if why := svg_digest.verify(_text(path), _facts(shown)) if path.is_file() else "is missing":
                 yield path, f"{path} {why}", shown
+
+    @cached_property
+    def _parted(self) -> tuple[list[Record], list[Apart]]:
+        return parted(self.found.values())
 
     @cached_property
     def _sources(self) -> list[Source]:

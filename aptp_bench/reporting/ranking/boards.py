@@ -102,9 +102,14 @@ class Board:
 
 
 def boards(records: Iterable[Record], kept: Kept | None = None) -> list[Board]:
-    """Every board of the records that may stand on one: groups in their order, larger budgets first. kept: their replicates."""
+    """Every board of the records that may stand on one. kept: their replicates."""
+    return boards_of(parted(records)[0], kept)
+
+
+def boards_of(standing: Iterable[Record], kept: Kept | None = None) -> list[Board]:
+    """Every board of records that stand on one: groups in their order, larger budgets first. kept: their replicates."""
     found: list[Board] = []
-    for group in comparison_groups(entries(parted(records)[0]), kept):
+    for group in comparison_groups(entries(standing), kept):
         pruned = {budget(entry) for entry in group.entries if budget(entry)[0] != 1}
         asked = pruned or {budget(group.entries[0])}  # one of the references alone where nothing was pruned
         found += [_board(group, *each) for each in sorted(asked, key=lambda b: (-b[0], b[1]))]

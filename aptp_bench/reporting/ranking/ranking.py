@@ -58,6 +58,9 @@ def why_not(among: Sequence[Entry], metric: str) -> str | None:
 
     The metric is not named, so that metrics of one reason can share it.
     """
+    made = {text for entry in among for text in entry.protocols.get(metric, ())}
+    if len(made) < 2 and len({r.what.budget.convention for e in among for r in e.records if metric in r.results}) < 2:
+        return None
     seen: dict[str, tuple[str, _Run]] = {}
     for entry in among:
         for record in entry.records:

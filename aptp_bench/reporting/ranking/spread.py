@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, variance
+from statistics import fmean
 
 from aptp_bench.core.intervals import Interval, student
 from aptp_bench.records import Better, Measurement
@@ -29,7 +29,8 @@ class SeedSpread:
         freedom = sum(len(values) - 1 for values in repeated)
         if not freedom:
             return cls(0.0, 0)
-        return cls(math.sqrt(sum((len(v) - 1) * variance(v) for v in repeated) / freedom), freedom)
+        squares = math.fsum((value - mean) ** 2 for v in repeated for mean in [fmean(v)] for value in v)
+        return cls(math.sqrt(squares / freedom), freedom)
 
     def half_width(self, seeds: int) -> float:
         """Of the 95 % interval of a mean over `seeds` seeds."""
