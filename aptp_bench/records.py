@@ -91,6 +91,7 @@ class Provenance(Frozen):
     seconds: dict[str, float]  # wall time a stage took when it was done, even if this run only read it
     digests: dict[str, str]  # of the model's weights, the metric backbones and the data
     source: dict[str, str] = {}  # stage -> digest of the source that made it; records of earlier releases have none
+    date: str = Field("", pattern=r"^(\d{4}-\d\d-\d\d)?$")  # of the last stage that was done, UTC; likewise
 
 
 class Samples(Frozen):

@@ -42,10 +42,11 @@ def provenance(
     digests: Mapping[str, str],
     source: Mapping[str, str] = MappingProxyType({}),
     together: tuple[Sequence[str], str] = ((), ""),
+    date: str = "",
 ) -> Provenance:
     """What is known about this process and machine, with the stages' times and the digests given.
 
-    together: the devices of all processes, and the precision they computed in.
+    together: the devices of all processes, and the precision they computed in; date: on which the last stage was done.
     """
     import torch
 
@@ -62,6 +63,7 @@ def provenance(
         seconds=dict(seconds),
         digests=dict(digests),
         source=dict(source),
+        date=date,
     )
 
 

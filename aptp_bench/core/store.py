@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Literal
@@ -36,12 +37,16 @@ Keep = Literal["all", "tuned"]
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage: its folder, the digest of all that went into it, and the seconds it took (None: not done yet)."""
+    """One stage: its folder, the digest of all that went into it, and the seconds it took (None: not done yet).
+
+    date: on which it was done, UTC, as YYYY-MM-DD; empty where that was not written down.
+    """
 
     name: str
     folder: Path
     digest: str
     seconds: float | None
+    date: str = ""
 
     @property
     def done(self) -> bool:
@@ -99,7 +104,9 @@ class Store:
                 finally:
                     self.ranks.wait()  # after a failure too, or the other processes would wait for ever
             self.fresh.add(folder)
-        return Stage(name, folder, digest, seconds_of(folder, self.verify))
+        seconds = seconds_of(folder, self.verify)
+        date = "" if seconds is None else json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("date", "")
+        return Stage(name, folder, digest, seconds, date)
 
     def stages(
         self, wanted: Sequence[Named], fn: Callable[[Mapping[int, Path]], Mapping[int, AptpBenchError]]
@@ -175,7 +182,8 @@ class Store:
             seconds = round(spent + time.time() - started, 3)
             files = {name: sha256_of(file) for name, file in _files(partial).items()}
             seen = {name: _seen(file) for name, file in _files(partial).items()}
-            write_json(partial / MANIFEST, {**facts, "seconds": seconds, "files": files, "seen": seen})
+            today = datetime.now(timezone.utc).date().isoformat()
+            write_json(partial / MANIFEST, {**facts, "seconds": seconds, "date": today, "files": files, "seen": seen})
             if folder.exists():  # made again: the old one is there until the new one is whole
                 shutil.rmtree(folder)
             partial.replace(folder)

@@ -291,6 +291,7 @@ class Bench:
         digests |= {f"backbone:{network.name}": network.digest() for network in networks}
         seconds = {stage.name: stage.seconds or 0.0 for stage in self.stages.values()}
         source = {name: self.source[name] for name in self.stages}
+        date = max(stage.date for stage in self.stages.values())
         devices = self.store.ranks.gathered(device_name(given.device))
         precision = f"{str(given.teacher.unet.dtype).removeprefix('torch.')}, {torch.get_float32_matmul_precision()}"
         return Record(
@@ -305,7 +306,7 @@ class Bench:
             results={name: found.model_copy(update={"replicates": None}) for name, found in results.items()},
             diagnostics=facts.get("diagnostics", {}),
             skipped=skipped,
-            how=provenance(recipe.command, given.device, seconds, digests, source, (devices, precision)),
+            how=provenance(recipe.command, given.device, seconds, digests, source, (devices, precision), date),
         )
 
     def _image_set(self, images: Stage, size: int) -> Files:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import datetime
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -67,6 +69,21 @@ def test_a_strangers_method_goes_through_all_stages(tiny_run, halves, store):
     assert {"model", "train", "val", "prompts"} <= record.how.digests.keys()
     logs = list(store.root.glob("prune-*/work/log.json"))
     assert len(logs) == 1
+
+
+def test_a_record_has_the_date_of_its_last_stage(tiny_run, halves, store):
+    """Not of the day on which it is written once more; stages of earlier releases have none."""
+    (_, first) = run_each(with_reference(tiny_run("halves")), store, CPU)
+    assert datetime.date.fromisoformat(first.how.date) <= datetime.datetime.now(datetime.timezone.utc).date()
+    manifests = sorted(store.root.glob("*/manifest.json"))
+    for stamps in ({"prune": "2019-12-31", "finetune": "2020-01-02"}, {}):
+        for path in manifests:
+            facts = json.loads(path.read_text())
+            facts.pop("date", None)
+            name = path.parent.name.partition("-")[0]
+            path.write_text(json.dumps({**facts, **({"date": stamps[name]} if name in stamps else {})}))
+        (_, again) = run_each(with_reference(tiny_run("halves")), Store(store.root, SilentProgress()), CPU)
+        assert again.how.date == max(stamps.values(), default="")
 
 
 def test_a_second_run_reads_everything_and_gives_the_same_record(tiny_run, halves, store):

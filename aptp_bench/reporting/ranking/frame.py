@@ -23,7 +23,8 @@ def load_records(results: str | Path = "results") -> pandas.DataFrame:
     """The records under `results`, a row each.
 
     Columns: record (its file's name), world, dataset, model, method, label, entry, budget, convention, seed, steps (of
-    fine-tuning), experts, macs_<convention> (share of dense), parameters_stored, parameters_per_image, commit, device;
+    fine-tuning), experts, macs_<convention> (share of dense), parameters_stored, parameters_per_image, commit, date (empty in older
+    ones), device;
     for every metric its value, and <metric>_low, <metric>_high (95 % interval, NaN where there is none) and <metric>_n;
     for metrics with replicates <metric>_gap, the record's value minus the dense network's at the same seed, prompt by prompt,
     and <metric>_gap_low, <metric>_gap_high (95 %, over prompts), where there is such a dense record.
@@ -73,7 +74,7 @@ def _row(path: Path, record: Record, entry: Entry) -> dict[str, Any]:
     row |= {"steps": what.finetune.get("steps"), "experts": len(record.experts)}
     row |= {f"macs_{name}": record.macs[name].ratio for name in CONVENTIONS if name in record.macs}
     row |= {f"parameters_{key}": getattr(record.parameters, key) for key in ("stored", "per_image")}
-    row |= {"commit": record.how.commit, "device": record.how.device}
+    row |= {"commit": record.how.commit, "date": record.how.date, "device": record.how.device}
     for name, found in record.results.items():
         low, high = found.interval or (float("nan"), float("nan"))
         row |= {name: found.value, f"{name}_low": low, f"{name}_high": high, f"{name}_n": found.n}
