@@ -26,7 +26,7 @@ from aptp_bench.pruning.surgery import clone
 from aptp_bench.training import diffusion, fit
 from aptp_bench.training.diffusion import Draw, Noising
 from aptp_bench.training.latents import Batch, Pairs, encode_text
-from aptp_bench.training.loop import Part, frozen, train
+from aptp_bench.training.loop import Part, frozen, read_trained, train
 from aptp_bench.training.step_cost import step_cost
 
 if TYPE_CHECKING:
@@ -82,10 +82,9 @@ def finetune(  # noqa: PLR0913 - what, by whom, on what, how, and where
         if not len(own):
             left = "its new weights are left as drawn" if config.reset else "left as it was pruned"
             lesson.progress.say(f"expert {i + 1} of {len(mixture)} serves no training prompt: {left}")
-    tuned = OnDemand(lambda i: tune(mixture.experts[i], members[i], steps[i], lesson, i), len(mixture))
     for i in range(len(mixture)):
-        tuned[i]
-    return mixture.with_experts(tuned)
+        tune(mixture.experts[i], members[i], steps[i], lesson, i)
+    return mixture.with_experts(OnDemand(lambda i: tuned(mixture.experts[i], steps[i], lesson, i), len(mixture)))
 
 
 def shares(mixture: Mixture, pairs: Pairs) -> list[Tensor]:
@@ -94,23 +93,39 @@ def shares(mixture: Mixture, pairs: Pairs) -> list[Tensor]:
     return [torch.nonzero(ids == i)[:, 0] for i in range(len(mixture))]
 
 
-def tune(expert: UNet2DConditionModel, members: Tensor, steps: int, lesson: Lesson, index: int) -> UNet2DConditionModel:
-    """A copy of one expert, trained on the pairs `members` for `steps`; read from its folder if it was done before."""
-    student, seed = clone(expert).requires_grad_(True).eval(), expert_seed(lesson.seed, index)
-    if lesson.config.reset:
-        reset_(student.cpu(), seed)
-    student, config = fit.sharded(student.to(lesson.device), lesson.config.shard), lesson.config
+def tune(expert: UNet2DConditionModel, members: Tensor, steps: int, lesson: Lesson, index: int) -> None:
+    """Train a copy of one expert on the pairs `members` for `steps`; it is left in its folder. Every process takes part."""
+    config = lesson.config
+    student = fit.sharded(_beginning(expert, lesson, index), config.shard)
     with frozen(lesson.teacher), products(config.precision), fit.checkpointed(student, config.gradient_checkpointing):
         train(
             student,
             partial(_loss, student, members, lesson),
             config.training(steps, _parts(expert, lesson)),
-            seed=seed,
-            folder=lesson.folder / f"expert-{index:02d}",
+            seed=expert_seed(lesson.seed, index),
+            folder=_folder(lesson, index),
             progress=lesson.progress,
             label=f"fine-tune expert {index + 1}",
         )
-    return fit.whole(student, expert).requires_grad_(False)
+
+
+def tuned(expert: UNet2DConditionModel, steps: int, lesson: Lesson, index: int) -> UNet2DConditionModel:
+    """What `tune` left of an expert. One process can ask for it alone: nothing here waits for another."""
+    student, config = _beginning(expert, lesson, index), lesson.config.training(steps, parts=1)
+    read_trained(student, config, seed=expert_seed(lesson.seed, index), folder=_folder(lesson, index))
+    return student.requires_grad_(False)
+
+
+def _beginning(expert: UNet2DConditionModel, lesson: Lesson, index: int) -> UNet2DConditionModel:
+    """The copy that training begins with, on the device."""
+    student = clone(expert).requires_grad_(True).eval()
+    if lesson.config.reset:
+        reset_(student.cpu(), expert_seed(lesson.seed, index))
+    return student.to(lesson.device)
+
+
+def _folder(lesson: Lesson, index: int) -> Path:
+    return lesson.folder / f"expert-{index:02d}"
 
 
 def _parts(expert: UNet2DConditionModel, lesson: Lesson) -> int:

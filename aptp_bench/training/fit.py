@@ -13,9 +13,7 @@ from torch import nn
 from aptp_bench.core.costs import USED, StepCost
 from aptp_bench.core.distributed import Ranks
 from aptp_bench.core.settings import Parts, Precision
-from aptp_bench.core.tensors import gathered, shared
 from aptp_bench.errors import TrainingError
-from aptp_bench.pruning.surgery import clone
 
 SHARES_ON_CPU = hasattr(torch.cpu.Stream, "record_event")  # what FSDP2 waits for; older releases have it of GPUs alone
 
@@ -50,7 +48,7 @@ def parts(
 def sharded(unet: Any, wanted: bool) -> Any:
     """The U-Net, of which each of several processes holds a part from now on if that is wanted: layer by layer, by FSDP2.
 
-    As one process trains it, to rounding. `whole` gives it back. Raises TrainingError where this PyTorch cannot.
+    As one process trains it, to rounding. Raises TrainingError where this PyTorch cannot.
     """
     ranks = Ranks.here()
     if not wanted or ranks.size == 1:
@@ -73,15 +71,6 @@ def layers(unet: Any) -> list[nn.Module]:
         layer for block in blocks for each in block.children() if isinstance(each, nn.ModuleList) for layer in each
     ]
     return [layer for layer in found if any(True for _ in layer.parameters())]
-
-
-def whole(trained: Any, like: Any) -> Any:
-    """A U-Net that `sharded` made, in one piece on every process: a copy of `like`, which is pruned alike. Others as they are."""
-    if not shared(trained):
-        return trained
-    found = clone(like).to(trained.device)
-    found.load_state_dict({name: gathered(tensor) for name, tensor in trained.state_dict().items()})
-    return found.eval()
 
 
 @contextmanager

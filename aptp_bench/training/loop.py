@@ -62,8 +62,7 @@ def train(
     """
     ranks = Ranks.here()
     optimizer = torch.optim.AdamW(_trained(module).values(), lr=config.lr, weight_decay=config.weight_decay)
-    what = {"seed": seed, **config.model_dump(exclude=execution(TrainConfig))}
-    checkpoint = Checkpoint(folder, module, optimizer, json.dumps(what, sort_keys=True))
+    checkpoint = Checkpoint(folder, module, optimizer, _identity(config, seed))
     history = checkpoint.load()
     objective = _averaged(Objective(module, loss), ranks)
     for step in progress.track(range(config.steps), label, done=len(history)):
@@ -74,6 +73,22 @@ def train(
         if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.steps:
             checkpoint.save(history, ranks, final=step + 1 == config.steps)
     return history
+
+
+def read_trained(module: nn.Module, config: TrainConfig, *, seed: int, folder: Path) -> None:
+    """The parameters that `train` left in `folder` at its end, into `module`; no other process is waited for.
+
+    Raises CheckpointError if it did not end there.
+    """
+    history = Checkpoint(folder, module, None, _identity(config, seed)).load()
+    if len(history) != config.steps:
+        raise CheckpointError(
+            f"the training in {folder} stopped after {len(history)} of {config.steps} steps; run again"
+        )
+
+
+def _identity(config: TrainConfig, seed: int) -> str:
+    return json.dumps({"seed": seed, **config.model_dump(exclude=execution(TrainConfig))}, sort_keys=True)
 
 
 class Objective(nn.Module):
@@ -128,9 +143,12 @@ def _one_step(
 
 
 class Checkpoint:
-    """Parameters, optimiser moments and history in a folder; replaced as a whole or not at all."""
+    """Parameters, optimiser moments and history in a folder; replaced as a whole or not at all.
 
-    def __init__(self, folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer, identity: str) -> None:
+    optimizer: None where only a final state is read, which has no moments.
+    """
+
+    def __init__(self, folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer | None, identity: str) -> None:
         self.folder, self.module, self.optimizer, self.identity = folder, module, optimizer, identity
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -173,14 +191,14 @@ class Checkpoint:
             ) from err
 
     def _moments(self) -> dict[str, Tensor]:
-        states = {name: self.optimizer.state[p] for name, p in _trained(self.module).items()}
+        states = {name: self.optimizer.state[p] for name, p in _trained(self.module).items()} if self.optimizer else {}
         return {f"{key}.{name}": state[key] for name, state in states.items() for key in (*MOMENTS, "step") if state}
 
     def _restore(self, tensors: dict[str, Tensor]) -> None:
         for name, p in _trained(self.module).items():
             with torch.no_grad():
                 p.copy_(shared_like(tensors[f"param.{name}"], p))
-            if f"exp_avg.{name}" in tensors:
+            if self.optimizer is not None and f"exp_avg.{name}" in tensors:
                 moments = {key: shared_like(tensors[f"{key}.{name}"], p) for key in MOMENTS}
                 # its own number of updates: fewer than the steps where some of them did not touch it
                 self.optimizer.state[p] = {"step": tensors[f"step.{name}"], **moments}

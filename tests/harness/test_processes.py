@@ -39,7 +39,8 @@ main()
 """
 SMALL = [
     "sizes.train=48", "sizes.val=16", "sizes.partiprompts=4", "sampling.steps=2", "sampling.batch=4", "encode_batch=8",
-    "finetune.steps=3", "finetune.batch=8", "finetune.accumulate=2", "resolution.measure=8",
+    "experts=2", "warmup_steps=1", "joint_steps=2", "align_steps=2", "batch=16", "finetune.steps=8",
+    "finetune.batch=8", "finetune.accumulate=2", "resolution.measure=8",
     "metrics=[macs,parameters,latency,fid,clip_score,cmmd,inception_score,ssim,psnr,clip_similarity,pick_score]",
 ]  # fmt: skip
 LAUNCH = ["-m", "torch.distributed.run", "--nproc_per_node=2", "--rdzv_backend=c10d", "--rdzv_endpoint=localhost:0"]
@@ -50,7 +51,7 @@ def made(folder: Path, launch: list[str]) -> tuple[dict[str, Any], list[str]]:
     folder.mkdir()
     (folder / "program.py").write_text(PROGRAM)
     words = [sys.executable, *launch, str(folder / "program.py"), str(folder / "did")]
-    words += ["run", "--method", "norm", "--dataset", "coco", "--scale", "smoke", "--device", "cpu", "--no-reference"]
+    words += ["run", "--method", "aptp", "--dataset", "coco", "--scale", "smoke", "--device", "cpu", "--no-reference"]
     words += ["--no-report", "--runs-dir", str(folder / "runs"), "--results-dir", str(folder / "results")]
     words += [word for setting in SMALL for word in ("--set", setting)]
     quiet = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
