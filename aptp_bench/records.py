@@ -46,6 +46,12 @@ class Measurement(Frozen):
             )
         return self
 
+    @model_validator(mode="after")
+    def _right_way_round(self) -> Measurement:
+        if self.interval is not None and self.interval[0] > self.interval[1]:
+            raise ValueError(f"the interval begins at {self.interval[0]:g} and ends at {self.interval[1]:g}")
+        return self
+
 
 class Counted(Frozen):
     """MACs of a U-Net call in one convention: of the dense network, of the mixture (mean over the evaluation's prompts).
@@ -189,11 +195,18 @@ def load_all(results: Path) -> tuple[dict[Path, Record], dict[Path, str]]:
     """(the records under `results`/records by file, in the order of their names; why other files there are none)."""
     found: dict[Path, Record] = {}
     malformed: dict[Path, str] = {}
+    owners: dict[str, tuple[Path, Record]] = {}
     for path in sorted((results / FOLDER).glob("*.json")):
         try:
-            found[path] = load(path)
+            record = load(path)
         except ConfigError as err:
             malformed[path] = str(err)
+            continue
+        known = owners.setdefault(record.replicates.sha256, (path, record)) if record.replicates else None
+        if known is not None and known[1].what.seed != record.what.seed:
+            malformed[path] = f"{path} has the replicates of {known[0].name}, another seed's; restore it, or run again"
+            continue
+        found[path] = record
     return found, malformed
 
 

@@ -105,7 +105,7 @@ def test_a_record_of_version_1_is_still_read():
     again = found.model_dump(mode="json")
     assert again.pop("samples") is None and again.pop("replicates") is None
     assert again["how"].pop("source") == {} and again.pop("calls") == {}
-    assert again["how"].pop("processes") == [] and again["how"].pop("precision") == ""
+    assert again["how"].pop("processes") == [] and again["how"].pop("precision") == again["how"].pop("date") == ""
     assert again.pop("diagnostics") == {} and again.pop("task") == "text-to-image"
     assert not any(expert.pop("words") for expert in again["experts"])
     assert again | {"schema_version": 1} == old  # nothing lost, nothing changed
@@ -134,6 +134,20 @@ def test_records_are_listed_and_what_is_none_is_named(record, tmp_path):
     assert found == {good: record()} and list(malformed) == [bad]
     assert "bad.json is not a readable record (world: Field required)" in malformed[bad]
     assert records.load_all(tmp_path / "nothing") == ({}, {})
+
+
+def test_replicates_are_of_one_seed(tmp_path, make_record):
+    """A copied record would stand on a board as another seed."""
+    kept = records.Replicates(metrics=["fid"], sha256="0" * 64)
+    for seed in (0, 1):
+        records.save(make_record("norm", seed=seed).model_copy(update={"replicates": kept}), tmp_path)
+    found, malformed = records.load_all(tmp_path)
+    assert len(found) == len(malformed) == 1
+
+
+def test_an_interval_begins_before_it_ends(make_record):
+    with pytest.raises(ValueError, match="interval"):
+        make_record("norm", fid=(3.0, 9.0, 1.0))
 
 
 def test_the_committed_records_are_called_by_what_they_say(tracked):

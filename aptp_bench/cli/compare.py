@@ -49,7 +49,7 @@ def compare(
 
 def _picture(made: Comparison, prompts: int, out: Path | None) -> Path | None:
     """Where both images of the prompts are drawn; None where there are none and none were asked for."""
-    from aptp_bench.core.files import check_writable
+    from aptp_bench.core.files import check_regular, check_writable
     from aptp_bench.errors import AptpBenchError, ConfigError
     from aptp_bench.reporting.figures import samples, style
     from aptp_bench.reporting.worlds import SAID
@@ -60,6 +60,7 @@ def _picture(made: Comparison, prompts: int, out: Path | None) -> Path | None:
     place = out or made.one.run.run.folder / f"compare-{made.other.name}.png"  # type: ignore[union-attr]
     if place.suffix not in (".png", ".svg") or place.is_dir():
         raise ConfigError(f"--out {place} is no picture; name a .png or .svg file")
+    check_regular(place)
     check_writable(place.parent, "--out")
     try:
         panel = made.panel([metric for metric, pair in made.pairs.items() if pair.difference.n], prompts)

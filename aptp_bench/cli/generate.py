@@ -47,12 +47,16 @@ def generate(
 ) -> None:
     """Draw prompts with the mixture of a run, each by its expert."""
     from aptp_bench.core import provenance, threads
+    from aptp_bench.core.files import check_replaceable
     from aptp_bench.models.weights import quiet
+    from aptp_bench.serving.pipeline import MARKER
     from aptp_bench.serving.serve import check_folder, draw, open_source
 
     asked = _texts(prompt or [], prompts, number, save)
     if asked:
         check_folder(out)
+    if save is not None:
+        check_replaceable(save, MARKER)
     threads.use_threads()
     with quiet():
         source = open_source(run, provenance.device(device), _dtype(dtype), held)

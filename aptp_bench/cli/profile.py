@@ -111,10 +111,13 @@ def profile(
 
 
 def _check_plot(path: Path) -> None:
+    from aptp_bench.core.files import check_regular
+
     if path.suffix not in (".png", ".svg"):
         raise ConfigError(f"--plot draws .png and .svg; got '{path.name}'")
     if not path.absolute().parent.is_dir():
         raise ConfigError(f"--plot: {path.absolute().parent} is no folder; make it first")
+    check_regular(path)
 
 
 def _draw(profiler: Profiler, path: Path) -> None:

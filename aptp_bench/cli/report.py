@@ -20,13 +20,14 @@ def report(
 ) -> None:
     """Put a run on one page that needs nothing else: results, figures, words, images and how to get it again."""
     from aptp_bench.core import threads
-    from aptp_bench.core.files import check_writable
+    from aptp_bench.core.files import check_no_input, check_writable
     from aptp_bench.core.progress import reporter
     from aptp_bench.errors import ConfigError
 
     place = out or run / FILE
     if place.is_dir():
         raise ConfigError(f"{place} is a folder; name a file, such as --out {place / FILE}")
+    check_no_input(place, "--out", run, ours=FILE)
     check_writable(place.parent, "--out")
     threads.use_threads()
     for name, reason in _write(run, place, reporter()).items():

@@ -45,7 +45,7 @@ def route(
     from aptp_bench.serving.routing import routed, router_of, write_csv
 
     asked = [*(prompt or []), *(_prompts(prompts) if prompts is not None else [])]
-    _check(out, prompts)
+    _check(out, run, prompts)
     mixture, size, record = _opened(run)
     threads.use_threads()
     with quiet():
@@ -84,14 +84,13 @@ def _prompts(path: Path) -> list[str]:
         raise ConfigError("stdin is no UTF-8 text; pipe a prompt a line into --prompts -") from err
 
 
-def _check(out: Path | None, prompts: Path | None) -> None:
-    from aptp_bench.core.files import check_regular, check_writable
+def _check(out: Path | None, run: Path, prompts: Path | None) -> None:
+    from aptp_bench.core.files import check_no_input, check_regular, check_writable
 
     if out is not None:
         if out.is_dir():
             raise ConfigError(f"{out} is a folder; name a file, such as --out {out / 'routes.csv'}")
-        if prompts not in (None, STDIN) and out.exists() and out.samefile(str(prompts)):
-            raise ConfigError(f"{out} is what --prompts reads; name another file with --out")
+        check_no_input(out, "--out", run, *([] if prompts in (None, STDIN) else [prompts]))
         check_regular(out)
         check_writable(out.absolute().parent, "--out")
 

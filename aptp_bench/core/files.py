@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -60,13 +61,13 @@ def write_json(path: Path, document: Any) -> Path:
 
 
 @contextmanager
-def written_aside(folder: Path, marker: str) -> Iterator[Path]:
+def written_aside(folder: Path, marker: str, ours: str = "") -> Iterator[Path]:
     """A new folder to write into, renamed to `folder` at the end of the block and removed if the block fails.
 
-    An existing folder is replaced only if it is empty or holds `marker`, so that no one else's files are lost.
+    An existing folder is replaced only if it is empty or holds `marker`, and nothing beside what the new one has and what
+    the pattern `ours` says, so that no one else's files are lost; hidden ones are carried over.
     """
-    if folder.exists() and not (folder.is_dir() and (not any(folder.iterdir()) or (folder / marker).is_file())):
-        raise CheckpointError(f"{folder} holds other files; name a folder that is new, empty or a checkpoint")
+    check_replaceable(folder, marker)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
@@ -76,10 +77,41 @@ def written_aside(folder: Path, marker: str) -> Iterator[Path]:
         (fresh := aside / "new").mkdir()
         yield fresh
         if folder.exists():
+            _carry_over(folder, fresh, ours)
             folder.rename(aside / "old")
         fresh.rename(folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def check_replaceable(folder: Path, marker: str) -> None:
+    """Raise CheckpointError unless `folder` is new, empty, or holds `marker`, which says that it is one of ours."""
+    if folder.exists() and not (folder.is_dir() and (not any(folder.iterdir()) or (folder / marker).is_file())):
+        raise CheckpointError(f"{folder} holds other files; name a folder that is new, empty or a checkpoint")
+
+
+def _carry_over(old: Path, new: Path, ours: str) -> None:
+    """Move hidden entries of a folder into the one that replaces it. Raises CheckpointError for what would be lost."""
+    beside = [each for each in sorted(old.iterdir()) if not (new / each.name).exists()]
+    hidden = [each for each in beside if each.name.startswith(".")]
+    lost = [each.name for each in beside if each not in hidden and not fnmatch(each.name, ours)]
+    if lost:
+        raise CheckpointError(
+            f"{old} holds {', '.join(lost)} too, which would be lost; move it, or name another folder"
+        )
+    for each in hidden:
+        each.rename(new / each.name)
+
+
+def check_no_input(place: Path, option: str, *inputs: Path, ours: str = "") -> None:
+    """Raise StoreError if what a command writes would replace what it reads: one of `inputs`, or a file inside such a folder.
+
+    ours: the name of the file that the command itself leaves there.
+    """
+    for given in inputs:
+        inside = place.exists() and place.resolve().is_relative_to(given.resolve())
+        if inside and (place.name != ours or not given.is_dir()):
+            raise StoreError(f"{place} is part of what is read; name another place with {option}")
 
 
 def check_writable(folder: Path, option: str) -> None:

@@ -68,7 +68,7 @@ def save_unet(unet: UNet2DConditionModel, folder: Path) -> None:
     """
     check_plain(unet)
     pruning = Pruning.of(unet)
-    with written_aside(Path(folder), marker=PRUNING) as aside:
+    with written_aside(Path(folder), marker=PRUNING, ours="*.index.json") as aside:
         (aside / CONFIG).write_text(json.dumps(config_of(unet), indent=2, sort_keys=True) + "\n", encoding="utf-8")
         (aside / PRUNING).write_text(pruning.model_dump_json(indent=2) + "\n", encoding="utf-8")
         tensors = {name: tensor.detach().contiguous() for name, tensor in unet.state_dict().items()}

@@ -171,7 +171,7 @@ class Mixture:
 
     def save(self, folder: Path) -> None:
         """Write the mixture to `folder`, which appears whole or not at all. Experts are written one at a time."""
-        with written_aside(Path(folder), marker=INDEX) as aside:
+        with written_aside(Path(folder), marker=INDEX, ours="expert-*") as aside:
             for i in range(len(self)):
                 save_unet(self.experts[i], aside / _expert(i))
             (aside / ROUTER).mkdir()

@@ -35,7 +35,7 @@ def save(network: UNet | Mixture, folder: str | Path) -> Path:
         return folder
     if not isinstance(network, diffusers.UNet2DConditionModel | diffusers.UNet2DModel):
         raise ConfigError(f"a {type(network).__name__} is not saved here; give one of diffusers' U-Nets or a Mixture")
-    with written_aside(folder, marker=PRUNING) as aside:
+    with written_aside(folder, marker=PRUNING, ours=DIFFUSERS) as aside:
         save_unet(network, aside)
         if opens_in_diffusers(network):
             tensors = network.state_dict()

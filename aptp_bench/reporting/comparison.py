@@ -50,7 +50,7 @@ class Side:
             name = facts.run.folder.absolute().name
         else:
             record, place, name = records.load(path), replicates.path_of(path.absolute()), path.stem
-        scores = replicates.read(place, record.replicates)
+        scores = replicates.read(place, record.replicates, record.results)
         kept = {record.replicates.sha256: scores} if record.replicates is not None and scores is not None else {}
         return cls(name, record, kept, facts)
 

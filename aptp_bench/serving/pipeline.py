@@ -37,6 +37,7 @@ from aptp_bench.serving.requests import Request
 from aptp_bench.serving.steps import TENSORS, Callback, offloaded, on_device, watched
 
 MIXTURE = "mixture"
+MARKER = f"{MIXTURE}/{INDEX}"  # a folder that has it was written here
 MULTIPLE = 8  # diffusers refuses other heights and widths, whatever the autoencoder
 OutputType = Literal["pil", "pt", "np", "latent"]
 
@@ -153,7 +154,7 @@ class RoutedPipeline(DiffusionPipeline):
         return hub.uploaded(lambda scratch: self._save(scratch, repo_id), repo_id, private, token)
 
     def _save(self, folder: Path, place: str) -> None:
-        with written_aside(folder, marker=f"{MIXTURE}/{INDEX}") as aside, quiet():
+        with written_aside(folder, marker=MARKER) as aside, quiet():
             for name, part in self.parts.items():
                 part.save_pretrained(aside / name)
             self.mixture.save(aside / MIXTURE)

@@ -86,7 +86,7 @@ def check_folder(folder: Path) -> None:
     """Raise ConfigError or StoreError unless `folder` can be filled: new, empty, or with images of such a command."""
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file; choose another folder with --out")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / INDEX).is_file():
+    if folder.is_dir() and any(folder.iterdir()) and _index(folder) is None:
         raise ConfigError(f"{folder} holds other files; choose a new or an empty folder with --out")
     check_writable(folder, "--out")
 
@@ -96,7 +96,8 @@ def draw(source: Source, prompts: Sequence[str], folder: Path, first: int = 0) -
     """Write one PNG a prompt, numbered from `first`, which chooses its noise too, and prompts.json beside them.
 
     Images are written as they are done; their names are numbers whatever the prompts say. A row a prompt: image,
-    prompt, index, expert. Spectrograms have a WAV file each beside them. What was killed goes on where it stopped.
+    prompt, index, expert. Spectrograms have a WAV file each beside them. What was killed goes on where it stopped; the
+    images of another request go first, or a kill in the middle would pass them off as these.
     """
     routes = source.pipeline.mixture.route(requests.texts(prompts))
     numbers = range(first, first + len(prompts))
@@ -107,20 +108,36 @@ def draw(source: Source, prompts: Sequence[str], folder: Path, first: int = 0) -
     sampling = source.sampling.model_dump(mode="json")
     made = {"of": source.name, "dtype": str(source.pipeline.dtype), "seed": source.seed, "sampling": sampling}
     index = {**made, "images": rows}
-    goes_on = _same(folder, index)
-    left = [at for at, row in enumerate(rows) if not (goes_on and (folder / row["image"]).is_file())]
+    there = _index(folder)
+    if there is not None and (source.name is None or there != index):
+        _clear(folder, there)
+    left = [at for at, row in enumerate(rows) if not (folder / row["image"]).is_file()]
     write_json(folder / INDEX, index)
     if left:
         _draw([prompts[at] for at in left], routes[left], [numbers[at] for at in left], source, folder)
     return rows
 
 
-def _same(folder: Path, index: dict[str, Any]) -> bool:
-    """Whether the images of a folder are those of this index, as far as they are there."""
+def _index(folder: Path) -> dict[str, Any] | None:
+    """What a command like this left in the folder; None where it holds nothing of the kind."""
     try:
-        return index["of"] is not None and json.loads((folder / INDEX).read_text(encoding="utf-8")) == index
+        found = json.loads((folder / INDEX).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return False
+        return None
+    ours = isinstance(found, dict) and found.keys() == {"of", "dtype", "seed", "sampling", "images"}
+    return found if ours and all(_is_row(row) for row in found["images"]) else None
+
+
+def _is_row(row: Any) -> bool:
+    return isinstance(row, dict) and type(row.get("index")) is int and row["index"] >= 0
+
+
+def _clear(folder: Path, index: dict[str, Any]) -> None:
+    """Remove the images of an index, by their numbers: names in a file are no paths to be followed."""
+    for row in index["images"]:
+        image = image_path(folder, row["index"])
+        for path in (image, image.with_suffix(".wav")):
+            path.unlink(missing_ok=True)
 
 
 def _draw(prompts: list[str], routes: Tensor, numbers: list[int], source: Source, folder: Path) -> None:

@@ -56,7 +56,12 @@ def compared(call: Callable[..., tuple[int, str]]) -> Callable[..., dict[str, An
 def test_two_runs_are_compared_prompt_by_prompt(compared: Any, runs: list[Path]) -> None:
     found = compared(*runs)
     light = found["metrics"]["light"]
-    own = [replicates.read(r / run_folder.REPLICATES, run_folder.RunFolder.load(r).record.replicates) for r in runs]
+    records = [run_folder.RunFolder.load(r).record for r in runs]
+    kept = [
+        replicates.read(r / run_folder.REPLICATES, of.replicates, of.results)
+        for r, of in zip(runs, records, strict=True)
+    ]
+    own = [each for each in kept if each is not None]
     gaps = own[0]["light"] - own[1]["light"]
     assert light["paired"] and light["n"] == 6 and light["difference"] == pytest.approx(gaps.mean())
     assert light["error"] == pytest.approx(gaps.std(ddof=1) / 6**0.5)

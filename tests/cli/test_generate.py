@@ -74,6 +74,39 @@ def test_what_was_killed_goes_on_and_another_request_is_drawn_anew(call, a_run, 
     assert torch.equal(images(tmp_path / "drawn", 5), images(tmp_path / "whole", 5))
 
 
+def test_images_of_another_request_are_not_passed_off_as_new(call, a_run, tmp_path, monkeypatch):
+    words = ["generate", "--run", a_run, "--batch", "1", *(w for i in range(4) for w in ("--prompt", f"a dog {i}"))]
+    assert call(*words, "--out", "drawn", "--seed", "8")[0] == 0
+    write = serve.write_image
+
+    def killed(folder: Path, number: int, image: torch.Tensor) -> None:
+        if number == 1:
+            raise KeyboardInterrupt
+        write(folder, number, image)
+
+    monkeypatch.setattr(serve, "write_image", killed)
+    assert call(*words, "--out", "drawn", "--seed", "9")[0] == 130
+    monkeypatch.setattr(serve, "write_image", write)
+    assert call(*words, "--out", "drawn", "--seed", "9")[0] == 0
+    assert call(*words, "--out", "whole", "--seed", "9")[0] == 0
+    assert torch.equal(images(tmp_path / "drawn", 4), images(tmp_path / "whole", 4))
+
+
+def test_what_others_left_is_not_replaced(call, a_run, tmp_path):
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "prompts.json").write_text('["mine"]')
+    assert call("generate", "--run", a_run, "--prompt", "a", "--out", "theirs")[0] == MEND
+    assert call("generate", "--run", a_run, "--save", "pipe")[0] == 0
+    (tmp_path / "pipe" / "notes.txt").write_text("mine")
+    assert call("generate", "--run", a_run, "--save", "pipe")[0] == MEND and "notes.txt" in call.err
+    before = sorted(tmp_path.rglob("*"))
+    assert call("generate", "--run", a_run, "--prompt", "a", "--out", "new", "--save", "theirs")[0] == MEND
+    assert sorted(tmp_path.rglob("*")) == before
+    assert (tmp_path / "theirs" / "prompts.json").read_text() == '["mine"]' and (
+        tmp_path / "pipe" / "notes.txt"
+    ).is_file()
+
+
 def test_what_prompts_say_names_no_file(call, a_run, tmp_path):
     before = {path.name for path in tmp_path.iterdir()}
     code, out = call("generate", "--run", a_run, "--prompt", EVIL, "--prompt", "/etc/x\0y", "--out", "in/drawn")
@@ -119,9 +152,10 @@ def test_bad_input_is_one_line_and_draws_nothing(call, a_run, tmp_path, words, l
 def test_a_model_that_changed_is_refused(call, a_run, tiny):
     with torch.no_grad():
         bias = tiny.unet.conv_out.bias
+        before = bias.clone()
         bias += 1
         try:
             code, _ = call("generate", "--run", a_run, "--prompt", "a")
         finally:
-            bias -= 1
+            bias.copy_(before)  # to the last bit, which taking one off again is not
     assert code == MEND and "other weights" in call.err

@@ -23,6 +23,14 @@ def test_out_names_another_place_that_is_made(call: Call, finished: Any, tmp_pat
     assert (tmp_path / "deep" / "er" / "page.html").stat().st_size > 10_000
 
 
+def test_a_run_is_not_replaced_by_its_report(call: Call, finished: Any) -> None:
+    record = finished("norm") / "run.json"
+    before = record.read_bytes()
+    for words in (["report", str(record.parent)], ["route", "--run", str(record.parent), "--prompt", "a"]):
+        assert call(*words, "--out", str(record))[0] == 2
+    assert record.read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [

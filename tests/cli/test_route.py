@@ -104,7 +104,7 @@ def test_an_encoder_that_moved_is_named_and_must_be_the_same(
         (["--captions", "empty.txt"], "there is no prompt; give --prompt TEXT"),
         (["--captions", "latin.txt"], "give --prompts a UTF-8 file"),
         (["--captions", "one.txt", "--encoder", "x"], "router 'constant' in"),
-        (["--captions", "one.txt", "--out", "one.txt"], "error: one.txt is what --prompts reads; name another file"),
+        (["--captions", "one.txt", "--out", "one.txt"], "name another place with --out"),
         (["--captions", "one.txt", "--out", "."], "error: . is a folder; name a file, such as --out routes.csv"),
         (["--captions", "one.txt", "--top", "0"], "--top"),
     ],

@@ -61,6 +61,22 @@ def test_a_folder_of_someone_else_is_not_replaced(tmp_path):
         pass
 
 
+def test_what_a_new_folder_would_lose_is_said_and_what_is_hidden_is_kept(tmp_path):
+    def made(*names):
+        with written_aside(tmp_path / "made", marker="mark", ours="part-*") as aside:
+            for name in ("mark", *names):
+                (aside / name).write_text("")
+
+    made("part-0", "part-1")
+    (tmp_path / "made" / ".git").mkdir()
+    made("part-0")
+    assert sorted(p.name for p in (tmp_path / "made").iterdir()) == [".git", "mark", "part-0"]
+    (tmp_path / "made" / "notes.txt").write_text("mine")
+    with pytest.raises(CheckpointError, match=r"notes\.txt"):
+        made("part-0", "part-1")
+    assert sorted(p.name for p in (tmp_path / "made").iterdir()) == [".git", "mark", "notes.txt", "part-0"]
+
+
 def test_a_digest_is_of_the_contents_in_order(tmp_path):
     one, other = write_text(tmp_path / "1", "a"), write_text(tmp_path / "2", "b")
     assert sha256_of(one, other) == sha256_of(write_text(tmp_path / "3", "ab")) != sha256_of(other, one)

@@ -34,7 +34,13 @@ class Light(Metric):
 
 def measured(**found: list[float] | None) -> dict[str, Measurement]:
     return {
-        name: Measurement(value=1.0, unit="", better="lower", n=len(each or [0]), replicates=each and tuple(each))
+        name: Measurement(
+            value=float(np.mean(each or 1.0)),
+            unit="",
+            better="lower",
+            n=len(each or [0]),
+            replicates=each and tuple(each),
+        )
         for name, each in found.items()
     }
 
@@ -50,11 +56,12 @@ def made(tiny_run: Any, register: Any, tmp_path: Path) -> tuple[Record, Path]:
 
 
 def test_what_is_packed_is_read_again_and_what_has_none_is_not_named(tmp_path: Path) -> None:
-    content, facts = replicates.packed(measured(fid=[1.5, -2.0, 0.25], latency=None, clip_score=[80.1, 90.0]))
+    results = measured(fid=[1.5, -2.0, 0.25], latency=None, clip_score=[80.1, 90.0])
+    content, facts = replicates.packed(results)
     assert facts is not None and sorted(facts.metrics) == ["clip_score", "fid"]
     path = tmp_path / "a.safetensors"
     path.write_bytes(content)
-    found = replicates.read(path, facts)
+    found = replicates.read(path, facts, results)
     assert found is not None and found["fid"].tolist() == [1.5, -2.0, 0.25]
     assert found["clip_score"] == pytest.approx([80.1, 90.0], rel=1e-6)
     assert replicates.packed(measured(latency=None)) == (b"", None)
@@ -62,17 +69,27 @@ def test_what_is_packed_is_read_again_and_what_has_none_is_not_named(tmp_path: P
 
 @pytest.mark.parametrize("harm", [lambda c: c[:-1], lambda c: c[:-1] + b"\1", lambda c: b"", lambda c: None])
 def test_a_file_that_is_not_the_one_a_record_names_is_none(tmp_path: Path, harm: Any) -> None:
-    content, facts = replicates.packed(measured(fid=[1.0, 2.0]))
+    results = measured(fid=[1.0, 2.0])
+    content, facts = replicates.packed(results)
     if (harmed := harm(content)) is not None:
         (tmp_path / "a").write_bytes(harmed)
-    assert replicates.read(tmp_path / "a", facts) is None
+    assert replicates.read(tmp_path / "a", facts, results) is None
+
+
+def test_replicates_are_of_the_value_beside_them(tmp_path: Path) -> None:
+    results = measured(fid=[1.0, 2.0], clip_score=[80.0, 90.0])
+    content, facts = replicates.packed(results)
+    (tmp_path / "a").write_bytes(content)
+    edited = {**results, "fid": results["fid"].model_copy(update={"value": 1.6})}
+    found = replicates.read(tmp_path / "a", facts, edited)
+    assert found is not None and found.keys() == {"clip_score"}
 
 
 def test_a_run_keeps_them_beside_its_record_and_submits_them(made: tuple[Record, Path], tmp_path: Path) -> None:
     record, folder = made
     assert Light.calls == ["light"]  # measured once, read twice
     assert record.replicates is not None and record.replicates.metrics == ["light"]
-    own = replicates.read(folder / run_folder.REPLICATES, record.replicates)
+    own = replicates.read(folder / run_folder.REPLICATES, record.replicates, record.results)
     assert own is not None and len(own["light"]) == 6
     assert np.mean(own["light"]) == pytest.approx(record.results["light"].value, rel=1e-6)
     assert '"replicates": [' not in (folder / run_folder.FILE).read_text(encoding="utf-8")

@@ -12,6 +12,8 @@ import re
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from aptp_bench.core.files import write_whole
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -25,12 +27,14 @@ PLAIN: dict[str, Any] = {"svg.hashsalt": "aptp-bench", "svg.fonttype": "none", "
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a .png or .svg on white; the same figure gives the same bytes."""
+    """Write a .png or .svg on white, whole or not at all; the same figure gives the same bytes."""
     import matplotlib as mpl
 
     metadata: dict[str, Any] = {"Date": None} if path.suffix == ".svg" else {"Software": None}
+    stream = io.BytesIO()
     with mpl.rc_context(PLAIN):
-        figure.savefig(path, dpi=DPI, metadata=metadata)
+        figure.savefig(stream, format=path.suffix[1:], dpi=DPI, metadata=metadata)
+    write_whole(path, lambda aside: aside.write_bytes(stream.getvalue()))
 
 
 def save_png(figure: Figure, stream: IO[bytes]) -> None:
