@@ -107,7 +107,7 @@ class PairSpread:
     def of_pair(self, pair: Components) -> tuple[float, float]:
         """(the variance between a pair's seeds as far as its own and the typical one say, its degrees of freedom)."""
         own = pair.k - 1
-        if math.isinf(self.freedom):
+        if math.isinf(self.freedom) or not (own or self.freedom):  # of one seed, beside one pair that has more
             return self.variance, self.most
         mean = (self.freedom * self.variance + own * pair.between) / (self.freedom + own)
         return mean, max(1.0, min(self.freedom + own, self.most))
@@ -132,7 +132,7 @@ class Difference:
     @classmethod
     def of(cls, pair: Components, spread: PairSpread | None = None) -> Difference:
         """Paired. spread: of the pairs that it is judged with; None: the error speaks of prompts only."""
-        if spread is None or (pair.k == 1 and not spread.freedom):
+        if spread is None:
             return cls(pair.value, pair.prompts, pair.n, pair.k)
         variance, freedom = spread.of_pair(pair)
         rest = pair.rest if pair.k > 1 else spread.rest

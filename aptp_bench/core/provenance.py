@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
 
 from aptp_bench.errors import ConfigError
@@ -91,16 +91,33 @@ def versions() -> dict[str, str]:
 
 def checkout() -> tuple[str | None, bool | None]:
     """(commit, whether tracked files differ from it) of the source this was installed from; None, None without one."""
-    found = [dist.read_text("direct_url.json") for dist in metadata.distributions(name="aptp-bench")]
-    origin = json.loads(next(filter(None, found), "{}"))
+    found = ((dist, dist.read_text("direct_url.json")) for dist in metadata.distributions(name="aptp-bench"))
+    dist, said = next((each for each in found if each[1]), (None, None))
+    origin = json.loads(said or "{}")
     if "vcs_info" in origin:
         return origin["vcs_info"].get("commit_id"), False
     source = Path(unquote(urlparse(origin.get("url", "")).path))
     commit = _git(source, "rev-parse", "HEAD") if source.is_absolute() else None
-    if commit is None:
+    if commit is None or dist is None or not _is_of(dist, source):
         return None, None
     # records are what a run writes: they make no source dirty
-    return commit, bool(_git(source, "status", "--porcelain", "--untracked-files=no", "--", ".", ":!results"))
+    changes = _git(source, "status", "--porcelain", "--untracked-files=no", "--", ".", ":!results")
+    return commit, None if changes is None else bool(changes)
+
+
+def _is_of(dist: metadata.Distribution, source: Path) -> bool:
+    """Whether modules that were copied from a clone are the clone's as they are now: it may have gone on since."""
+    copied = [file for file in dist.files or () if file.suffix == ".py" and file.parts[0] == "aptp_bench"]
+    return all(
+        any(_same(dist.locate_file(file), source.joinpath(*file.parts[at:])) for at in (0, 1)) for file in copied
+    )
+
+
+def _same(one: Any, other: Path) -> bool:
+    try:
+        return bool(one.read_bytes() == other.read_bytes())
+    except OSError:
+        return False
 
 
 def _git(folder: Path, *words: str) -> str | None:

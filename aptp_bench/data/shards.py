@@ -6,6 +6,7 @@ Nothing is unpacked: an image is read where it lies in its shard, and what a mem
 from __future__ import annotations
 
 import io
+import re
 import tarfile
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -34,9 +35,13 @@ class Pair(NamedTuple):
 
 
 def of_split(root: Path, names: Sequence[str]) -> list[Path]:
-    """The shards of a split in order: those in a folder of one of these names, else those in `root` with one in their own name."""
+    """The shards of a split in order: those in folders of these names, else those in `root` that have one as a word of their name."""
+
+    def words(path: Path) -> set[str]:
+        return set(re.split(r"[^a-z]+", path.stem.lower()))  # "retrieval-0001" is no "val"
+
     inside = [path for name in names for path in (root / name).glob("*.tar")]
-    found = inside or [path for path in root.glob("*.tar") if any(name in path.stem for name in names)]
+    found = inside or [path for path in root.glob("*.tar") if not words(path).isdisjoint(names)]
     return sorted(found, key=lambda path: natural(str(path)))
 
 

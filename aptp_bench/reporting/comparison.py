@@ -104,6 +104,9 @@ class Comparison:
             if rest := sorted(differs - PROMPTS - {SAMPLED}):
                 apart[metric] = f"measured otherwise: {', '.join(rest).replace('_', ' ')}"
                 continue
+            if "captions" in differs and _against_images(metric):
+                apart[metric] = "held against other images"
+                continue
             lacking = "they have other prompts" if differs & PROMPTS else ""
             sides = [side.candidate(metric, lacking) for side in (one, other)]
             (pairs[metric],) = contest(sides, rule(metric, one.record.results[metric].detail))
@@ -160,6 +163,12 @@ def _scores(side: Side, metric: str) -> NDArray[np.float64]:
     """A side's replicates of a metric that was compared in pairs: [n]."""
     (found,) = side.candidate(metric, "").scores.values()
     return found
+
+
+def _against_images(metric: str) -> bool:
+    """Whether a metric holds images against others of the same prompts: distances from two sets share no scale."""
+    found = registry.plugins("metrics").get(metric)
+    return found is not None and not {"reals", "reference"}.isdisjoint(found.load().needs)
 
 
 def _on(metric: str) -> On:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
+from aptp_bench.core.documents import EXECUTION
 from aptp_bench.plugins import PluginConfig
 
 Formula = Literal["sum", "product", "average", "deviation"]
@@ -63,6 +64,7 @@ class LDPrunerConfig(PluginConfig):
         ge=1,
         description="latents made together, in whole prompts; guidance doubles it. What the original's parts give in the "
         "first step is held meanwhile: of SD 2.1 256 MB a latent",
+        json_schema_extra=EXECUTION,
     )
 
     @field_validator("score", "unbiased")

@@ -17,6 +17,7 @@ from aptp_bench.harness import replicates, run_folder
 from aptp_bench.harness.inputs import Materials
 from aptp_bench.harness.run import run
 from aptp_bench.plugins import Evidence, Measurement, Metric
+from aptp_bench.reporting.ranking.entries import protocol
 
 CPU = torch.device("cpu")
 
@@ -100,13 +101,22 @@ def test_records_are_compared_as_runs_are_but_without_images(compared: Any, runs
 
 
 def test_old_records_and_other_prompts_are_compared_unpaired(compared: Any, make_record: Any, tmp_path: Path) -> None:
-    a = records.save(make_record("a", fid=(3.0, 2.8, 3.2)), tmp_path)
-    b = records.save(make_record("b", fid=(5.0, 4.8, 5.2), digests={"val": "other"}, latency=None), tmp_path)
+    a = records.save(make_record("a", clip_score=(83.0, 82.8, 83.2)), tmp_path)
+    b = records.save(make_record("b", clip_score=(80.0, 79.8, 80.2), digests={"val": "other"}, latency=None), tmp_path)
     found = compared(a, b)
-    fid = found["metrics"]["fid"]
-    assert fid["ahead"] == "a" and not fid["paired"] and "other prompts" in fid["why_unpaired"]
-    assert fid["error"] == pytest.approx(2**0.5 * 0.2 / 1.96)
-    assert "b-coco" in found["not_compared"]["latency"]
+    score = found["metrics"]["clip_score"]
+    assert score["ahead"] == "a" and not score["paired"] and "other prompts" in score["why_unpaired"]
+    assert score["error"] == pytest.approx(2**0.5 * 0.2 / 1.96)
+    assert "b-coco" in found["not_compared"]["latency"] and "images" in found["not_compared"]["fid"]
+
+
+def test_a_metric_is_of_its_own_prompts(make_record: Any) -> None:
+    """Other captions of the dataset leave what is measured on the prompts as it is, and the other way round."""
+    base = make_record("a")
+    for where, moved, kept in (("val", "fid", "pick_score"), ("prompts", "pick_score", "fid")):
+        other = make_record("a", digests={where: "other"})
+        same = {name: protocol(base, name) == protocol(other, name) for name in (moved, kept)}
+        assert same == {moved: False, kept: True}
 
 
 def test_what_was_measured_otherwise_is_not_compared(compared: Any, make_record: Any, tmp_path: Path) -> None:

@@ -122,6 +122,8 @@ def test_an_entry_with_one_seed_takes_the_boards_spread_over_seeds() -> None:
     spread = PairSpread.of(pairs, 8)
     single = Components.of(board[0, :1] - board[5, :1])
     assert Difference.of(single, spread).error > 1.5 * Difference.of(single).error
+    lone = PairSpread.of(pairs[:1], 2)
+    assert Difference.of(single, lone).of_seeds and Difference.of(single, lone).freedom <= 2
     assert PairSpread.of([single], 0) is None and not Difference.of(single, None).of_seeds
 
 

@@ -4,7 +4,7 @@ import copy
 import json
 import subprocess
 from importlib import metadata
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 import torch
@@ -44,8 +44,15 @@ def test_captions_alone_have_a_digest():
 
 
 class Installed:
-    def __init__(self, origin: str | None) -> None:
-        self.origin = origin
+    """files: of the installation, in its folder; none where it is editable."""
+
+    def __init__(self, origin: str | None, folder: Path | None = None) -> None:
+        self.origin, self.folder = origin, folder
+        self.files = folder and [PurePosixPath(f.relative_to(folder).as_posix()) for f in folder.rglob("*.py")]
+
+    def locate_file(self, file: PurePosixPath) -> Path:
+        assert self.folder is not None
+        return self.folder / file
 
     def read_text(self, name: str) -> str | None:
         return self.origin
@@ -75,6 +82,37 @@ def test_the_commit_is_the_sources_and_records_do_not_make_it_dirty(tmp_path, mo
     assert provenance.checkout() == (commit, False)
     (tmp_path / "code.py").write_text("2")
     assert provenance.checkout() == (commit, True)
+
+
+def test_a_copy_of_a_clone_that_went_on_has_no_commit(tmp_path, monkeypatch):
+    """pip install . copies; what runs is then not what the clone has at its next commit."""
+    clone, site = tmp_path / "clone", tmp_path / "site"
+    for place in (clone / "aptp_bench" / "a.py", clone / "methods" / "b.py"):
+        place.parent.mkdir(parents=True)
+        place.write_text("1")
+        copy = site / ("aptp_bench" if place.parent.name == "aptp_bench" else "aptp_bench/methods") / place.name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text("1")
+    git(clone, "init")
+    git(clone, "add", ".")
+    git(clone, "commit", "-m", "first")
+    origin = json.dumps({"url": clone.as_uri(), "dir_info": {}})
+    monkeypatch.setattr(metadata, "distributions", lambda name: [Installed(origin, site)])
+    commit, dirty = provenance.checkout()
+    assert commit is not None and dirty is False
+    (clone / "methods" / "b.py").write_text("2")
+    git(clone, "commit", "-a", "-m", "second")
+    assert provenance.checkout() == (None, None)
+
+
+def test_what_git_cannot_say_is_unknown(tmp_path, monkeypatch):
+    (tmp_path / "code.py").write_text("1")
+    git(tmp_path, "init")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-m", "first")
+    pretend(monkeypatch, json.dumps({"url": tmp_path.as_uri(), "dir_info": {"editable": True}}))
+    (tmp_path / ".git" / "index").write_bytes(b"garbage")
+    assert provenance.checkout()[1] is None
 
 
 def test_no_commit_outside_of_a_checkout(tmp_path, monkeypatch):

@@ -38,6 +38,12 @@ def pair(number: int, key: str | None = None, **other: bytes) -> list[tuple[str,
     return [(f"{key or f'{number:09d}'}.{suffix}", content) for suffix, content in parts.items() if content is not None]
 
 
+def test_a_split_is_a_word_of_a_shards_name(tmp_path: Path) -> None:
+    shard(tmp_path / "retrieval-train-0000.tar", pair(1) + pair(2))
+    shard(tmp_path / "retrieval-val-0000.tar", pair(3))
+    assert reds(CC3M(root=tmp_path).load("val")) == [3] and reds(CC3M(root=tmp_path).load("train")) == [1, 2]
+
+
 def reds(data: Any) -> list[int]:
     return [row["image"].getpixel((0, 0))[0] for row in data]
 

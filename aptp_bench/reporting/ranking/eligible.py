@@ -46,6 +46,8 @@ def parted(records: Iterable[Record]) -> tuple[list[Record], list[Apart]]:
 def _unclean(record: Record) -> str:
     if record.how.commit is None:
         return "the commit of its source is unknown; install from a clone and run again"
+    if record.how.dirty is None:
+        return "whether its source had changes is unknown; run again from a clone that git can read"
     return "its source had changes that no commit has; commit them and run again" if record.how.dirty else ""
 
 

@@ -158,8 +158,14 @@ def protocol(record: Record, metric: str) -> dict[str, Any]:
     ):  # so how they were made and what they are held against counts too
         asked = evaluation(record)
         shared |= {"n": found.n, "images": asked["sampling"], "pixels": record.what.resolution.measure}
-        shared |= {"captions": asked["digests"]}
+        shared |= {"captions": _captions(metric, asked["digests"])}
     return shared
+
+
+def _captions(metric: str, digests: dict[str, Any]) -> Any:
+    """The digest of the prompts that a metric is measured on; of all where it is not installed here."""
+    found = registry.plugins("metrics").get(metric)
+    return digests if found is None else digests["prompts" if found.load().on == "partiprompts" else "val"]
 
 
 def metric_names(among: Sequence[Entry]) -> list[str]:

@@ -21,10 +21,10 @@ def names(records: Any) -> list[tuple[str, int]]:
 
 
 def test_a_dirty_source_and_an_unknown_one_stand_apart_with_the_reason(made):
-    records = [made("a"), made("b", dirty=True), made("c", commit=None, dirty=None), made("d")]
+    records = [made("a"), made("b", dirty=True), made("c", commit=None, dirty=None), made("e", dirty=None), made("d")]
     taken, apart = parted(records)
-    assert taken == [records[0], records[3]] and [each.record for each in apart] == records[1:3]
-    assert "changes" in apart[0].why and "unknown" in apart[1].why
+    assert taken == [records[0], records[4]] and [each.record for each in apart] == records[1:4]
+    assert "changes" in apart[0].why and "unknown" in apart[1].why and "unknown" in apart[2].why
     assert {row.entry.method for board in boards(records) for row in board.rows} == {"a", "d"}
 
 
