@@ -40,7 +40,8 @@ class Structural(Method):
         """Gradients at every stride-th step, at most, for every process all of them."""
         c = self.config
         steps, parts = math.ceil(DIFFUSION_STEPS / c.stride), math.ceil(c.pairs / c.micro_batch)
-        return Forecast((Phase("gradients", steps, c.pairs, "nothing", "weights", accumulate=parts),))
+        split = ("micro_batch", min(c.micro_batch, c.pairs))
+        return Forecast((Phase("gradients", steps, c.pairs, "nothing", "weights", accumulate=parts, split=split),))
 
     def prune(self, job: Job) -> Mixture:
         """Sum gradients over the steps, rank, land on the budget, cut. Raises BudgetError, TrainingError."""

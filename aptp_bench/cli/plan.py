@@ -66,7 +66,7 @@ def plan(
     title, runs = _suite(name, scale, only, settings) if name else _run(method, dataset, scale, flags, settings)
     usual = "A100" if runs[0][1].scale == "paper" else "here"
     machine = Machine.of(device or usual, processes, EFFICIENCY if efficiency is None else efficiency, memory)
-    found = planned(title, runs, machine, runs_dir, price)
+    found = planned(title, runs, machine, runs_dir, price, suite=bool(name))
     if as_json:
         print_json(found.model_dump(mode="json"))
     else:

@@ -57,7 +57,8 @@ class Phase:
 
     steps: how often, at most; batch: samples of a step; shared: what several processes divide among them, its samples or
     the steps. learns: where gradients go; teacher: whether a step has a forward pass of the dense network beside it;
-    full_size: on latents as large as those of images, not of training images. The rest as in fine-tuning's settings.
+    full_size: on latents as large as those of images, not of training images. split: the setting, and what it amounts to,
+    that says how many samples are handled together, where that is not `accumulate`. The rest as in fine-tuning's settings.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Phase:
     accumulate: Parts = 1
     precision: Precision = "float32"
     gradient_checkpointing: bool = False
+    split: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,8 @@ class Loop:
     """steps of `rows` samples a process, in parts. held: bytes of networks beside; options: the settings' common prefix.
 
     sparing: counts the same step with gradient checkpointing, None where it is on or nothing is learnt. own: bytes of the
-    network that is trained, 0 where processes cannot share it; shard: whether they do.
+    network that is trained, 0 where processes cannot share it; shard: whether they do. split: instead of `accumulate` the
+    setting that says how many samples are handled together, and what it amounts to now.
     """
 
     machine: Machine
@@ -45,6 +46,7 @@ class Loop:
     sparing: Callable[[], StepCost] | None = None
     own: int = 0
     shard: bool = False
+    split: tuple[str, int] | None = None
 
     @cached_property
     def parts(self) -> int:
@@ -73,7 +75,11 @@ class Loop:
         """What would make it fit, the cheapest first; empty where it fits or where memory is not known."""
         if self.machine.room is None or self.memory <= self.machine.room:
             return ""
-        if parts := self._fitting(self.cost, self.precision, self._shards):
+        parts = self._fitting(self.cost, self.precision, self._shards)
+        if parts and self.split is not None:
+            name, now = self.split
+            return f"--set {self.options}{name}={max(1, now * self.parts // parts)} would fit"
+        if parts:
             return f"--set {self.options}accumulate={parts} would fit, or accumulate=auto"
         if self.precision != "bfloat16" and self._fitting(self.cost, "bfloat16", self._shards):
             return f"--set {self.options}precision=bfloat16 --set {self.options}accumulate=auto would fit, and changes numbers"

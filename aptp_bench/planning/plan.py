@@ -70,15 +70,22 @@ class Plan(Frozen):
 
 
 def plan(
-    title: str, runs: Sequence[tuple[str, Recipe]], machine: Machine, runs_dir: Path, price: float | None = None
+    title: str,
+    runs: Sequence[tuple[str, Recipe]],
+    machine: Machine,
+    runs_dir: Path,
+    price: float | None = None,
+    suite: bool = False,
 ) -> Plan:
     """Of runs by their labels, in their order. price: of a device for an hour. Nothing is loaded, nothing written.
+
+    suite: whether a method's setting is called METHOD.setting.
 
     Raises ConfigError for a price that is none.
     """
     if price is not None and not 0 <= price < math.inf:
         raise ConfigError(f"{price:g} is no price of a device hour; use --price with a number, e.g. 2")
-    rows, unfit = _rows(runs, machine)
+    rows, unfit = _rows(runs, machine, suite)
     made = [stage for row in rows for stage in row.stages if not stage.made_by]
     seconds = sum(row.seconds for row in rows)
     hours = seconds / HOUR * machine.processes
@@ -102,7 +109,7 @@ def plan(
     )
 
 
-def _rows(runs: Sequence[tuple[str, Recipe]], machine: Machine) -> tuple[list[PlannedRow], list[str]]:
+def _rows(runs: Sequence[tuple[str, Recipe]], machine: Machine, suite: bool) -> tuple[list[PlannedRow], list[str]]:
     """The rows, and what does not fit the device."""
     facts_of = cache(Facts)
     makers: dict[str, str] = {}
@@ -110,7 +117,8 @@ def _rows(runs: Sequence[tuple[str, Recipe]], machine: Machine) -> tuple[list[Pl
     unfit: list[str] = []
     for label, recipe in runs:
         stages = []
-        for name, identity, load in Run(recipe, facts_of(recipe.model), machine).loads():
+        prefix = f"{recipe.method}." if suite else ""
+        for name, identity, load in Run(recipe, facts_of(recipe.model), machine, prefix).loads():
             owner = makers.setdefault(identity, label)
             stages.append(_stage(name, load, "" if owner == label else owner, machine))
             if load.fix and owner == label:

@@ -26,11 +26,12 @@ REDRAWN = 128  # images at most that the reference draws again from other noise
 
 @dataclass(frozen=True)
 class Run:
-    """A recipe on a machine, with what is known of its model."""
+    """A recipe on a machine, with what is known of its model. prefix: of the method's settings where others have rows too."""
 
     recipe: Recipe
     facts: Facts
     machine: Machine
+    prefix: str = ""
 
     def loads(self) -> Iterator[tuple[str, str, Load]]:
         """(stage, identity, load) in the order of the stages. What has one identity is made once, whoever asks for it."""
@@ -135,6 +136,14 @@ class Run:
             bound += self.machine.bound(decoding, s.batch, s.dtype)
             each = max(each, activations(decoding, s.dtype))
         held = batched(self.machine, each, s.batch, self.networks + self.expert_bytes, "sampling.batch")
+        if held.fix and s.dtype != "bfloat16":
+            half = guided * activations(network, "bfloat16")
+            half = max(half, activations(self.facts.decoding(size), "bfloat16")) if self.facts.whole else half
+            least = batched(self.machine, half, 1, self.networks + self.expert_bytes, "sampling.batch")
+            if each > (self.machine.room or 0) - self.networks - self.expert_bytes and not least.fix:
+                held = replace(
+                    held, fix="--set sampling.batch=1 --set sampling.dtype=bfloat16 would fit, and changes numbers"
+                )
         disk = round(PNG * 3 * self.facts.kind.resolution**2) * images
         return replace(held, bound_s=bound * self.machine.share(images) / s.batch, disk=disk, kind="images")
 
@@ -185,8 +194,8 @@ class Run:
             sparing = self._sparing(phase.gradient_checkpointing, phase.learns, phase.teacher, size)
         rows = self.machine.share(phase.batch) if phase.shared == "samples" else phase.batch
         steps = phase.steps / (self.machine.processes if phase.shared == "steps" else 1)
-        how = (phase.accumulate, phase.precision, "", sparing)
-        loop = Loop(self.machine, cost, rows, steps, self.networks, *how)
+        how = (phase.accumulate, phase.precision, self.prefix, sparing)
+        loop = Loop(self.machine, cost, rows, steps, self.networks, *how, split=phase.split)
         read = self._read(loop) if phase.learns != "nothing" else 0.0
         return Load(loop.bound_s(cost) + read, loop.memory, fix=loop.fix)
 

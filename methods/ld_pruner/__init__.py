@@ -49,7 +49,8 @@ class LDPruner(Method):
         guided = 2 if sketch.reads_prompts and c.guidance > 1 else 1
         networks = 1 + sketch.noted(f"ld_pruner operators, {c.candidates}, {c.resnets}", candidates)
         steps = networks * math.ceil(prompts / at_once) * c.steps
-        return Forecast((Phase("scores", steps, at_once * generations * guided, "steps", full_size=True),))
+        rows, split = at_once * generations * guided, ("batch", at_once * generations)
+        return Forecast((Phase("scores", steps, rows, "steps", full_size=True, split=split),))
 
     def prune(self, job: Job) -> Mixture:
         """Score every operator, modify the lowest. Raises BudgetError if all of them together do not save enough."""

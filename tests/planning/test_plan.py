@@ -93,6 +93,19 @@ def test_what_a_warning_names_makes_it_fit(tmp_path: Path, more: list[str], memo
     assert len([warning for warning in left.warnings if "GiB" in warning]) == len(hopeless)
 
 
+@pytest.mark.parametrize(("method", "memory_gib"), [("ld_pruner", 12), ("structural", 17), ("norm", 10)])
+def test_a_warning_names_the_methods_own_setting(tmp_path: Path, method: str, memory_gib: float) -> None:
+    """Followed until nothing is named any more, the warnings that are left are those that no setting helps."""
+    settings: list[str] = []
+    for _ in range(4):
+        found = planned(one(*settings, method=method), tmp_path, memory_gib=memory_gib, processes=2)
+        named = [part for warning in found.warnings if "GiB" in warning for part in re.findall(r"--set (\S+)", warning)]
+        if not named:
+            break
+        settings += named
+    assert settings and not named
+
+
 def test_processes_that_share_a_network_need_less(tmp_path: Path) -> None:
     """What one card cannot hold, with activations forgotten even, is named as what several can share."""
     shared = "finetune.shard=true"
