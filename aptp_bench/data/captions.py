@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
-import unicodedata
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from aptp_bench.core.names import check_order, composed
 from aptp_bench.data import images
 from aptp_bench.errors import DataError
 
@@ -32,6 +32,7 @@ def matched(source: Path, files: list[Path]) -> list[Row]:
 
 
 def _from_lines(source: Path, files: list[Path]) -> list[Row]:
+    check_order(files)
     lines = [line.strip() for line in _text(source).split("\n")]
     while lines and not lines[-1]:  # lines after the last caption are none
         lines.pop()
@@ -86,22 +87,21 @@ def _named(source: Path, files: list[Path], named: Iterable[tuple[str, str]]) ->
     """Captions by file name, put beside the files; a name too many, too few or twice is an error."""
     folder, captions = source.parent, dict[str, str]()
     for name, text in named:
-        key = _composed(str(images.inside(folder, name).relative_to(folder)))
+        key = composed(str(images.inside(folder, name).relative_to(folder)))
         if key in captions:
             raise DataError(f"{source} names {name} twice; keep one caption for each image")
         captions[key] = text
-    have = {_composed(path.name): path for path in files}
+    have = dict[str, Path]()
+    for path in files:
+        first = have.setdefault(composed(path.name), path)
+        if first is not path:
+            raise DataError(f"{path.parent} holds {path.name} twice, its accents encoded in two ways; rename one")
     odd = sorted(have.keys() ^ captions.keys())
     if odd:
         side = "no caption" if odd[0] in have else "no image"
         counts = f"{len(captions)} captions for {len(files)} images"
         raise DataError(f"{source} has {counts}: {odd[0]} has {side}; add or remove it")
     return [(path, captions[name]) for name, path in have.items()]
-
-
-def _composed(name: str) -> str:
-    """A name in one encoding of its accents: file systems and editors write them in two."""
-    return unicodedata.normalize("NFC", name)
 
 
 def _text(source: Path) -> str:

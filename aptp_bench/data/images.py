@@ -13,78 +13,12 @@ from aptp_bench.errors import DataError
 
 SUFFIXES: frozenset[str] = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 # images too: all that Pillow knows, and a few that it does not
-OTHERS: frozenset[str] = frozenset(
-    [
-        ".apng",
-        ".avif",
-        ".avifs",
-        ".blp",
-        ".bw",
-        ".cur",
-        ".dcx",
-        ".dds",
-        ".dib",
-        ".emf",
-        ".eps",
-        ".fit",
-        ".fits",
-        ".flc",
-        ".fli",
-        ".ftc",
-        ".ftu",
-        ".gbr",
-        ".gif",
-        ".heic",
-        ".heif",
-        ".hif",
-        ".icb",
-        ".icns",
-        ".ico",
-        ".iim",
-        ".im",
-        ".j2c",
-        ".j2k",
-        ".jfif",
-        ".jpc",
-        ".jpe",
-        ".jpf",
-        ".jp2",
-        ".jpx",
-        ".jxl",
-        ".mpo",
-        ".msp",
-        ".palm",
-        ".pbm",
-        ".pcd",
-        ".pcx",
-        ".pfm",
-        ".pgm",
-        ".pnm",
-        ".ppm",
-        ".ps",
-        ".psd",
-        ".pxr",
-        ".qoi",
-        ".ras",
-        ".rgb",
-        ".rgba",
-        ".sgi",
-        ".tga",
-        ".tif",
-        ".tiff",
-        ".vda",
-        ".vst",
-        ".wmf",
-        ".xbm",
-        ".xpm",
-        ".exr",
-        ".hdr",
-        ".dng",
-        ".cr2",
-        ".nef",
-        ".arw",
-    ]
-)
+_OTHERS = """
+.apng .avif .avifs .blp .bw .cur .dcx .dds .dib .emf .eps .fit .fits .flc .fli .ftc .ftu .gbr .gif .heic .heif .hif .icb .icns
+.ico .iim .im .j2c .j2k .jfif .jpc .jpe .jpf .jp2 .jpx .jxl .mpo .msp .palm .pbm .pcd .pcx .pfm .pgm .pnm .ppm .ps .psd .pxr
+.qoi .ras .rgb .rgba .sgi .tga .tif .tiff .vda .vst .wmf .xbm .xpm .exr .hdr .dng .cr2 .nef .arw
+"""
+OTHERS: frozenset[str] = frozenset(_OTHERS.split())
 KIND = Kind("images", SUFFIXES, OTHERS, "save them as PNG or JPEG")
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")  # by content; GIF: what the web calls .jpg may be one
 GREYS = {"L;2": 85, "L;4": 17}  # how Pillow calls a PNG's grey of few bits, and a step of it in 8 bits

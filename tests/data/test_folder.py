@@ -39,6 +39,21 @@ def test_json_and_csv_say_the_same(tmp_path: Path) -> None:
     assert rows(tmp_path) == expected
 
 
+@pytest.mark.parametrize("name", ["captions.json", "captions.csv"])
+def test_a_name_is_found_however_its_accents_are_encoded_and_two_are_told(tmp_path: Path, name: str) -> None:
+    whole, parts = "\u00e9.png", "e\u0301.png"
+    for each in (parts, "z.png"):
+        Image.new("RGB", (5, 5)).save(tmp_path / each)
+    text = json.dumps({whole: "a", "z.png": "b"}) if name.endswith("json") else f"file,caption\n{whole},a\nz.png,b\n"
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    assert [caption for _, caption in rows(tmp_path)] == ["a", "b"]
+    Image.new("RGB", (5, 5)).save(tmp_path / whole)
+    if len(list(tmp_path.glob("*.png"))) == 2:
+        pytest.skip("this file system knows one encoding")
+    with pytest.raises(DataError, match="twice"):
+        rows(tmp_path)
+
+
 def test_every_nth_image_is_held_out(tmp_path: Path) -> None:
     data = Folder(root=_fill(tmp_path, 7), val_every=3)
     assert list(data.load("val")["caption"]) == ["number 2", "number 5"]
