@@ -87,8 +87,9 @@ def _clear(image: Image.Image) -> Any:
     Pillow keeps the file's number, and scales the pixels of 2 and 4 bits to 8, and those of three times 16. In a loaded image
     that can no longer be told.
     """
-    found = image.info.get("transparency")
-    raw = image.tile[0][3] if found is not None and getattr(image, "tile", None) else None
+    found: Any = image.info.get("transparency")
+    tiles: Any = getattr(image, "tile", None)
+    raw = tiles[0][3] if tiles and found is not None else None
     if raw in GREYS:
         return found * GREYS[raw]
     return tuple(part >> 8 for part in found) if raw == "RGB;16B" else found
