@@ -14,10 +14,13 @@ import numpy as np
 
 from aptp_bench.audio.waves import Wave, checked
 from aptp_bench.core.files import write_whole
-from aptp_bench.core.names import natural
+from aptp_bench.core.names import Kind
 from aptp_bench.errors import DataError
 
 FULL = 32_768  # the integer of amplitude 1
+_OTHERS = ".aac .aif .aifc .aiff .au .caf .flac .m4a .mp3 .oga .ogg .opus .rf64 .snd .w64 .wave .wma"
+OTHERS: frozenset[str] = frozenset(_OTHERS.split())
+KIND = Kind("sounds", frozenset({".wav"}), OTHERS, "save them as WAV, 16-bit PCM")
 
 
 def write(path: Path, wave: Wave, rate: int) -> Path:
@@ -82,10 +85,13 @@ def _opened(path: Path, start: int, samples: int | None) -> tuple[Any, bytes]:
 
 
 def listed(folder: Path) -> list[Path]:
-    """The WAV files of a folder, 2.wav before 10.wav. Raises DataError if there is no such folder or none in it."""
+    """The WAV files of a folder, 2.wav before 10.wav; hidden files are none of them.
+
+    Raises DataError if there is no such folder or none in it, and for sounds that would be missed, as `Kind.files` does.
+    """
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}; name one of WAV files")
-    found = [path for path in folder.iterdir() if path.suffix.lower() == ".wav" and path.is_file()]
+    found = KIND.files(folder)
     if not found:
         raise DataError(f"{folder} holds no WAV file; put the sounds there or name another folder")
-    return sorted(found, key=lambda path: natural(path.name))
+    return found

@@ -13,6 +13,7 @@ from aptp_bench.errors import ConfigError
 if TYPE_CHECKING:
     from aptp_bench.contracts.evidence import ImageSet
     from aptp_bench.core.recipe import Recipe
+    from aptp_bench.generation.image_sets import Fit
 
 EPILOG = "Example: aptp-bench evaluate images/ --captions captions.txt --reals photos/ --metrics fid,clip_score --json"
 
@@ -38,7 +39,9 @@ def evaluate(
     ] = None,
     fit: Annotated[
         Literal["crop", "squash"] | None,
-        typer.Option(help="Images of several sizes: take the central square of each, or squash each to one."),
+        typer.Option(
+            help="Images of several sizes, or no squares: take the central square of each, or squash each; of reals too."
+        ),
     ] = None,
     device: Device = "auto",
     as_json: Json = False,
@@ -58,7 +61,7 @@ def evaluate(
     threads.use_threads()
     names = [name.strip() for name in metrics.split(",") if name.strip()] if metrics else None
     with quiet():
-        real_set = _reals(reals, dataset, recipe)
+        real_set = _reals(reals, dataset, recipe, fit)
         made = Made(folder, captions, reference, fit)
         found = measure_folder(made, real_set, names, recipe, provenance.device(device))
     if as_json:
@@ -69,10 +72,10 @@ def evaluate(
         show_measurements(found)
 
 
-def _reals(folder: Path | None, dataset: str | None, recipe: Recipe) -> ImageSet | None:
+def _reals(folder: Path | None, dataset: str | None, recipe: Recipe, fit: Fit | None) -> ImageSet | None:
     """The real images asked for."""
     from aptp_bench.evaluation.external_images import real_dataset, real_folder
 
     if folder is not None:
-        return real_folder(folder, recipe)
-    return real_dataset(recipe) if dataset is not None else None
+        return real_folder(folder, recipe, fit)
+    return real_dataset(recipe, fit) if dataset is not None else None

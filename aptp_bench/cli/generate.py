@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aptp_bench.cli.options import Device, Json, print_json
+from aptp_bench.cli.options import Device, Json, asked_for, print_json
 from aptp_bench.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def generate(
         Path, typer.Option(help="A run's folder (the line `run:` that a run ends with), or a saved pipeline.")
     ],
     prompt: Annotated[list[str] | None, typer.Option(help="What to draw; may be given again.")] = None,
-    prompts: Annotated[Path | None, typer.Option(help="A text file, a prompt a line.")] = None,
+    prompts: Annotated[Path | None, typer.Option(help="A text file, a prompt a line; - is stdin.")] = None,
     number: Annotated[
         int | None, typer.Option(min=1, help="Of a model that reads no prompts: how many images.")
     ] = None,
@@ -71,9 +71,7 @@ def generate(
 
 def _texts(given: list[str], file: Path | None, number: int | None, save: Path | None) -> list[str]:
     """What to draw: prompts, or as many empty ones."""
-    from aptp_bench.serving.serve import read_prompts
-
-    asked = [*given, *(read_prompts(file) if file is not None else [])]
+    asked = asked_for(given, file)
     if asked and number is not None:
         raise ConfigError("--number is for models that read no prompts; leave out it or the prompts")
     if not asked and number is None and (save is None or file is not None):

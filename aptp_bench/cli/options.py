@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -56,6 +57,7 @@ Track = Annotated[
         help="Show the losses of trainings as they go by: tensorboard (in RUNS-DIR/tracking) or trackio.",
     ),
 ]
+STDIN = Path("-")
 IMAGE_KINDS = ("svg", "png")
 ImageKinds = Annotated[str, typer.Option("--format", help="svg, png, or both with a comma between.")]
 ResultsDir = Annotated[
@@ -100,3 +102,17 @@ def image_kinds(text: str) -> list[str]:
 def print_json(document: Any) -> None:
     """One JSON document on stdout."""
     typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def asked_for(given: list[str], file: Path | None) -> list[str]:
+    """The prompts of --prompt, then those of --prompts, which may be stdin. Raises ConfigError or DataError."""
+    from aptp_bench.data import captions
+    from aptp_bench.errors import ConfigError
+
+    for prompt in given:
+        if wrong := captions.flaw(prompt):
+            raise ConfigError(f"--prompt {prompt!r} {wrong}; write a prompt")
+    if file == STDIN:
+        piped = captions.decoded(sys.stdin.buffer.read(), "stdin", "pipe UTF-8 text, a prompt a line, into --prompts -")
+        return [*given, *captions.prompts_of(piped, "stdin")]
+    return [*given, *(captions.prompts(file) if file is not None else [])]

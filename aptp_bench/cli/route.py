@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aptp_bench.cli.options import Json, print_json
+from aptp_bench.cli.options import STDIN, Json, asked_for, print_json
 from aptp_bench.errors import ConfigError
 
 if TYPE_CHECKING:
     from aptp_bench.records import Record
     from aptp_bench.serving.routing import Routes
 
-STDIN = Path("-")
 EPILOG = (
     "Examples: aptp-bench route --run runs/aptp-coco-0.78exact-seed0-mini --prompts prompts.txt --out routes.csv  |  "
     'echo "a red car" | aptp-bench route --run RUN --prompts -'
@@ -44,7 +42,7 @@ def route(
     from aptp_bench.models.weights import quiet
     from aptp_bench.serving.routing import routed, router_of, write_csv
 
-    asked = [*(prompt or []), *(_prompts(prompts) if prompts is not None else [])]
+    asked = asked_for(prompt or [], prompts)
     _check(out, run, prompts)
     mixture, size, record = _opened(run)
     threads.use_threads()
@@ -71,17 +69,6 @@ def _opened(folder: Path) -> tuple[Path, int, Record | None]:
         return folder / MIXTURE, saved_size(folder / MIXTURE), None
     run = RunFolder.load(folder)
     return run.mixture, len(run.record.experts), run.record
-
-
-def _prompts(path: Path) -> list[str]:
-    from aptp_bench.serving.serve import prompts_of, read_prompts
-
-    if path != STDIN:
-        return read_prompts(path, "--prompts")
-    try:
-        return prompts_of(sys.stdin.buffer.read().decode("utf-8-sig"))
-    except UnicodeDecodeError as err:
-        raise ConfigError("stdin is no UTF-8 text; pipe a prompt a line into --prompts -") from err
 
 
 def _check(out: Path | None, run: Path, prompts: Path | None) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,6 +50,21 @@ def check_regular(path: Path) -> None:
             raise StoreError(f"{path} is no regular file; name another")
     except OSError as err:  # a name that is too long
         raise StoreError(f"{path} cannot be written ({err.strerror or err}); name another place") from err
+
+
+def content(path: Path) -> bytes:
+    """What a file holds, or a pipe that somebody writes into. Raises OSError for anything else, and does not wait for a writer."""
+
+    def opened(name: str, flags: int) -> int:
+        return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))  # opening a pipe waits for its writer
+
+    with open(path, "rb", opener=opened) as file:
+        kind = os.fstat(file.fileno()).st_mode
+        if stat.S_ISFIFO(kind):
+            os.set_blocking(file.fileno(), True)  # reading one is over where nobody writes
+        elif not stat.S_ISREG(kind):
+            raise OSError(errno.EINVAL, "no regular file", str(path))
+        return file.read()
 
 
 def write_text(path: Path, text: str) -> Path:

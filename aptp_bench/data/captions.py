@@ -1,4 +1,7 @@
-"""Files of captions beside a folder of images: a line an image, JSON, or CSV; every image has one, and none is empty."""
+"""Texts that a user gives: captions beside a folder of images (a line an image, JSON, or CSV), and prompts, a line each.
+
+Every image has a caption. None is empty, and what shows nothing is empty.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from aptp_bench.core.files import content
+from aptp_bench.core.names import check_order, composed
 from aptp_bench.data import images
 from aptp_bench.errors import DataError
 
 Row = tuple[Path, str]
 
+PROMPTS_HINT = "give --prompts a UTF-8 text file, a prompt a line"
 JSON_HINT = 'write {"file.jpg": "caption", ...}'
 
 
@@ -24,15 +30,57 @@ def matched(source: Path, files: list[Path]) -> list[Row]:
         raise DataError(f"{source} is not a captions file; give one of: {', '.join(sorted(READERS))}")
     found = [(path, caption.strip()) for path, caption in READERS[source.suffix](source, files)]
     for path, caption in found:
-        if not caption:
-            raise DataError(f"{source}: the caption of {path.name} is empty; write one or remove the image")
-        if any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in caption):
-            raise DataError(f"{source}: the caption of {path.name} holds what is no character; write it again")
+        if wrong := flaw(caption):
+            fix = "write it again, or remove the image"
+            raise DataError(f"{source}: the caption of {path.name} {wrong}; {fix}")
     return found
 
 
+def prompts(source: Path) -> list[str]:
+    """The lines of a text file that are not empty. Raises DataError."""
+    if source.suffix.lower() in READERS.keys() - {".txt"}:
+        raise DataError(f"{source} is no list of prompts; {PROMPTS_HINT}")
+    return prompts_of(_text(source, PROMPTS_HINT), str(source))
+
+
+def prompts_of(text: str, name: str) -> list[str]:
+    """The lines of a text that are not empty. name: how errors call it. Raises DataError."""
+    found = [(number, line.strip()) for number, line in enumerate(_lines(text), start=1) if line.strip()]
+    for number, line in found:
+        if wrong := flaw(line):
+            raise DataError(f"{name} line {number} {wrong}; write a prompt, or remove the line")
+    return [line for _, line in found]
+
+
+def decoded(text: bytes, name: str, fix: str) -> str:
+    """UTF-8, with or without its mark. name: how errors call it. Raises DataError with the fix."""
+    try:
+        return text.decode("utf-8-sig")
+    except UnicodeDecodeError as err:
+        raise DataError(f"{name} cannot be read as UTF-8 text ({_brief(err)}); {fix}") from err
+
+
+def flaw(text: str) -> str | None:
+    """What is wrong with a caption or a prompt; None if nothing is."""
+    if any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in text):
+        return "holds what is no character"
+    return None if any(_shows(letter) for letter in text) else "is empty"
+
+
+def _shows(letter: str) -> bool:
+    """Whether anything is seen of it: controls, invisible formats and every kind of space are not."""
+    kind = unicodedata.category(letter)
+    return kind not in ("Cc", "Cf") and not kind.startswith("Z")
+
+
+def _lines(text: str) -> list[str]:
+    """Lines as editors end them on every system; what str.splitlines knows besides may stand in a caption."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+
 def _from_lines(source: Path, files: list[Path]) -> list[Row]:
-    lines = [line.strip() for line in _text(source).split("\n")]
+    check_order(files)
+    lines = [line.strip() for line in _lines(_text(source))]
     while lines and not lines[-1]:  # lines after the last caption are none
         lines.pop()
     if len(lines) != len(files):
@@ -86,11 +134,15 @@ def _named(source: Path, files: list[Path], named: Iterable[tuple[str, str]]) ->
     """Captions by file name, put beside the files; a name too many, too few or twice is an error."""
     folder, captions = source.parent, dict[str, str]()
     for name, text in named:
-        key = _composed(str(images.inside(folder, name).relative_to(folder)))
+        key = composed(str(images.inside(folder, name).relative_to(folder)))
         if key in captions:
             raise DataError(f"{source} names {name} twice; keep one caption for each image")
         captions[key] = text
-    have = {_composed(path.name): path for path in files}
+    have = dict[str, Path]()
+    for path in files:
+        first = have.setdefault(composed(path.name), path)
+        if first is not path:
+            raise DataError(f"{path.parent} holds {path.name} twice, its accents encoded in two ways; rename one")
     odd = sorted(have.keys() ^ captions.keys())
     if odd:
         side = "no caption" if odd[0] in have else "no image"
@@ -99,16 +151,11 @@ def _named(source: Path, files: list[Path], named: Iterable[tuple[str, str]]) ->
     return [(path, captions[name]) for name, path in have.items()]
 
 
-def _composed(name: str) -> str:
-    """A name in one encoding of its accents: file systems and editors write them in two."""
-    return unicodedata.normalize("NFC", name)
-
-
-def _text(source: Path) -> str:
+def _text(source: Path, fix: str = "save it as UTF-8") -> str:
     try:
-        return source.read_bytes().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as err:
-        raise DataError(f"{source} cannot be read as UTF-8 text ({_brief(err)}); save it as UTF-8") from err
+        return decoded(content(source), str(source), fix)
+    except (OSError, ValueError) as err:  # ValueError: a path with a NUL
+        raise DataError(f"{source} cannot be read ({_brief(err)}); {fix}") from err
 
 
 def _brief(err: Exception) -> str:

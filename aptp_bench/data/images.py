@@ -3,32 +3,56 @@
 from __future__ import annotations
 
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import BinaryIO
+from typing import IO, Any
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from aptp_bench.core.names import natural
+from aptp_bench.core.names import Kind
 from aptp_bench.errors import DataError
 
 SUFFIXES: frozenset[str] = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
-OTHERS: frozenset[str] = frozenset({".gif", ".tif", ".tiff", ".avif", ".heic", ".jfif", ".jp2", ".jxl"})  # images too
+# images too: all that Pillow knows, and a few that it does not
+_OTHERS = """
+.apng .avif .avifs .blp .bw .cur .dcx .dds .dib .emf .eps .fit .fits .flc .fli .ftc .ftu .gbr .gif .heic .heif .hif .icb .icns
+.ico .iim .im .j2c .j2k .jfif .jpc .jpe .jpf .jp2 .jpx .jxl .mpo .msp .palm .pbm .pcd .pcx .pfm .pgm .pnm .ppm .ps .psd .pxr
+.qoi .ras .rgb .rgba .sgi .tga .tif .tiff .vda .vst .wmf .xbm .xpm .exr .hdr .dng .cr2 .nef .arw
+"""
+OTHERS: frozenset[str] = frozenset(_OTHERS.split())
+KIND = Kind("images", SUFFIXES, OTHERS, "save them as PNG or JPEG")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")  # by content; GIF: what the web calls .jpg may be one
+GREYS = {"L;2": 85, "L;4": 17}  # how Pillow calls a PNG's grey of few bits, and a step of it in 8 bits
 DEEP = 65_535  # white of 16 bits
 
 
-def read(path: Path | str | BinaryIO, name: str | None = None) -> Image.Image:
+def read(path: Path | str | IO[bytes], name: str | None = None) -> Image.Image:
     """An image file as `rgb` makes it, fully decoded. Raises DataError naming the file if it is missing, broken or no single image.
 
     name: how errors call what is no file.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             return rgb(image)
     except FileNotFoundError as err:
         raise DataError(f"image {name or path} is missing; restore it, or make it again") from err
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as err:
+    except MemoryError:  # says nothing about the file
+        raise
+    except (
+        Exception
+    ) as err:  # Pillow's readers raise whatever the bytes bring about: struct.error, TypeError, RuntimeError, …
         reason = " ".join(str(err).split()) or type(err).__name__
         raise DataError(f"image {name or path} is broken ({reason}); replace it, or make it again") from err
+
+
+def opens(file: IO[bytes]) -> bool:
+    """Whether the head of an image can be read; its pixels are not."""
+    try:
+        Image.open(file, formats=FORMATS).close()
+        return True
+    except MemoryError:
+        raise
+    except Exception:  # as in `read`
+        return False
 
 
 def rgb(image: Image.Image) -> Image.Image:
@@ -40,16 +64,35 @@ def rgb(image: Image.Image) -> Image.Image:
     frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
     if frames > 1:
         raise ValueError(f"it has {frames} frames; save the one that is meant")
+    clear = _clear(image)
     image = ImageOps.exif_transpose(image)
     if image.mode == "F":
         raise ValueError("its pixels are of floating point; save it with 8 bits")
     if image.mode.startswith("I"):
         deep = np.asarray(image).astype(np.int64)
+        if clear is not None:
+            deep[deep == clear] = DEEP
         image = Image.fromarray(((deep.clip(0, DEEP) * 255 + DEEP // 2) // DEEP).astype(np.uint8))
+    elif clear is not None:
+        image.info["transparency"] = clear
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("RGB")
+
+
+def _clear(image: Image.Image) -> Any:
+    """The colour, or the entry of a palette, that a PNG calls transparent, as its decoded pixels have it; None if there is none.
+
+    Pillow keeps the file's number, and scales the pixels of 2 and 4 bits to 8, and those of three times 16. In a loaded image
+    that can no longer be told.
+    """
+    found: Any = image.info.get("transparency")
+    tiles: Any = getattr(image, "tile", None)
+    raw = tiles[0][3] if tiles and found is not None else None
+    if raw in GREYS:
+        return found * GREYS[raw]
+    return tuple(part >> 8 for part in found) if raw == "RGB;16B" else found
 
 
 def inside(folder: Path, name: str) -> Path:
@@ -65,13 +108,8 @@ def inside(folder: Path, name: str) -> Path:
 def listed(folder: Path) -> list[Path]:
     """The image files of a folder, 2.png before 10.png; hidden files are none of them.
 
-    Raises DataError if there is no such folder, and for images of a kind that is not read: left out, they would be missed.
+    Raises DataError if there is no such folder, and for images that would be left out and missed, as `Kind.files` does.
     """
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}; put the images there or set dataset_config.root")
-    files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
-    if other := sorted(path.name for path in files if path.suffix.lower() in OTHERS):
-        raise DataError(
-            f"{folder} holds {len(other)} images of another kind, first {other[0]}; save them as PNG or JPEG"
-        )
-    return sorted((p for p in files if p.suffix.lower() in SUFFIXES), key=lambda path: natural(path.name))
+    return KIND.files(folder)

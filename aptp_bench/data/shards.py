@@ -13,14 +13,13 @@ from itertools import groupby
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
-from PIL import Image
-
 from aptp_bench.core.names import natural
 from aptp_bench.data import images, table
 from aptp_bench.errors import DataError
 
 if TYPE_CHECKING:
     import datasets
+    from PIL import Image
 
 LONGEST = 2**20  # bytes of a caption that is read
 
@@ -88,11 +87,8 @@ def _pair(tar: tarfile.TarFile, shard: Path, members: dict[str, tarfile.TarInfo]
         return None
     written, drawn = (cast(IO[bytes], tar.extractfile(member)) for member in (text, picture))  # both are files
     caption = written.read(LONGEST).decode(errors="replace").strip()
-    try:
-        Image.open(drawn).close()  # reads the head alone
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return None
-    return Pair(shard, picture.offset_data, picture.size, caption) if caption else None
+    whole = bool(caption) and images.opens(drawn)
+    return Pair(shard, picture.offset_data, picture.size, caption) if whole else None
 
 
 def _decoded(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from aptp_bench import registry
 from aptp_bench.contracts.evidence import Evidence, ImageSet, Reference
+from aptp_bench.core.names import check_order, place
 from aptp_bench.core.recipe import Recipe
 from aptp_bench.data import images, table
 from aptp_bench.data.captions import READERS, matched
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 class Made:
     """A folder of images, and the file of their captions.
 
-    reference: a folder of other images of the same prompts, in the order of their names; fit: how images of several sizes are
-    brought to one, None: they are refused.
+    reference: a folder of other images of the same prompts, in the order of their names; fit: how images of several sizes, or
+    that are no squares, are brought to one, None: they are refused.
     """
 
     folder: Path
@@ -51,7 +52,7 @@ def measure_folder(
     paths, texts = captioned(made.folder, made.captions)
     networks, lacking = backbones(recipe.backbones, device, recipe.backbone_config)
     generated = Files(paths, f"generated: {made.folder}", recipe.resolution.measure, made.fit)
-    other = None if made.reference is None else _reference(made.reference, generated)
+    other = None if made.reference is None else _reference(made.reference, made.folder, generated)
     wanted = companions(metrics, networks)
     evidence = Evidence(texts, generated, reals, networks, reference=other, companions=wanted)
     for metric in metrics if names else ():
@@ -72,29 +73,45 @@ def captioned(folder: Path, captions: Path) -> tuple[list[Path], list[str]]:
     return [path for path, _ in rows], [text for _, text in rows]
 
 
-def real_folder(folder: Path, recipe: Recipe) -> ImageSet:
-    """A folder of real images of any sizes. Raises DataError if it holds none."""
+def real_folder(folder: Path, recipe: Recipe, fit: Fit | None = None) -> ImageSet:
+    """A folder of real images of any sizes, brought to one as those that are measured; by their central squares if None.
+
+    Raises DataError if it holds none.
+    """
     from aptp_bench.generation.image_sets import Rows
 
     files = _images(folder, "give one of real images with --reals")
-    return Rows(table.of_files(files, [""] * len(files)), f"real: {folder}", recipe.resolution.measure)
+    rows = table.of_files(files, [""] * len(files))
+    return Rows(rows, f"real: {folder}", recipe.resolution.measure, fit or "crop")
 
 
-def real_dataset(recipe: Recipe) -> ImageSet:
-    """The held-out images of its dataset, as many as it measures. Raises DataError if it has captions only."""
+def real_dataset(recipe: Recipe, fit: Fit | None = None) -> ImageSet:
+    """The held-out images of its dataset, as many as it measures, brought to one size as `real_folder` does it.
+
+    Raises DataError if it has captions only.
+    """
     from aptp_bench.generation.image_sets import Rows
 
     source = registry.get("datasets", recipe.dataset)(**recipe.dataset_config)
     if source.captions_only:
         raise DataError(f"dataset '{recipe.dataset}' has captions only; choose one with images: aptp-bench datasets")
-    return Rows(source.load("val", recipe.sizes.val), f"dataset: {recipe.dataset}", recipe.resolution.measure)
+    rows = source.load("val", recipe.sizes.val)
+    return Rows(rows, f"dataset: {recipe.dataset}", recipe.resolution.measure, fit or "crop")
 
 
-def _reference(folder: Path, made: Files) -> Reference:
+def _reference(folder: Path, of: Path, made: Files) -> Reference:
     files = _images(folder, "give one of images of the same prompts with --reference")
     if len(files) != len(made):
         fix = "give one for each, named in their order"
         raise DataError(f"{folder} holds {len(files)} images for {len(made)} to compare with; {fix}")
+    check_order(made.paths)
+    check_order(files)
+    ours, theirs = ({place(path): path.name for path in paths} for paths in (made.paths, files))
+    if ours.keys() & theirs.keys() and (odd := sorted(theirs[key] for key in theirs.keys() - ours.keys())):
+        fix = "name each image and its reference alike, or none"
+        raise DataError(
+            f"{folder} shares names with {of} and has {odd[0]} besides, so it is not clear which is of which; {fix}"
+        )
     found = replace(made, paths=files, digest=f"reference: {folder}")
     return Reference(found, f"the images of {folder.name}")
 

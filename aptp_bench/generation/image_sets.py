@@ -81,9 +81,9 @@ def _as_it_is(found: Any) -> Any:
 
 @dataclass(frozen=True)
 class Files(Decoded):
-    """Image files of one size, brought to `edge` pixels (as they are if None) by antialiased bicubic.
+    """Square image files of one size, brought to `edge` pixels by antialiased bicubic; of any shape, as they are, if it is None.
 
-    fit: of files of several sizes, which then need an edge: crop takes the central square of each, squash the whole.
+    fit: of files of several sizes or shapes, which then need an edge: crop takes the central square of each, squash the whole.
     """
 
     paths: Sequence[Path]
@@ -106,7 +106,7 @@ class Files(Decoded):
         return height * width
 
     def read(self, indices: range) -> Tensor:
-        """uint8 [n, edge, edge, 3]. Raises DataError for a file that is missing or broken, and if sizes differ."""
+        """uint8 [n, edge, edge, 3]. Raises DataError for a file that is missing or broken, if sizes differ, for another shape."""
         frames = {self.paths[index]: read_image(self.paths[index]) for index in indices}
         if self.fit is not None and self.edge is not None:
             return torch.cat([fitted(frame[None], self.fit, self.edge) for frame in frames.values()])
@@ -115,17 +115,21 @@ class Files(Decoded):
             if frame.shape[:2] != (height, width):
                 have = f"{path} has {frame.shape[1]}x{frame.shape[0]} pixels and {self.paths[0].name} {width}x{height}"
                 raise DataError(f"{have}; resize them to one size, or evaluate them with --fit crop or --fit squash")
+        if self.edge is not None and height != width:  # real images are cropped: two shapes of one picture
+            have = f"{self.paths[0]} has {width}x{height} pixels and is measured as a square"
+            raise DataError(f"{have}; crop it first, or evaluate with --fit crop or --fit squash")
         images = torch.stack(list(frames.values()))
         return images if self.edge is None else bicubic(images, self.edge, self.edge)
 
 
 @dataclass(frozen=True)
 class Rows(Decoded):
-    """The images of a dataset: the central square of each, brought to `edge` pixels."""
+    """The images of a dataset: the central square of each, or all of it if fit is squash, brought to `edge` pixels."""
 
     dataset: datasets.Dataset
     digest: str
     edge: int
+    fit: Fit = "crop"
 
     def __len__(self) -> int:
         """How many there are."""
@@ -139,7 +143,7 @@ class Rows(Decoded):
     def read(self, indices: range) -> Tensor:
         """uint8 [n, edge, edge, 3]."""
         frames = [as_tensor(image)[None] for image in self.dataset[indices.start : indices.stop]["image"]]
-        return torch.cat([fitted(x, "crop", self.edge) for x in frames])
+        return torch.cat([fitted(x, self.fit, self.edge) for x in frames])
 
 
 @dataclass(frozen=True)

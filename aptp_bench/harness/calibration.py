@@ -105,7 +105,9 @@ def _picture(image: Any, at: int) -> Image.Image:
         return images.read(image)
     try:
         return images.rgb(image)
-    except (AttributeError, OSError, ValueError) as err:
+    except MemoryError:
+        raise
+    except Exception as err:  # whatever it is instead of an image, or its bytes bring about: see data.images.read
         raise DataError(f"image {at} of calibration is none ({err}); give Pillow images or files") from err
 
 

@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel
 
 from aptp_bench.core.documents import first_problem
+from aptp_bench.core.files import content
 from aptp_bench.errors import AptpBenchError, ConfigError, SuiteError
 
 
@@ -32,7 +33,7 @@ Result = TypeVar("Result")
 def read(kind: type[Document], path: Path, name: str, example: str) -> Document:
     """The YAML document at `path`. name: how errors call it; example: a valid one. Raises ConfigError."""
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = yaml.safe_load(content(path).decode())
         return kind.model_validate({} if document is None else document)
     except (yaml.YAMLError, UnicodeDecodeError) as err:
         raise ConfigError(f"{name} is not YAML ({' '.join(str(err).split())}); fix it and run again") from err

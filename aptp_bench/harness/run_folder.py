@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from aptp_bench.core.documents import Frozen, first_problem
-from aptp_bench.core.files import write_json, write_whole
+from aptp_bench.core.files import content, write_json, write_whole
 from aptp_bench.core.recipe import Recipe
 from aptp_bench.core.store import MANIFEST, Stage, Store
 from aptp_bench.errors import ConfigError
@@ -45,7 +45,7 @@ class RunFolder:
         """The run that `write` left in `folder`. Raises ConfigError if there is none."""
         folder = Path(folder)
         try:
-            document = _Document.model_validate_json((folder / FILE).read_text(encoding="utf-8"))
+            document = _Document.model_validate_json(content(folder / FILE))
         except OSError as err:
             near = sorted(path.parent for root in (folder, folder.absolute().parent) for path in root.glob(f"*/{FILE}"))
             example = near[0] if near else "runs/aptp-coco-0.78exact-seed0-mini"

@@ -69,19 +69,6 @@ def open_source(folder: Path, device: torch.device, dtype: torch.dtype = torch.f
     return Source(pipeline, recipe.sampling, recipe.seed, model.mel, run.mixture.parent.name)
 
 
-def read_prompts(path: Path, option: str = "--prompts") -> list[str]:
-    """The lines of a text file that are not empty. Raises ConfigError naming the option that gave the file."""
-    try:
-        return prompts_of(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError) as err:
-        raise ConfigError(f"{path} cannot be read as text; give {option} a UTF-8 file, a prompt a line") from err
-
-
-def prompts_of(text: str) -> list[str]:
-    """The lines of a text that are not empty."""
-    return [line.strip() for line in text.splitlines() if line.strip()]
-
-
 def check_folder(folder: Path) -> None:
     """Raise ConfigError or StoreError unless `folder` can be filled: new, empty, or with images of such a command."""
     if folder.exists() and not folder.is_dir():

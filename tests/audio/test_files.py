@@ -88,6 +88,19 @@ def test_a_folder_is_read_in_the_order_of_its_numbers(tmp_path: Path) -> None:
     assert [path.name for path in listed(tmp_path)] == [f"clip {number}.wav" for number in (1, 9, 10, 100)]
 
 
+def test_sounds_that_are_not_read_are_not_left_out(tmp_path: Path) -> None:
+    write(tmp_path / "1.wav", hum(), RATE)
+    (tmp_path / "._1.wav").write_bytes(b"what a Mac leaves")
+    assert [path.name for path in listed(tmp_path)] == ["1.wav"]
+    (tmp_path / "2.wav").symlink_to(tmp_path / "nowhere.wav")
+    with pytest.raises(DataError, match=r"2\.wav"):
+        listed(tmp_path)
+    (tmp_path / "2.wav").unlink()
+    (tmp_path / "3.mp3").write_bytes(b"")
+    with pytest.raises(DataError, match=r"3\.mp3"):
+        listed(tmp_path)
+
+
 def test_a_part_of_a_file_is_read_alone(tmp_path: Path) -> None:
     path = write(tmp_path / "a.wav", hum(), RATE)
     whole = read(path, RATE)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -176,15 +177,19 @@ CAPTIONS = {
         b"0.png,a\n0.png,b\n", b"\x00", b"0.png,a\n2.png,b\n", b'"0.png""x",a\n1.png,b\n', b"\xff\xfe0", b"0.png;a\n1.png;b\n",
     ],
     "c.xml": [b"<a/>"],
+    "u.txt": ["\u200b\n\ufeff\n".encode(), "a\nb\n".encode("utf-16-le"), b"a\x00\nb\n"],
+    "u.json": ['{"0.png": "\u200d", "1.png": "a"}'.encode()],
+    "u.csv": ["file,caption\n0.png,\ufeff\n1.png,a\n".encode()],
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "content"), [(name, each) for name, many in CAPTIONS.items() for each in many])
-def test_captions_that_are_none(refused: Any, room: Path, name: str, content: bytes) -> None:
+def test_captions_that_are_none(refused: Any, call: Any, room: Path, name: str, content: bytes) -> None:
     (room / name).write_bytes(content)
     assert refused("evaluate", "images", "--captions", name, "--metrics", "clip_score") == 2
-    refused("route", "--run", "no-run", "--captions", name)
-    refused("generate", "--run", "no-run", "--prompts", name)
+    assert refused("route", "--run", "no-run", "--captions", name) == 2
+    assert refused("generate", "--run", "no-run", "--prompts", name) == 2
+    assert name[0] == "c" or name in call.err  # for what they hold, not for the run
 
 
 SUITES = [
@@ -203,6 +208,19 @@ SUITES = [
 def test_a_suite_that_is_none(refused: Any, room: Path, content: bytes) -> None:
     (room / "suite.yaml").write_bytes(content)
     assert refused("suite", "suite.yaml", "--dry-run") == 2
+
+
+def test_a_pipe_into_which_nobody_writes(refused: Any, room: Path) -> None:
+    """It is empty; nothing waits."""
+    (room / "run").mkdir()
+    for name in ("pipe.txt", "suite.yaml", "a.json", "run/run.json"):
+        os.mkfifo(room / name)
+    for words in (
+        ["generate", "--run", "no-run", "--prompts", "pipe.txt"], ["route", "--run", "no-run", "--captions", "pipe.txt"],
+        ["evaluate", "images", "--captions", "pipe.txt"], ["suite", "suite.yaml", "--dry-run"], ["compare", "a.json", "a.json"],
+        ["compare", "run", "run"], ["report", "run"],
+    ):  # fmt: skip
+        assert refused(*words) == 2
 
 
 RUNS = [b"", b"{}", b"[]", b"null", b"\xff", b"[" * 100000, b'{"a": 1}', b'{"stages": {}}']

@@ -109,7 +109,7 @@ def test_what_others_left_is_not_replaced(call, a_run, tmp_path):
 
 def test_what_prompts_say_names_no_file(call, a_run, tmp_path):
     before = {path.name for path in tmp_path.iterdir()}
-    code, out = call("generate", "--run", a_run, "--prompt", EVIL, "--prompt", "/etc/x\0y", "--out", "in/drawn")
+    code, out = call("generate", "--run", a_run, "--prompt", EVIL, "--prompt", "/etc/x\ty", "--out", "in/drawn")
     assert code == 0 and f"000000.png: expert 0: {EVIL}" in out
     assert {path.name for path in tmp_path.iterdir()} == before | {"in"}
     assert {path.name for path in (tmp_path / "in").iterdir()} == {"drawn"}
@@ -125,6 +125,9 @@ def test_what_prompts_say_names_no_file(call, a_run, tmp_path):
     [
         (["--prompt", "a", "--run", "nowhere"], "run.json"),
         ([], "--prompt"),
+        (["--prompt", "\u200b\u3000"], "is empty"),
+        (["--prompt", "caf\udce9"], "no character"),  # what Python makes of an argument that is no UTF-8
+        (["--prompts", "captions.csv"], "captions.csv"),
         (["--prompts", "gone.txt"], "--prompts"),
         (["--prompts", "empty.txt", "--save", "x"], "--prompt"),
         (["--prompt", "a", "--out", "full"], "--out"),

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -100,9 +101,15 @@ def test_an_encoder_that_moved_is_named_and_must_be_the_same(
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["--captions", "none.txt"], "none.txt cannot be read as text; give --prompts a UTF-8 file, a prompt a line"),
+        (["--captions", "none.txt"], "error: none.txt cannot be read"),
         (["--captions", "empty.txt"], "there is no prompt; give --prompt TEXT"),
-        (["--captions", "latin.txt"], "give --prompts a UTF-8 file"),
+        (["--captions", "latin.txt"], "give --prompts a UTF-8"),
+        (["--captions", "captions.json"], "captions.json is no list of prompts"),
+        (["--captions", "wide.txt"], "no character"),
+        (["--captions", "unseen.txt"], "unseen.txt line 2 is empty"),
+        (["--captions", "pipe"], "there is no prompt"),
+        (["--captions", "/dev/zero"], "/dev/zero cannot be read"),
+        (["--prompt", " "], "--prompt ' ' is empty"),
         (["--captions", "one.txt", "--encoder", "x"], "router 'constant' in"),
         (["--captions", "one.txt", "--out", "one.txt"], "name another place with --out"),
         (["--captions", "one.txt", "--out", "."], "error: . is a folder; name a file, such as --out routes.csv"),
@@ -114,6 +121,10 @@ def test_what_is_wrong_is_said_in_one_line(
 ) -> None:
     (tmp_path / "empty.txt").write_text("\n \n")
     (tmp_path / "one.txt").write_text("a cat\n")
+    (tmp_path / "captions.json").write_text('{"0.png": "a cat"}')
+    (tmp_path / "wide.txt").write_bytes("a cat\n".encode("utf-16-le"))
+    (tmp_path / "unseen.txt").write_text("a cat\n\u200b\n", encoding="utf-8")
+    os.mkfifo(tmp_path / "pipe")
     (tmp_path / "latin.txt").write_bytes("café\n".encode("latin-1"))
     code, out = call("route", "--run", str(finished("norm")), *words)
     assert code == 2 and out == "" and line in call.err and call.err.count("\n") == 1  # type: ignore[attr-defined]

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
 
-from aptp_bench.core.files import sha256_of, write_text, write_whole, written_aside
+from aptp_bench.core.files import content, sha256_of, write_text, write_whole, written_aside
 from aptp_bench.errors import CheckpointError, StoreError
 
 
@@ -48,6 +49,20 @@ def test_links_are_written_through_and_what_is_no_file_stays(tmp_path):
         write_text(Path("/dev/null"), "new")
     assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode) and not (tmp_path / "nowhere").exists()
     assert write_text(tmp_path / ("y" * 250), "new").read_text() == "new"
+
+
+def test_a_file_or_a_pipe_is_read_and_nothing_is_waited_for(tmp_path):
+    assert content(write_text(tmp_path / "a.txt", "a\n")) == b"a\n"
+    os.mkfifo(tmp_path / "pipe")
+    assert content(tmp_path / "pipe") == b""  # nobody writes
+    reading, writing = os.pipe()
+    os.write(writing, b"piped")
+    threading.Timer(0.1, os.close, [writing]).start()  # as of <(command), which is still at it
+    assert content(Path(f"/dev/fd/{reading}")) == b"piped"
+    os.close(reading)
+    for path in (tmp_path, Path("/dev/zero"), tmp_path / "nowhere"):
+        with pytest.raises(OSError):
+            content(path)
 
 
 def test_a_folder_of_someone_else_is_not_replaced(tmp_path):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from aptp_bench.data.captions import prompts
 from aptp_bench.data.folder import Folder, rows
 from aptp_bench.errors import DataError
 
@@ -37,6 +38,46 @@ def test_json_and_csv_say_the_same(tmp_path: Path) -> None:
     (tmp_path / "captions.json").unlink()
     (tmp_path / "captions.csv").write_text("file,caption\n" + "".join(f'{n},"{c}"\n' for n, c in table.items()))
     assert rows(tmp_path) == expected
+
+
+@pytest.mark.parametrize("name", ["captions.json", "captions.csv"])
+def test_a_name_is_found_however_its_accents_are_encoded_and_two_are_told(tmp_path: Path, name: str) -> None:
+    whole, parts = "\u00e9.png", "e\u0301.png"
+    for each in (parts, "z.png"):
+        Image.new("RGB", (5, 5)).save(tmp_path / each)
+    text = json.dumps({whole: "a", "z.png": "b"}) if name.endswith("json") else f"file,caption\n{whole},a\nz.png,b\n"
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    assert [caption for _, caption in rows(tmp_path)] == ["a", "b"]
+    Image.new("RGB", (5, 5)).save(tmp_path / whole)
+    if len(list(tmp_path.glob("*.png"))) == 2:
+        pytest.skip("this file system knows one encoding")
+    with pytest.raises(DataError, match="twice"):
+        rows(tmp_path)
+
+
+@pytest.mark.parametrize("unseen", ["\u200b", "\u200d", "\ufeff", "\u2028", "\u00ad \u3000"])
+@pytest.mark.parametrize("name", ["captions.txt", "captions.json", "captions.csv"])
+def test_a_caption_that_shows_nothing_is_none(tmp_path: Path, name: str, unseen: str) -> None:
+    Image.new("RGB", (5, 5)).save(tmp_path / "0.png")
+    for text, fine in ((unseen, False), (f"a{unseen}b", True)):
+        written = {
+            ".txt": f"{text}\n", ".json": json.dumps({"0.png": text}), ".csv": f"file,caption\n0.png,{text}\n",
+        }[Path(name).suffix]  # fmt: skip
+        (tmp_path / name).write_text(written, encoding="utf-8")
+        if fine:
+            assert [caption for _, caption in rows(tmp_path)] == [text]
+        else:
+            with pytest.raises(DataError, match=r"empty|captions for 1 images"):
+                rows(tmp_path)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_captions_and_prompts_are_split_alike(tmp_path: Path, end: str) -> None:
+    """By every system's ends of lines, and by nothing else."""
+    lines = ["a cat", "two\u2028dogs", "a\x0cboat", "a red\x85car"]
+    _fill(tmp_path)
+    (tmp_path / "captions.txt").write_bytes("".join(line + end for line in lines).encode("utf-8-sig"))
+    assert [caption for _, caption in rows(tmp_path)] == prompts(tmp_path / "captions.txt") == lines
 
 
 def test_every_nth_image_is_held_out(tmp_path: Path) -> None:

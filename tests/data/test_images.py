@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +35,35 @@ def test_a_broken_or_missing_image_is_named(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=f"{name} is {words}") as caught:
             images.read(tmp_path / name)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "PPM", "TGA", "DDS"])
+def test_only_the_kinds_that_suffixes_name_are_read(tmp_path: Path, kind: str) -> None:
+    """Of a content that Pillow has another reader for."""
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.png", kind)
+    with pytest.raises(DataError, match=r"a\.png is broken"):
+        images.read(tmp_path / "a.png")
+
+
+def test_whatever_pillow_raises_names_the_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = _save(tmp_path / "a.jpg")
+    for fault in (struct.error("no"), TypeError("no"), RuntimeError("no"), NotImplementedError(), AttributeError("no")):
+
+        def raises(*_: object, fault: Exception = fault) -> None:
+            raise fault
+
+        monkeypatch.setattr(images, "rgb", raises)
+        with pytest.raises(DataError, match=r"a\.jpg is broken"):
+            images.read(path)
+
+
+def test_a_turned_photograph_with_a_mistyped_tag_is_named(tmp_path: Path) -> None:
+    tags = [(0x0100, 2, 4, b"abc\0"), (0x0112, 3, 1, struct.pack("<HH", 6, 0))]  # a width of letters, turned
+    entries = b"".join(struct.pack("<HHI", *tag) + value for *tag, value in tags)
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, len(tags)) + entries + b"\0" * 4
+    Image.new("RGB", (8, 4)).save(tmp_path / "a.jpg", exif=exif)
+    with pytest.raises(DataError, match=r"a\.jpg"):
+        images.read(tmp_path / "a.jpg")
 
 
 @pytest.mark.parametrize(
@@ -71,6 +104,48 @@ def test_listed_follows_the_numbers_and_leaves_hidden_files_out(tmp_path: Path) 
         images.listed(tmp_path)
 
 
+@pytest.mark.parametrize("suffix", ["ppm", "tga", "heif", "jpe", "APNG"])
+def test_images_of_kinds_that_are_not_read_are_not_left_out(tmp_path: Path, suffix: str) -> None:
+    _save(tmp_path / "1.png")
+    (tmp_path / f"2.{suffix}").write_bytes(b"")
+    with pytest.raises(DataError, match=f"2.{suffix}"):
+        images.listed(tmp_path)
+
+
+def test_every_suffix_that_pillow_reads_is_an_image() -> None:
+    Image.init()
+    no_pictures = {".bufr", ".grib", ".h5", ".hdf", ".mpeg", ".mpg", ".pdf"}
+    assert Image.registered_extensions().keys() - images.SUFFIXES - images.OTHERS <= no_pictures
+
+
+@pytest.mark.parametrize("kind", ["gone", "loop", "pipe", "folder", "below", "deep"])
+def test_what_is_called_an_image_is_read_or_refused(tmp_path: Path, kind: str) -> None:
+    _save(tmp_path / "1.png")
+    odd = tmp_path / "2.png"
+    {
+        "gone": lambda: odd.symlink_to(tmp_path / "nowhere.png"),
+        "loop": lambda: odd.symlink_to(odd),
+        "pipe": lambda: os.mkfifo(odd),
+        "folder": odd.mkdir,
+        "below": lambda: shutil.copytree(tmp_path, tmp_path / "more"),
+        "deep": lambda: shutil.copytree(tmp_path, tmp_path / "more" / "and" / "more"),
+    }[kind]()
+    with pytest.raises(DataError, match="more" if kind in ("below", "deep") else r"2\.png"):
+        images.listed(tmp_path)
+
+
+def test_what_is_no_image_stays_where_it_is(tmp_path: Path) -> None:
+    _save(tmp_path / "1.png")
+    (tmp_path / "link.png").symlink_to(tmp_path / "1.png")
+    for name in ("notes.txt", "Thumbs.db", ".DS_Store", ".2.gif"):
+        (tmp_path / name).write_bytes(b"")
+    for name in (".thumbnails", "notes"):
+        (tmp_path / name).mkdir()
+    _save(tmp_path / ".thumbnails" / "1.png")
+    (tmp_path / "notes" / "a.txt").write_bytes(b"")
+    assert [path.name for path in images.listed(tmp_path)] == ["1.png", "link.png"]
+
+
 def test_a_photograph_stands_upright(tmp_path: Path) -> None:
     pixels = np.zeros((4, 8, 3), dtype=np.uint8)
     pixels[:, :4] = (255, 0, 0)  # the left half is red
@@ -91,6 +166,39 @@ def test_transparent_pixels_are_white_and_half_of_them_half(tmp_path: Path) -> N
     palette = Image.fromarray(np.array([[0, 1]], dtype=np.uint8), "L").convert("P")
     palette.save(tmp_path / "p.png", transparency=0)
     assert np.asarray(images.read(tmp_path / "p.png"))[0, 0].tolist() == [255, 255, 255]
+
+
+def _png(path: Path, bits: int, colours: int, row: bytes, clear: tuple[int, ...]) -> Path:
+    """A row of pixels as the format has it, one colour of which is transparent."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    pixels = len(row) * 8 // (bits * colours)
+    head = struct.pack(">IIBBBBB", pixels, 1, bits, 0 if colours == 1 else 2, 0, 0, 0)
+    parts = [
+        (b"IHDR", head),
+        (b"tRNS", struct.pack(f">{colours}H", *clear)),
+        (b"IDAT", zlib.compress(b"\0" + row)),
+        (b"IEND", b""),
+    ]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts))
+    return path
+
+
+def test_a_transparent_colour_is_white_at_every_depth(tmp_path: Path) -> None:
+    for bits, row, clear in (
+        (2, b"\x1b", 1),
+        (4, b"\x05\xa0", 5),
+        (8, b"\x00\x05", 5),
+        (16, b"\x03\xe8\x07\xd0", 1000),
+    ):
+        found = np.asarray(images.read(_png(tmp_path / "grey.png", bits, 1, row, (clear,))))[0, :, 0].tolist()
+        assert found[0 if bits == 16 else 1] == 255, bits
+        assert found[1 if bits == 16 else 0] == (8 if bits == 16 else 0), bits
+    red = struct.pack(">6H", 0xFFFF, 0, 0, 0x8000, 0, 0)
+    found = np.asarray(images.read(_png(tmp_path / "red.png", 16, 3, red, (0x8000, 0, 0))))[0].tolist()
+    assert found == [[255, 0, 0], [255, 255, 255]]
 
 
 def test_sixteen_bits_keep_their_greys(tmp_path: Path) -> None:

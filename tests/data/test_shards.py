@@ -68,6 +68,15 @@ def test_broken_members_are_left_out_and_counted(tmp_path: Path) -> None:
     assert reds(data) == [1, 6] and "4 pairs left out" in data.info.description
 
 
+def test_a_member_that_pillow_stumbles_over_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stumbles(*_: Any, **__: Any) -> None:
+        raise TypeError("not what a reader should raise")
+
+    shard(tmp_path / "train" / "0.tar", pair(1))
+    monkeypatch.setattr("PIL.Image.open", stumbles)
+    assert "1 pairs left out" in CC3M(root=tmp_path).load("train").info.description
+
+
 def test_a_shard_that_ends_early_keeps_what_is_whole(tmp_path: Path) -> None:
     whole = shard(tmp_path / "train" / "0.tar", [*pair(1), ("000000002.txt", b"cut"), ("000000002.png", b"x" * 9000)])
     whole.write_bytes(whole.read_bytes()[:5000])

@@ -59,14 +59,41 @@ def test_images_are_compared_with_those_of_a_reference_in_the_order_of_their_nam
     shutil.copytree(folder, tmp_path / "other")
     same = measure_folder(Made(folder, captions, tmp_path / "other"), None, names, MINI, CPU)["results"]
     assert same["ssim"]["value"] == pytest.approx(1.0) and same["ssim"]["n"] == 6
-    (tmp_path / "other" / "000000.png").rename(tmp_path / "other" / "zero.png")  # now the last: no image has its own
-    assert (
-        measure_folder(Made(folder, captions, tmp_path / "other"), None, names, MINI, CPU)["results"]["ssim"]["value"]
-        < 0.5
-    )
-    (tmp_path / "other" / "zero.png").unlink()
+    for number in range(6):  # other names, another order: no image has its own
+        (tmp_path / "other" / f"{number:06d}.png").rename(tmp_path / "other" / f"x{(number + 1) % 6}.png")
+    moved = measure_folder(Made(folder, captions, tmp_path / "other"), None, names, MINI, CPU)["results"]
+    assert moved["ssim"]["value"] < 0.5
+    (tmp_path / "other" / "x0.png").unlink()
     with pytest.raises(DataError, match="5 images for 6"):
         measure_folder(Made(folder, captions, tmp_path / "other"), None, names, MINI, CPU)
+
+
+def test_a_reference_whose_names_mean_another_order_is_refused(folder, captions, inception, tmp_path):
+    def measured():
+        return measure_folder(Made(folder, captions, tmp_path / "other"), None, ["ssim"], MINI, CPU)["results"]["ssim"]
+
+    shutil.copytree(folder, tmp_path / "other")
+    (tmp_path / "other" / "000000.png").rename(tmp_path / "other" / "000006.png")  # all the others would move up
+    with pytest.raises(DataError, match=r"000006\.png"):
+        measured()
+    (tmp_path / "other" / "000006.png").rename(tmp_path / "other" / "0.png")  # the same number
+    assert measured()["value"] == pytest.approx(1.0)
+    (tmp_path / "other" / "1.png").write_bytes((tmp_path / "other" / "0.png").read_bytes())
+    (tmp_path / "other" / "0.png").unlink()
+    with pytest.raises(DataError, match="whose order"):
+        measured()
+
+
+def test_captions_by_line_need_an_order_of_the_images(folder, captions):
+    image_path(folder, 0).rename(folder / "1.png")
+    with pytest.raises(DataError, match=r"000001\.png and 1\.png"):
+        captioned(folder, captions)
+    named = {path.name: "a dog" for path in folder.iterdir()}
+    captions.with_suffix(".json").write_text(json.dumps(named))
+    assert len(captioned(folder, captions.with_suffix(".json"))[0]) == 6
+    (folder / "1.png").rename(folder / "000002.jpg")
+    with pytest.raises(DataError, match=r"000002"):
+        captioned(folder, captions)
 
 
 def test_fid_of_a_folder_to_itself_is_nothing_and_to_others_more(folder, captions, inception, tmp_path):
@@ -138,6 +165,19 @@ def test_images_of_several_sizes_are_brought_to_one_where_that_is_asked_for(fold
     for fit in ("crop", "squash"):
         found = measure_folder(Made(folder, captions, folder, fit), None, ["inception_score", "ssim"], MINI, CPU)
         assert found["results"]["ssim"]["value"] == pytest.approx(1.0)
+
+
+def test_a_folder_is_nothing_from_itself_or_its_shape_is_asked_about(folder, captions, inception):
+    """Images that are no squares, whose real ones are cropped."""
+    for number in range(6):
+        with Image.open(image_path(folder, number)) as picture:
+            picture.resize((48, 24)).save(image_path(folder, number))
+    with pytest.raises(DataError, match="--fit"):
+        measure_folder(Made(folder, captions), real_folder(folder, MINI), ["fid"], MINI, CPU)
+    for fit in ("crop", "squash"):
+        made = Made(folder, captions, fit=fit)
+        found = measure_folder(made, real_folder(folder, MINI, fit), ["fid"], MINI, CPU)["results"]
+        assert found["fid"]["value"] == pytest.approx(0.0, abs=1e-12)
 
 
 def test_a_crop_keeps_shapes_and_a_squash_keeps_all():
