@@ -76,6 +76,8 @@ VALUES = [
     "&a [*a]",
     '"',
     "!!python/none",
+    "9" * 5000,
+    "!!int x",
 ]
 
 
