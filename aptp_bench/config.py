@@ -19,13 +19,14 @@ from pydantic import BaseModel, ValidationError
 from aptp_bench import registry
 from aptp_bench.budget import Budget
 from aptp_bench.contracts.base import Plugin
-from aptp_bench.core.documents import nearest, problem_of, shipped_yaml
+from aptp_bench.core.documents import nearest, problem_of, shipped_yaml, typed, written_yaml
 from aptp_bench.core.recipe import Recipe, World
 from aptp_bench.core.settings import FinetuneConfig
 from aptp_bench.errors import ConfigError
 
 SCALES: tuple[str, ...] = get_args(World)
 OPTIONS = {"metric_config": "metrics", "backbone_config": "backbones"}  # sections of options by a plugin's name
+SHOWN = 80  # letters of a value that an error repeats
 TASKS = {"text-to-image": "images of prompts", "image": "images", "audio": "sounds"}
 Settings = TypeVar("Settings", bound=BaseModel)
 FLAGS = frozenset({"method", "dataset", "scale", "settings"})  # options of the command, not keys of --set
@@ -55,9 +56,10 @@ def recipe(
     for key, value in (flags or {}).items():
         document = document if value is None else placed(document, key, value)
     given = [setting for setting in settings if _stands_for(setting, method, scale, named) != []]
+    see = f"aptp-bench run --method {method} --dataset {dataset} --scale {scale} --dry-run"
     for setting in given:
         for each in _stands_for(setting, method, scale, named) or [setting]:
-            document = placed(document, *parsed(each, known))
+            document = placed(document, *parsed(each, known, see))
     document["settings"] = given
     document["model"] = model_named(document["model"])
     return _checked(document)
@@ -100,7 +102,7 @@ def reference_of(asked: Recipe) -> Recipe | None:
 def options(method: str, settings: Sequence[str]) -> dict[str, Any]:
     """A method's options from "key=value" lines. Raises UnknownNameError, ConfigError with near keys."""
     known = [f"method_config.{key}" for key in _dotted(registry.get("methods", method).Config)]
-    found = (parsed(setting, known) for setting in settings)
+    found = (parsed(setting, known, f"aptp-bench methods {method} --all") for setting in settings)
     return {key.removeprefix("method_config."): value for key, value in found}
 
 
@@ -139,10 +141,10 @@ def placed(document: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
     return merged(document, value)
 
 
-def parsed(setting: str, known: Sequence[str]) -> tuple[str, Any]:
+def parsed(setting: str, known: Sequence[str], see: str) -> tuple[str, Any]:
     """The dotted key and the value of "sampling.steps=5"; a method's option may omit `method_config.`.
 
-    Raises ConfigError with near keys.
+    see: the command that shows all keys. Raises ConfigError with near keys.
     """
     key, equals, text = setting.partition("=")
     if not equals or not key:
@@ -152,16 +154,15 @@ def parsed(setting: str, known: Sequence[str]) -> tuple[str, Any]:
             try:
                 return full, _value(text)
             except yaml.YAMLError as err:
-                raise ConfigError(
-                    f"--set {key}: '{text}' is not a YAML value; quote it, e.g. --set '{key}=\"text\"'"
-                ) from err
-    raise ConfigError(f"there is no setting '{key}'; {_near(key, known)} (see them all: add --dry-run)")
+                what = f"--set {key}: '{text[:SHOWN]}' is not a YAML value"
+                raise ConfigError(f"{what}; quote it, e.g. --set '{key}=\"text\"'") from err
+    raise ConfigError(f"there is no setting '{key}'; {_near(key, known)} (see them all: {see})")
 
 
 @cache
 def _value(text: str) -> Any:
     """What is written behind "=": the rows of a suite say the same again and again. Nobody may write into it."""
-    return yaml.safe_load(text)
+    return written_yaml(text)
 
 
 def known_keys(method: type[Plugin], dataset: type[Plugin], document: Mapping[str, Any]) -> list[str]:
@@ -206,6 +207,15 @@ def _same_world(asked: Recipe) -> None:
         raise ConfigError(f"{what}; name each metric once")
 
 
+def _cast(asked: Recipe) -> None:
+    """Raise ConfigError for a network in a role that it cannot play: its features are other ones, or it has none."""
+    for role, name in asked.backbones.items():
+        plays = getattr(registry.get("backbones", name), "role", ())
+        if role not in plays:
+            what = f"backbone '{name}' plays {', '.join(plays) or 'no role'}, not {role}"
+            raise ConfigError(f"{what}; name another with --set backbones.{role}=NAME (see: aptp-bench backbones)")
+
+
 def _same_task(asked: Recipe, method: Any, dataset: Any) -> None:
     """Raise ConfigError unless the method, the data and the way of sampling suit what the model makes."""
     model = registry.get("models", asked.model)
@@ -245,6 +255,7 @@ def _checked(document: Mapping[str, Any]) -> Recipe:
     own = registry.get("methods", str(document["method"])).Config.model_fields
     asked = _typed(Recipe, document, shadowed=own)
     _same_world(asked)
+    _cast(asked)
     method = registry.get("methods", asked.method)(**asked.method_config)
     dataset = registry.get("datasets", asked.dataset)(**asked.dataset_config)
     _same_task(asked, method, dataset)
@@ -266,12 +277,12 @@ def _typed(
 ) -> Settings:
     """The settings of a section, typed. shadowed: options of the method. Raises ConfigError that names the whole key."""
     try:
-        return kind(**document)
+        return typed(kind, document)
     except ValidationError as err:
         where, what, got, _ = problem_of(err)
         key = f"{section}{where}"
         whole = re.split(r"\.(?=\d|\[)", key)[0]  # what --set takes: a list, not its third entry
         other = f", or the method's own with --set method_config.{whole}=…" if whole in shadowed else ""
         raise ConfigError(
-            f"setting '{key}': {what} (got {repr(got)[:80]}); change it with --set {whole}=…{other}"
+            f"setting '{key}': {what} (got {repr(got)[:SHOWN]}); change it with --set {whole}=…{other}"
         ) from err

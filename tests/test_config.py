@@ -114,6 +114,14 @@ def test_the_reference_keeps_the_settings_that_are_not_the_methods():
         (["experts=many"], "experts"),
         (["sizes.train=[1"], "not a YAML value"),
         (["scale=mini"], "there is no setting 'scale'"),
+        (["sampling.steps=1001"], "1000"),
+        (["sampling.steps=true"], "no numbers"),
+        (["experts=true"], "no numbers"),
+        (["finetune.lr=true"], "no numbers"),
+        (["resolution.measure=100000"], "4096"),
+        (["resolution.train=100000"], "4096"),
+        (["sizes.val=" + "9" * 5000], "not a YAML value"),
+        (["backbones.inception=mini-clip"], "plays clip_score, cmmd, not inception"),
     ],
 )
 def test_a_wrong_setting_is_refused_with_the_right_one(settings, words):
@@ -162,9 +170,9 @@ def test_merging_changes_neither_side():
 
 def test_values_are_yaml():
     known = ["a.b", "method_config.c"]
-    assert parsed("a.b=[1, 2]", known) == ("a.b", [1, 2])
-    assert parsed("c=null", known) == ("method_config.c", None)
-    assert parsed("a.b=x=y", known) == ("a.b", "x=y")
+    assert parsed("a.b=[1, 2]", known, "") == ("a.b", [1, 2])
+    assert parsed("c=null", known, "") == ("method_config.c", None)
+    assert parsed("a.b=x=y", known, "") == ("a.b", "x=y")
 
 
 def test_an_option_that_the_recipe_has_too_is_named_in_full():
@@ -172,3 +180,16 @@ def test_an_option_that_the_recipe_has_too_is_named_in_full():
         recipe("ld_pruner", "coco", settings=["prompts=2"])
     found = recipe("ld_pruner", "coco", settings=["method_config.prompts=2"])
     assert found.method_config["prompts"] == 2 and found.prompts == "partiprompts"
+
+
+def test_a_role_is_played_by_those_who_can():
+    networks = {name: plugin.load() for name, plugin in registry.plugins("backbones").items()}
+    for scale in SCALES:
+        made = recipe("dense", "coco", scale)
+        for role, own in made.backbones.items():
+            for name, kind in networks.items():
+                if kind.world == networks[own].world and role in kind.role:
+                    assert recipe("dense", "coco", scale, {}, [f"backbones.{role}={name}"]).backbones[role] == name
+                elif kind.world == networks[own].world:
+                    with pytest.raises(ConfigError, match=f"backbones.{role}="):
+                        recipe("dense", "coco", scale, {}, [f"backbones.{role}={name}"])

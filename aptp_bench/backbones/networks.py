@@ -207,14 +207,14 @@ class MiniPick(CLIPBackbone):
 class CLIPViTB32(CLIPBackbone):
     """OpenAI's CLIP ViT-B/32, the one behind the paper's CLIP score."""
 
-    name, role, world = "clip-vit-b-32", ("clip_score",), "paper"
+    name, role, world = "clip-vit-b-32", ("clip_score", "cmmd"), "paper"
     hub_ids = ("openai/clip-vit-base-patch32",)
 
 
 class CLIPViTL14At336(CLIPBackbone):
     """OpenAI's CLIP ViT-L/14 at 336 pixels, the one CMMD is defined with."""
 
-    name, role, world = "clip-vit-l-14-336", ("cmmd",), "paper"
+    name, role, world = "clip-vit-l-14-336", ("cmmd", "clip_score"), "paper"
     hub_ids, crop_first = ("openai/clip-vit-large-patch14-336",), True
 
 

@@ -10,14 +10,14 @@ from rich.console import Console
 
 from aptp_bench.cli.finding import MACHINE, Check, Scope
 from aptp_bench.cli.listing_view import said
-from aptp_bench.cli.view import line
+from aptp_bench.cli.view import line, window
 
 INDENT = " " * 12
 
 
 def show_checks(checks: Sequence[Check], whole: bool = False) -> None:
     """The findings on stdout; what only other scales need is called optional. whole: every fix in full."""
-    console = Console()
+    console = window()
     for scope in get_args(Scope):
         own = [check for check in checks if check.scope == scope]
         if own:

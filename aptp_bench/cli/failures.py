@@ -1,35 +1,39 @@
-"""Exit codes and the one line that a user sees when something is wrong: 2 for what they can fix, 130 for ctrl-C."""
+"""Exit codes and the one line that a user sees when something is wrong: 2 for what they can fix, 130 for ctrl-C.
+
+141 where nobody reads on (`| head -1`): what a shell calls a process that a closed pipe ended.
+"""
 
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
+from typing import Any, TextIO
 
+from aptp_bench.cli.interrupts import STOPPED, STOPPED_LINE
 from aptp_bench.errors import AptpBenchError
 
-MEND, STOPPED = 2, 130
+MEND, UNREAD = 2, 141
+GONE = "the folder that this command was started in is gone; go to one that is there"
 OUTSIDE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG}  # the user's to mend
-STOPPED_LINE = "stopped; run the same command to go on"
 
 
 def outcome(command: Callable[[], Any]) -> int:
     """Run a command and turn its end into an exit code. Any other error is a bug and keeps its traceback."""
     try:
         code = command()
-    except AptpBenchError as err:
-        return _say(f"error: {err}", MEND)
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit) as err:  # typer and rich exit where a pipe is closed
+        if not isinstance(err, BrokenPipeError) and not isinstance(err.__context__, BrokenPipeError):
+            raise
+        _drop(sys.stdout)
+        return UNREAD
     except KeyboardInterrupt:
         return _say(STOPPED_LINE, STOPPED)
-    except OSError as err:
-        if err.errno not in OUTSIDE:
-            raise
-        return _say(
-            f"error: {err.filename or 'a file'}: {err.strerror}; mend that and run the same command again", MEND
-        )
     except Exception as err:
-        line = usage_line(err)
+        line = _line(err)
         if line is None:
             raise
         return _say(f"error: {line}", MEND)
@@ -51,6 +55,45 @@ def usage_line(err: Exception) -> str | None:
     return " ".join(str(speak()).split()).rstrip(".") + f" (see: {path} --help)"
 
 
+def _line(err: Exception) -> str | None:
+    """What to tell the user; None for a bug."""
+    if isinstance(err, AptpBenchError):
+        return str(err)
+    return _outside(err) if isinstance(err, OSError) else usage_line(err)
+
+
+def _outside(err: OSError) -> str | None:
+    """What the user has to mend outside of the command; None where it is a bug of ours."""
+    if err.errno == errno.ENOENT and not somewhere():
+        return GONE
+    if err.errno not in OUTSIDE:
+        return None
+    if err.filename is None:  # perhaps of stdout itself
+        _drop(sys.stdout)
+    return f"{err.filename or 'a file'}: {err.strerror}; mend that and run the same command again"
+
+
+def somewhere() -> bool:
+    """Whether the folder that the command was started in is still there."""
+    try:
+        return bool(os.getcwd())
+    except OSError:
+        return False
+
+
 def _say(line: str, code: int) -> int:
-    sys.stderr.write(" ".join(line.split()) + "\n")
+    try:
+        sys.stderr.write(" ".join(line.split()) + "\n")
+        sys.stderr.flush()
+    except OSError:  # the code says it still
+        _drop(sys.stderr)
     return code
+
+
+def _drop(stream: TextIO) -> None:
+    """Let go what a stream cannot write: else Python tries once more at its end, and makes the exit code 120."""
+    with suppress(OSError, ValueError):
+        stream.flush()
+        return
+    with suppress(OSError, ValueError):  # none has a number in a notebook
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

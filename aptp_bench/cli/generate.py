@@ -107,6 +107,7 @@ def _changed(source: Source, sampling: dict[str, Any], seed: int | None) -> Sour
     given = {name: value for name, value in sampling.items() if value is not None}
     config = source.sampling.model_copy(update=given)
     check(config.steps, config.guidance, config.batch)
+    source.pipeline.check_steps(config)
     return replace(source, sampling=config, seed=source.seed if seed is None else seed)
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from aptp_bench.cli.view import line, titled
+from aptp_bench.cli.view import line, titled, window
 from aptp_bench.reporting.worlds import SAID
 
 if TYPE_CHECKING:
@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 
 OURS = "aptp-bench"
 DEFAULT = 12  # characters of a default in a list of options
+MEANING = 20  # and at least so many of what it means
 COLOURS = {"ready": "green", "needs": "yellow", "cannot": "dim"}
 
 
 def show_listing(group: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Plugins of a group, and below them why some cannot run here."""
-    console, table = Console(), _open_table("name", "what it is", "here")
+    console, table = window(), _open_table("name", "what it is", "here")
     for row in rows:
         state = "[green]ready[/]" if row["unavailable"] is None else "[yellow]no[/]"
         whose = "" if row["package"] == OURS else f" ({row['package']})"
@@ -36,7 +37,7 @@ def show_listing(group: str, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def show_statuses(found: Sequence[Status], world: str) -> None:
     """The papers' figures and tables, a line each, and below them what makes the data of those that are not ready."""
-    console, table = Console(), _open_table("id", "what it shows", "state")
+    console, table = window(), _open_table("id", "what it shows", "state")
     for each in found:
         name = f"{each.id}" if each.kind == "figure" else f"{each.id} (table)"
         table.add_row(name, escape(each.title), f"[{COLOURS[each.state]}]{each.state}[/]")
@@ -51,7 +52,7 @@ def show_statuses(found: Sequence[Status], world: str) -> None:
 
 def show_plugin(row: Mapping[str, Any], whole: bool) -> None:
     """One plugin with its options: a line each, or, if `whole`, with type and all that is to be said."""
-    console = Console()
+    console = window()
     said(console, f"{row['name']} ({row['package']}): {row['summary']}")
     for key in ("paper", "unavailable"):
         if row[key]:
@@ -71,7 +72,7 @@ def _brief(option: Mapping[str, Any], among: Sequence[Mapping[str, Any]], width:
     """Name, default, and what it means as far as a line goes."""
     names = max(len(each["name"]) for each in among)
     default = textwrap.shorten(str(option["default"]), DEFAULT, placeholder="…")
-    meaning = textwrap.shorten(option["help"], width - names - DEFAULT - 6, placeholder=" …")
+    meaning = textwrap.shorten(option["help"], max(width - names - DEFAULT - 6, MEANING), placeholder=" …")
     yield f"  {option['name']:<{names}}  {default:<{DEFAULT}}  {meaning}"
 
 

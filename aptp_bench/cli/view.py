@@ -24,13 +24,14 @@ if TYPE_CHECKING:
     from aptp_bench.records import Measurement, Record
 
 RANDOM = "random weights: images are noise, quality numbers mean nothing"
+NARROWEST = 40  # columns
 PIPE = 250  # characters of a line that nobody looks at in a window
 
 
 def show_comparison(records: Sequence[Record]) -> None:
     """Records side by side: metrics, MACs in all conventions, parameters; then the experts of each mixture."""
     what = records[-1].what
-    console = Console()
+    console = window()
     console.print()
     budget = f"budget {what.budget.ratio:g} of the {what.budget.convention} MACs"
     title = f"{what.method} on {what.dataset}, {what.model}, {budget}, seed {what.seed}"
@@ -92,7 +93,7 @@ def experts_table(record: Record) -> Table:
 
 def show_measurements(found: Mapping[str, Any]) -> None:
     """What `evaluate` found."""
-    console = Console()
+    console = window()
     table = plain_table(["metric", "value", "n"])
     for name, result in found["results"].items():
         table.add_row(
@@ -108,7 +109,7 @@ def show_measurements(found: Mapping[str, Any]) -> None:
 
 def show_plan(recipe: Recipe, plans: Mapping[str, Sequence[Planned]]) -> None:
     """The resolved recipe and the stages of every run it makes."""
-    console = Console()
+    console = window()
     console.print(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False), highlight=False, markup=False)
     table = plain_table(["run", "stage", "state"])
     for method, stages in plans.items():
@@ -123,7 +124,7 @@ def show_plan(recipe: Recipe, plans: Mapping[str, Sequence[Planned]]) -> None:
 
 def show_verdicts(method: str, verdicts: Iterable[Verdict]) -> None:
     """What a method promised the harness, and whether it kept it."""
-    console, table = Console(), plain_table(["", "promise"])
+    console, table = window(), plain_table(["", "promise"])
     found = list(verdicts)
     for verdict in found:
         table.add_row("[green]kept[/]" if verdict.kept else "[red]broken[/]", verdict.promise)
@@ -199,9 +200,15 @@ def _skipped(console: Console, skipped: Mapping[str, str]) -> None:
         line(console, f"not measured: {name}: {reason}")
 
 
+def window() -> Console:
+    """The window on stdout; one in which no word has room (COLUMNS=0) counts as NARROWEST columns."""
+    found = Console()
+    return found if found.width >= NARROWEST else Console(width=NARROWEST)
+
+
 def wide_console() -> Console:
     """The window, or as much room as a table wants where nobody looks at a window."""
-    return Console() if sys.stdout.isatty() else Console(width=PIPE)
+    return window() if sys.stdout.isatty() else Console(width=PIPE)
 
 
 def titled(console: Console, title: str, table: Table) -> None:

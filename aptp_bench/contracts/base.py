@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from pydantic import ConfigDict, ValidationError
 
-from aptp_bench.core.documents import Frozen, problem_of
+from aptp_bench.core.documents import Frozen, problem_of, typed
 from aptp_bench.errors import ConfigError
 
 
@@ -24,7 +24,7 @@ class Plugin:
 
     def __init__(self, **settings: Any) -> None:
         try:
-            self.config = self.Config(**settings)
+            self.config = typed(self.Config, settings)
         except ValidationError as err:
             raise ConfigError(_explain(self, err)) from err
 

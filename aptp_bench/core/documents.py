@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import PydanticCustomError
+
+Document = TypeVar("Document", bound=BaseModel)
+TRUTH = PydanticCustomError("truth_for_a_number", "true and false are no numbers")
 
 
 class Frozen(BaseModel):
@@ -61,6 +66,73 @@ def shipped_yaml(text: str) -> Any:
         return loader.get_single_data()
     finally:
         loader.dispose()
+
+
+class _Core(yaml.SafeLoader):
+    """Plain words mean what YAML 1.2's core schema says: 010 is ten, 1e-4 a number, and 1:30, yes and dates are texts."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}
+
+    def whole(self, node: yaml.ScalarNode) -> int:
+        """Decimal unless 0x or 0o says otherwise."""
+        text = str(self.construct_scalar(node)).lower()
+        try:
+            return int(text, {"0x": 16, "0o": 8}.get(text[:2], 10))
+        except ValueError as err:  # also one of thousands of digits, which Python does not read
+            raise yaml.constructor.ConstructorError(None, None, f"'{text[:20]}' is no whole number", None) from err
+
+
+for _kind, _pattern, _first in (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", list("-+0123456789")),
+    (
+        "float",
+        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        list("-+.0123456789"),
+    ),
+    ("merge", r"<<", ["<"]),  # not of the schema; suites may lay one mapping on another
+):
+    _Core.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(f"^(?:{_pattern})$"), _first)
+_Core.add_constructor("tag:yaml.org,2002:int", _Core.whole)
+
+
+def written_yaml(text: str) -> Any:
+    """A YAML document, or the value of a setting, as a user writes it. Raises yaml.YAMLError, whatever is wrong."""
+    loader = None
+    try:
+        loader = _Core(text)
+        return loader.get_single_data()
+    except RecursionError as err:
+        raise yaml.YAMLError("it is nested too deeply") from err
+    except (ValueError, LookupError, TypeError, AttributeError) as err:  # of PyYAML's own constructors: !!float x
+        raise yaml.YAMLError(f"a value is not of its type: {first_problem(err)}") from err
+    finally:
+        if loader is not None:
+            loader.dispose()
+
+
+def typed(kind: type[Document], document: Any) -> Document:
+    """What a user wrote, as a `kind`. Raises ValidationError, also for true or false where a number is due."""
+    made = kind.model_validate(document)
+    for where, given in _truths(document, made):
+        raise ValidationError.from_exception_data(kind.__name__, [{"type": TRUTH, "loc": where, "input": given}])
+    return made
+
+
+def _truths(given: Any, made: Any, at: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], bool]]:
+    """Where pydantic made a number of a truth."""
+    if given is made:  # taken as it is; it may hold itself
+        return
+    if isinstance(given, bool) and isinstance(made, int | float):
+        yield at, given
+    elif isinstance(given, Mapping):
+        parts = dict(made) if isinstance(made, BaseModel | Mapping) else {}
+        for key in given.keys() & parts.keys():
+            yield from _truths(given[key], parts[key], (*at, key))
+    elif isinstance(given, list | tuple) and isinstance(made, list | tuple):
+        for i, pair in enumerate(zip(given, made, strict=False)):
+            yield from _truths(*pair, (*at, i))
 
 
 def nearest(name: str, known: Iterable[str], most: int = 1, cutoff: float = 0.5) -> list[str]:

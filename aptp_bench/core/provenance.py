@@ -141,7 +141,12 @@ def device(name: str = "auto") -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError) as err:
         reason = next(iter(str(err).splitlines()), type(err).__name__)
         raise ConfigError(f"device '{name}' cannot be used here ({reason}); use --device cpu") from err
-    return torch.device(name)
+    found = torch.device(name)
+    if found.type != "cpu":
+        return found
+    if found.index:  # torch takes any number, readers of weights do not
+        raise ConfigError(f"device '{name}' cannot be used here (there is one CPU); use --device cpu")
+    return torch.device("cpu")
 
 
 def device_name(device: torch.device) -> str:

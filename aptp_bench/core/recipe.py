@@ -17,6 +17,7 @@ OPTIONAL = (
     "backbone_config",
 )  # sections that documents have where they say something
 Name = Annotated[str, Field(pattern=r"^\w[\w.-]*$", max_length=100)]  # of a plugin; file names are made of it
+MOST_EDGE = 4096  # pixels: twice what any published model makes; far larger ones fit no memory
 World = Literal["mini", "smoke", "paper"]
 Task = Literal["text-to-image", "image", "audio"]  # what a model makes
 
@@ -32,9 +33,10 @@ class Sizes(Frozen):
 class Resolution(Frozen):
     """Pixels, width = height, at which images are handled where they are not generated."""
 
-    train: int = Field(ge=8, description="of training images; the paper uses 256")
+    train: int = Field(ge=8, le=MOST_EDGE, description="of training images; the paper uses 256")
     measure: int = Field(
         ge=8,
+        le=MOST_EDGE,
         description="to which images, generated and real, are brought before a metric's network; the paper uses 256",
     )
 

@@ -14,6 +14,9 @@ Precision = Literal["float32", "tf32", "bfloat16"]
 Parts = Annotated[int, Field(ge=1)] | Literal["auto"]  # auto: as few as the device's memory allows, see training.fit
 
 MOST_GUIDANCE = 100.0  # beyond which images are black or white
+MOST_STEPS = (
+    1000  # the diffusion steps that every model here was trained on: of more, samplers make steps that do nothing
+)
 
 
 class Settings(Frozen):
@@ -132,7 +135,7 @@ class FinetuneConfig(Settings):
 class SamplingConfig(Settings):
     """How images are generated. PNDM calls the U-Net steps + 1 times, DDIM steps times; guidance doubles the batch."""
 
-    steps: int = Field(25, gt=0, description="sampler steps; the paper uses 25")
+    steps: int = Field(25, gt=0, le=MOST_STEPS, description="sampler steps; the paper uses 25")
     guidance: float = Field(
         7.5, ge=0, le=MOST_GUIDANCE, description="classifier-free guidance scale; the paper uses 7.5; 1 or less: none"
     )

@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 import yaml
 from pydantic import BaseModel
 
-from aptp_bench.core.documents import first_problem
+from aptp_bench.core.documents import first_problem, typed, written_yaml
 from aptp_bench.core.files import content
 from aptp_bench.errors import AptpBenchError, ConfigError, SuiteError
 
@@ -33,12 +33,10 @@ Result = TypeVar("Result")
 def read(kind: type[Document], path: Path, name: str, example: str) -> Document:
     """The YAML document at `path`. name: how errors call it; example: a valid one. Raises ConfigError."""
     try:
-        document = yaml.safe_load(content(path).decode())
-        return kind.model_validate({} if document is None else document)
+        document = written_yaml(content(path).decode())
+        return typed(kind, {} if document is None else document)
     except (yaml.YAMLError, UnicodeDecodeError) as err:
         raise ConfigError(f"{name} is not YAML ({' '.join(str(err).split())}); fix it and run again") from err
-    except RecursionError as err:
-        raise ConfigError(f"{name} is nested too deeply; a suite is a mapping with a list of rows") from err
     except (OSError, ValueError) as err:  # pydantic's errors are ValueErrors
         raise ConfigError(f"{name}: {first_problem(err)}; see {example} for an example") from err
 

@@ -7,6 +7,7 @@ generating speak of a Mixture and know no method.
 from __future__ import annotations
 
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -218,7 +219,7 @@ def saved_router(folder: Path, encoder: str | None = None) -> Router:
 
 def saved_size(folder: Path) -> int:
     """How many experts the mixture saved in `folder` has. Raises CheckpointError."""
-    return document(folder / INDEX, _Index).experts
+    return len(_folders(folder, document(folder / INDEX, _Index)))
 
 
 def saved_plan(folder: Path) -> CallPlan:
@@ -235,21 +236,30 @@ def saved_experts(
     weights are not read, their digests are not looked at either.
     """
     index = document(folder / INDEX, _Index)
-    folders = [folder / _expert(i) for i in range(index.experts)]
-    for each in folders:
-        if not each.is_dir():
-            raise CheckpointError(f"{each} is missing; {AGAIN}")
+    folders = _folders(folder, index)
 
     def read(i: int) -> UNet2DConditionModel:
         if torch.device(device).type != "meta":
             index.check(folders[i])
         return load_unet(folders[i], device, dtype)
 
-    return OnDemand(read, index.experts, held)
+    return OnDemand(read, len(folders), held)
+
+
+def _folders(folder: Path, index: _Index) -> list[Path]:
+    """Those of the experts. Raises CheckpointError for the first that is missing: an edited index may name any number."""
+    found = []
+    for i in range(index.experts):
+        found.append(folder / _expert(i))
+        if not found[-1].is_dir():
+            raise CheckpointError(f"{found[-1]} is missing; {AGAIN}")
+    return found
 
 
 def _digest(folder: Path) -> str:
-    return sha256_of(*sorted(path for path in folder.rglob("*") if path.is_file()))
+    """Of its files but the hidden ones, which file managers leave wherever they look (.DS_Store)."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return sha256_of(*sorted(path for path in files if not re.search(r"(^|/)\.", path.relative_to(folder).as_posix())))
 
 
 def _expert(i: int) -> str:

@@ -96,6 +96,9 @@ def _asked(request: Request) -> Asked | None:
     if request.method is None:
         if request.settings:
             raise ConfigError("--set changes a method's options; name the method with --method")
+        for name in ("budget", "macs", "seed"):
+            if getattr(request, name) != Request.model_fields[name].default:
+                raise ConfigError(f"--{name} is of a method; name the method with --method, or omit --{name}")
         return None
     settings = options(request.method, request.settings)
     usual = 1.0 if registry.get("methods", request.method).published_as else BUDGET

@@ -7,7 +7,7 @@ its own noise, and on a CPU its batch changes none of its bits.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +22,11 @@ from torch import Tensor
 
 from aptp_bench.core.files import written_aside
 from aptp_bench.core.lazy import OnDemand
+from aptp_bench.core.settings import SamplingConfig
 from aptp_bench.errors import ConfigError, WeightsError
 from aptp_bench.generation.generate import batches
 from aptp_bench.generation.sampling import PARTS, Sampler, parts_of, quantised
-from aptp_bench.models.checkpoint import json_document
+from aptp_bench.models.checkpoint import AGAIN, json_document
 from aptp_bench.models.mixture import INDEX, Mixture, saved_experts
 from aptp_bench.models.pipelines import saved_parts
 from aptp_bench.models.storage import FILES
@@ -38,6 +39,7 @@ from aptp_bench.serving.steps import TENSORS, Callback, offloaded, on_device, wa
 
 MIXTURE = "mixture"
 MARKER = f"{MIXTURE}/{INDEX}"  # a folder that has it was written here
+PREDICTED = ("epsilon", "v_prediction")  # what a network of ours may predict
 MULTIPLE = 8  # diffusers refuses other heights and widths, whatever the autoencoder
 OutputType = Literal["pil", "pt", "np", "latent"]
 
@@ -127,12 +129,14 @@ class RoutedPipeline(DiffusionPipeline):
             raise WeightsError(
                 f"there is no pipeline in {folder}; name a folder that RoutedPipeline.save_pretrained wrote"
             )
-        kind = json_document(folder / cls.config_name).get("_class_name")
+        index = json_document(folder / cls.config_name)
+        kind = index.get("_class_name")
         if kind != cls.__name__:
             raise WeightsError(
                 f"{folder} holds a {kind}, not a {cls.__name__}; load it with diffusers, or name another"
             )
-        made = cls.around(saved_parts(folder), folder / MIXTURE, device, torch_dtype, held)
+        parts = _whole(folder, index)
+        made = cls.around(parts, folder / MIXTURE, device, torch_dtype, held)
         made.record = load(folder / RECORD) if (folder / RECORD).is_file() else None
         return made
 
@@ -235,11 +239,20 @@ class RoutedPipeline(DiffusionPipeline):
 
         Images are floats [*, 3, H, W] in [0, 1], or latents. Call without gradients. Raises ConfigError.
         """
+        self.check_steps(request.sampling)
         sampler = Sampler(self.parts, request.sampling, plan=self.mixture.plan)
         with self.progress_bar(total=len(request.prompts)) as bar:
             for expert, at in self.layout(routes, request.sampling.batch):
                 yield ServedBatch(expert, at, self._sampled(sampler, request, expert, at, latent))
                 bar.update(len(at))
+
+    def check_steps(self, sampling: SamplingConfig) -> None:
+        """Raise ConfigError for more steps than the scheduler's diffusion has: they would do nothing."""
+        most = self.scheduler.config.get("num_train_timesteps", sampling.steps)
+        if sampling.steps > most:
+            raise ConfigError(
+                f"{sampling.steps} steps are more than the {most} of this pipeline's diffusion; take fewer"
+            )
 
     def _sampled(self, sampler: Sampler, request: Request, expert: int, at: list[int], latent: bool) -> Tensor:
         prompts, negatives = [request.prompts[i] for i in at], [request.negatives[i] for i in at]
@@ -285,6 +298,19 @@ class RoutedPipeline(DiffusionPipeline):
             raise ConfigError(f"expert {index} is {there}, the other parts {here}; call pipeline.to(device, dtype)")
         with on_device(self, unet):
             yield unet.eval()
+
+
+def _whole(folder: Path, index: Mapping[str, Any]) -> dict[str, Any]:
+    """The parts of a saved pipeline but its mixture. Raises WeightsError where one that its index names is missing."""
+    for name in PARTS:
+        if any(index.get(name) or ()) and not (folder / name).is_dir():  # [null, null]: it has none
+            raise WeightsError(f"{folder / name} is missing; {AGAIN}")
+    parts = saved_parts(folder)
+    predicts = parts["scheduler"].config.prediction_type
+    if predicts not in PREDICTED:
+        what = f"{folder / 'scheduler'} takes networks that predict '{predicts}'; known are {', '.join(PREDICTED)}"
+        raise WeightsError(f"{what}; {AGAIN}")
+    return parts
 
 
 def _as(kind: OutputType, images: Tensor) -> Any:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from aptp_bench.core.noise import generator as seeded
 from aptp_bench.core.noise import starting_noise
-from aptp_bench.core.settings import MOST_GUIDANCE, SamplingConfig
+from aptp_bench.core.settings import MOST_GUIDANCE, MOST_STEPS, SamplingConfig
 from aptp_bench.errors import ConfigError
 
 
@@ -97,8 +97,8 @@ def texts(prompts: str | Sequence[str], count: int | None = None) -> list[str]:
 
 def sampling(steps: int, guidance: float, batch: int, exact: bool = False) -> SamplingConfig:
     """The settings; batch: prompts sampled together. Raises ConfigError for numbers that no sampler can follow."""
-    if steps < 1:
-        raise ConfigError(f"{steps} steps make no image; take 1 or more, e.g. 25")
+    if not 1 <= steps <= MOST_STEPS:
+        raise ConfigError(f"{steps} steps are not within 1 and {MOST_STEPS}; take e.g. 25")
     if not 0 <= guidance <= MOST_GUIDANCE:
         raise ConfigError(f"guidance {guidance} is not within 0 and {MOST_GUIDANCE:g}; take 1 for none, e.g. 7.5")
     if batch < 1:

@@ -55,7 +55,7 @@ def found(name: str) -> Path:
     """The encoder's folder; it is looked for, not loaded. Raises WeightsError if it is not at hand."""
     if name.startswith("embedded:"):
         return asset(name.partition(":")[2])
-    fix = f"fetch it (APTP_BENCH_ALLOW_DOWNLOAD=1) or name a folder: --set encoder=FOLDER (asked for: {name})"
+    fix = f"fetch it (APTP_BENCH_ALLOW_DOWNLOAD=1) or name the folder where it lies as the encoder (asked for: {name})"
     local = Path(name).expanduser()
     if local.is_dir():
         return local

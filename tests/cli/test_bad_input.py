@@ -77,6 +77,8 @@ VALUES = [
     "&a [*a]",
     '"',
     "!!python/none",
+    "9" * 5000,
+    "!!int x",
 ]
 
 

@@ -42,6 +42,19 @@ def test_help_breaks_no_word(narrow: Any, name: str) -> None:
         assert not option.opts[0].startswith("-") or option.opts[0] in said
 
 
+@pytest.mark.parametrize("columns", ["0", "1", "12"])
+def test_a_window_in_which_no_word_has_room_fails_nothing(call: Any, monkeypatch: Any, columns: str) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    for words in (
+        ["methods", "aptp"],
+        ["methods", "aptp", "--all"],
+        ["metrics"],
+        ["figures"],
+        ["doctor", "--scale", "smoke"],
+    ):
+        assert call(*words)[0] in (0, 1) and "aptp" in "".join(call(*words)[1].split()), words
+
+
 @pytest.mark.parametrize("group", registry.LISTED)
 def test_a_list_breaks_no_word(call: Any, narrow: Any, group: str) -> None:
     said = words_of(narrow(group))

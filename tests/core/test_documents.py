@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import math
+from importlib.resources import files
+from typing import Any
+
 import pytest
+import yaml
 from pydantic import ValidationError
 
-from aptp_bench.core.documents import Frozen, first_problem, meant, nearest, problem_of
+from aptp_bench.core.documents import (
+    Frozen,
+    first_problem,
+    meant,
+    nearest,
+    problem_of,
+    shipped_yaml,
+    typed,
+    written_yaml,
+)
 
 
 class Inner(Frozen):
@@ -45,3 +59,60 @@ def test_a_name_like_no_other_is_answered_with_all_or_with_other_words() -> None
     assert meant("zzz", ["norm", "aptp"]) == "known: norm, aptp"
     assert meant("zzz", ["norm"], "see the list") == "see the list"
     assert meant("zzz", []) == "known: none"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("010", 10), ("08", 8), ("+7", 7), ("-0", 0), ("0x10", 16), ("0o10", 8), ("1e-4", 1e-4), ("1.", 1.0), (".5", 0.5),
+        ("-.inf", -math.inf), ("1:30", "1:30"), ("1_000", "1_000"), ("yes", "yes"), ("no", "no"), ("off", "off"), ("0b1", "0b1"),
+        ("2020-13-45", "2020-13-45"), ("true", True), ("False", False), ("null", None), ("~", None), ("", None), ("'010'", "010"),
+        ("[010, 1:30]", [10, "1:30"]), ("{a: no}", {"a": "no"}),
+    ],
+)  # fmt: skip
+def test_plain_words_mean_what_yaml_1_2_says(text: str, value: Any) -> None:
+    found = written_yaml(text)
+    assert found == value and type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["9" * 5000, "!!int x", "!!int ''", "!!float x", "!!bool x", "!!timestamp x", "!!binary 1", "[" * 5000, "\0"],
+)
+def test_whatever_is_wrong_with_a_document_is_one_kind_of_error(text: str) -> None:
+    with pytest.raises(yaml.YAMLError):
+        written_yaml(text)
+
+
+def test_what_is_shipped_reads_alike_by_both_readers() -> None:
+    folders = [
+        files("aptp_bench.benchmarks").joinpath(name) for name in ("recipes", "mini", "paper", "tables", "speed")
+    ]
+    texts = [each.read_text("utf-8") for folder in folders for each in folder.iterdir() if each.name.endswith(".yaml")]
+    assert len(texts) > 10
+    for text in texts:
+        assert written_yaml(text) == shipped_yaml(text)
+
+
+class Counts(Frozen):
+    one: int | None = None
+    many: tuple[float, ...] = ()
+    inner: Inner | None = None
+    flag: bool = False
+    any: dict[str, Any] = {}
+
+
+@pytest.mark.parametrize(
+    ("document", "where"),
+    [
+        ({"one": True}, "one"), ({"many": [1, False]}, "many.1"), ({"inner": {"steps": True}}, "inner.steps"),
+        ({"flag": True, "any": {"a": True}}, None), ({"one": 1, "many": [0], "flag": "no"}, None),
+    ],
+)  # fmt: skip
+def test_true_and_false_are_no_numbers(document: dict[str, Any], where: str | None) -> None:
+    if where is None:
+        assert typed(Counts, document) == Counts.model_validate(document)
+        return
+    with pytest.raises(ValidationError) as caught:
+        typed(Counts, document)
+    assert problem_of(caught.value).where == where

@@ -195,6 +195,22 @@ def test_a_file_that_is_no_suite_is_refused(tmp_path: Path, text: str, words: st
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("key", "found"), [("seeds: [010]", (10,)), ("seeds: [true]", None), ("seeds: [1:30]", None), ("seeds: [no]", None)]
+)
+def test_numbers_of_a_suite_are_those_of_its_settings(tmp_path: Path, key: str, found: Any) -> None:
+    (tmp_path / "suite.yaml").write_text(f"title: t\ndataset: coco\n{key}\nrows: [{{label: a, method: norm}}]")
+    (setting,) = key.removeprefix("seeds: [").rstrip("]").split()
+    if found is not None:
+        assert Suite.load(str(tmp_path / "suite.yaml")).seeds == found
+        assert (recipe("norm", "coco", "smoke", {}, [f"seed={setting}"]).seed,) == found
+        return
+    with pytest.raises(ConfigError, match="seeds"):
+        Suite.load(str(tmp_path / "suite.yaml"))
+    with pytest.raises(ConfigError, match="seed"):
+        recipe("norm", "coco", "smoke", {}, [f"seed={setting}"])
+
+
 def test_a_missing_suite_is_refused_with_a_near_name() -> None:
     with pytest.raises(ConfigError, match="did you mean 'mini/alignment'"):
         Suite.load("mini/alinement")

@@ -209,6 +209,24 @@ def test_experts_that_changed_places_are_refused_and_so_is_an_edited_router(mixt
         Mixture.load(tmp_path / "other")
 
 
+def test_an_index_of_more_experts_than_there_are_is_refused_at_once(mixture, tmp_path):
+    mixture.save(folder := tmp_path / "mix")
+    text = (folder / INDEX).read_text()
+    (folder / INDEX).write_text(text.replace('"experts":2', '"experts":1000000000000'))
+    for read in (Mixture.load, module.saved_size):
+        with pytest.raises(CheckpointError, match="expert-02 is missing"):
+            read(folder)
+
+
+def test_what_a_file_manager_leaves_is_no_edit(mixture, tmp_path):
+    mixture.save(folder := tmp_path / "mix")
+    for part in ("expert-00", "router"):
+        (folder / part / ".DS_Store").write_bytes(b"x")
+        (folder / part / ".hidden").mkdir()
+        (folder / part / ".hidden" / "file").write_bytes(b"x")
+    assert len(Mixture.load(folder)) == 2
+
+
 def test_weights_that_are_no_numbers_are_refused(mixture, tmp_path):
     with torch.no_grad():
         next(mixture.experts[1].parameters()).view(-1)[0] = float("nan")

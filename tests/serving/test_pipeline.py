@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import gc
 import json
+import shutil
 import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -319,3 +320,26 @@ def test_broken_folders_are_refused(saved, tmp_path, small_sd):
     (saved / "vae" / "diffusion_pytorch_model.safetensors").unlink()
     with pytest.raises(WeightsError, match="vae"):
         RoutedPipeline.from_pretrained(saved)
+
+
+@pytest.mark.parametrize("part", ["vae", "text_encoder", "tokenizer", "scheduler"])
+def test_a_part_that_is_missing_is_named(saved: Path, part: str) -> None:
+    shutil.rmtree(saved / part)
+    with pytest.raises(WeightsError, match=f"{part} is missing"):
+        opened(saved)
+
+
+def test_a_scheduler_of_other_networks_is_refused(saved: Path) -> None:
+    path = saved / "scheduler" / "scheduler_config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps({**config, "prediction_type": "sample"}))
+    with pytest.raises(WeightsError, match="sample"):
+        opened(saved)
+    path.write_text(json.dumps({**config, "num_train_timesteps": 10}))
+    with pytest.raises(ConfigError, match="10"):
+        opened(saved)(PROMPTS[:1], num_inference_steps=11)
+
+
+def test_more_steps_than_the_diffusion_has_are_refused(pipe: RoutedPipeline) -> None:
+    with pytest.raises(ConfigError, match="1000"):
+        pipe(PROMPTS[:1], num_inference_steps=1001)

@@ -37,5 +37,5 @@ def test_an_embedded_encoder_is_read_from_the_assets(encoder: str, monkeypatch: 
 
 
 def test_a_missing_encoder_is_named_with_the_remedy(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="--set encoder=FOLDER"):
+    with pytest.raises(WeightsError, match="folder where it lies"):
         PromptEncoder(str(tmp_path / "nowhere"))(["a boat"])
