@@ -27,7 +27,7 @@ from aptp_bench.methods.aptp import pruning
 from aptp_bench.profiling import speed
 from aptp_bench.profiling.timing import alternately
 from aptp_bench.training import finetune
-from aptp_bench.training.loop import Row, train
+from aptp_bench.training.loop import Row, read_trained, train
 from tests.conftest import tiny_pipeline, tiny_plugin
 
 ROOT = Path(__file__).parents[1]
@@ -121,8 +121,14 @@ def short(register: Any, deeper: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         sections: dict[str, Any] = {name: {"methods": SHORT_METHODS} for name in found["datasets"]}
         return config.merged(found, {"datasets": config.merged(sections, {"coco": SHORT_COCO})})
 
+    def less(asked: TrainConfig) -> TrainConfig:
+        return asked.model_copy(update={"steps": min(asked.steps, MOST_STEPS)})
+
     def few(module: Any, loss: Any, asked: TrainConfig, **rest: Any) -> list[Row]:
-        return train(module, loss, asked.model_copy(update={"steps": min(asked.steps, MOST_STEPS)}), **rest)
+        return train(module, loss, less(asked), **rest)
+
+    def read_few(module: Any, asked: TrainConfig, **rest: Any) -> None:
+        read_trained(module, less(asked), **rest)
 
     def recipe(*asked: Any, **rest: Any) -> Recipe:
         found = resolved(*asked, **rest)
@@ -140,6 +146,7 @@ def short(register: Any, deeper: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(config, "recipe", recipe)
     for trains in (finetune, pruning):
         monkeypatch.setattr(trains, "train", few)
+    monkeypatch.setattr(finetune, "read_trained", read_few)
     monkeypatch.setattr(suite, "_runs", inspect.unwrap(suite._runs))  # rows that others resolved are whole
 
 
