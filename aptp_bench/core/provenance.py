@@ -108,9 +108,14 @@ def checkout() -> tuple[str | None, bool | None]:
 def _is_of(dist: metadata.Distribution, source: Path) -> bool:
     """Whether modules that were copied from a clone are the clone's as they are now: it may have gone on since."""
     copied = [file for file in dist.files or () if file.suffix == ".py" and file.parts[0] == "aptp_bench"]
-    return all(
-        any(_same(dist.locate_file(file), source.joinpath(*file.parts[at:])) for at in (0, 1)) for file in copied
-    )
+
+    def places(file: Any) -> list[Path]:  # as package-dir in pyproject.toml has them
+        return [
+            source.joinpath(*file.parts),
+            *(each.joinpath(*file.parts[1:]) for each in (source, source / "results")),
+        ]
+
+    return all(any(_same(dist.locate_file(file), place) for place in places(file)) for file in copied)
 
 
 def _same(one: Any, other: Path) -> bool:

@@ -49,7 +49,7 @@ def step_cost(
         operations=tuple(_operation(a, b) for a, b in zip(few.operations, more.operations, strict=True)),
         trained=sum(p.numel() for p in twin.parameters() if p.requires_grad),
         cast=sum(p.numel() for p in twin.parameters()),
-        widest=max(sum(p.numel() for p in layer.parameters()) for layer in layers(twin)),
+        widest=max((sum(p.numel() for p in layer.parameters()) for layer in layers(twin)), default=0),
         first=highest(lines),
         later=highest((fixed - there, each) for (fixed, each), there in zip(lines, graded, strict=True)),
     )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import subprocess
 from importlib import metadata
 from pathlib import Path, PurePosixPath
@@ -87,12 +88,13 @@ def test_the_commit_is_the_sources_and_records_do_not_make_it_dirty(tmp_path, mo
 def test_a_copy_of_a_clone_that_went_on_has_no_commit(tmp_path, monkeypatch):
     """pip install . copies; what runs is then not what the clone has at its next commit."""
     clone, site = tmp_path / "clone", tmp_path / "site"
-    for place in (clone / "aptp_bench" / "a.py", clone / "methods" / "b.py"):
-        place.parent.mkdir(parents=True)
-        place.write_text("1")
-        copy = site / ("aptp_bench" if place.parent.name == "aptp_bench" else "aptp_bench/methods") / place.name
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_text("1")
+    project = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+    moved = re.findall(r'^"(aptp_bench\.\w+)" = "([\w/]+)"$', project, re.MULTILINE)  # package-dir
+    assert ("aptp_bench.methods", "methods") in moved
+    for package, folder in (("aptp_bench.core", "aptp_bench/core"), *moved):
+        for place in (clone / folder / "b.py", site / package.replace(".", "/") / "b.py"):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(package)
     git(clone, "init")
     git(clone, "add", ".")
     git(clone, "commit", "-m", "first")
