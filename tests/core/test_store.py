@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -199,17 +199,25 @@ class Threads(Ranks):
     """Ranks that are threads of one process."""
 
     barrier: Any = None
+    said: dict[int, Any] = field(default_factory=dict)
 
     def wait(self) -> None:
         self.barrier.wait(20)
 
+    def gathered(self, said: Any) -> list[Any]:
+        self.said[self.rank] = said
+        self.wait()
+        found = [self.said[rank] for rank in range(self.size)]
+        self.wait()  # none says the next thing before all have read this one
+        return found
+
 
 def by_two(root: Path, fn: Callable[[int, Path], None], shared: bool) -> list[Any]:
     """The outcome of one stage for each of two ranks: the stage, or the error."""
-    barrier = threading.Barrier(2)
+    barrier, said = threading.Barrier(2), dict[int, Any]()
 
     def work(rank: int) -> Any:
-        store = Store(root, SilentProgress(), Threads(rank, 2, barrier))
+        store = Store(root, SilentProgress(), Threads(rank, 2, barrier, said))
         try:
             return store.stage("a", lambda folder: fn(rank, folder), key={}, shared=shared)
         except RuntimeError as err:
@@ -228,12 +236,14 @@ def test_ranks_make_a_stage_together_or_leave_it_to_the_first(tmp_path, shared, 
     assert again == stages
 
 
-def test_where_the_first_rank_fails_no_other_waits_for_ever(tmp_path):
+@pytest.mark.parametrize(("failing", "shared"), [(0, False), (0, True), (1, True)])
+def test_where_a_rank_fails_each_fails_and_none_waits_for_ever(tmp_path, failing, shared):
     def fail(rank: int, folder: Path) -> None:
-        raise RuntimeError("no")
+        if rank == failing:
+            raise RuntimeError("no")
 
-    first, other = by_two(tmp_path, fail, shared=False)
-    assert isinstance(first, RuntimeError) and not other.done
+    assert all(isinstance(outcome, RuntimeError) for outcome in by_two(tmp_path, fail, shared))
+    assert not list(tmp_path.glob("a-*/" + MANIFEST))
 
 
 def test_digest_ignores_the_order_of_keys_and_sees_every_value():
