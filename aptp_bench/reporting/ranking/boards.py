@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import groupby
+from dataclasses import dataclass, replace
+from itertools import combinations, groupby
 from statistics import median_low
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from aptp_bench.records import Better, Record
 from aptp_bench.reporting.ranking.eligible import parted
 from aptp_bench.reporting.ranking.entries import KINDS, Entry, Kind, entries, metric_names
 from aptp_bench.reporting.ranking.groups import ComparisonGroup, alike, budget, comparison_groups, signature
-from aptp_bench.reporting.ranking.pairs import Pair, against, contest
+from aptp_bench.reporting.ranking.pairs import Candidate, Family, Pair, judged
 from aptp_bench.reporting.ranking.ranking import Place, Rule, places, rule, why_not
 from aptp_bench.reporting.ranking.spread import Summary
 
@@ -144,14 +144,16 @@ def _board(group: ComparisonGroup, ratio: float, convention: str) -> Board:
     among = [entry for _, entry in found]
     # what counts the budget's MACs is the same for all on a board, and shown as a share of dense
     fixed = {name for e in among for name in metric_names([e]) if any("convention" in m.detail for m in e.of(name))}
-    measured = [_column(group, name, members) for name in metric_names(among) if name not in fixed]
-    measured.sort(key=lambda each: (not each[0].rule.quality, each[0].rule.counted))
-    columns = tuple(column for column, _ in measured)
+    heads = [_head(group, name, members) for name in metric_names(among) if name not in fixed]
+    heads.sort(key=lambda column: (not column.rule.quality, column.rule.counted))
+    judgements = iter(judged([family for column in heads for family in _families(group, column, members)]))
+    columns = tuple(replace(c, pairs=tuple(next(judgements)), beside=tuple(next(judgements))) for c in heads)
+    placed = {column.metric: _placed(group, column, members) for column in columns}
     rows = []
     for at, (kind, entry) in enumerate(found):
-        own = [(column, place) for column, placed in measured if (place := placed[at]) is not None]
-        notes = {column.metric: note for column, _ in own if (note := _otherwise(entry, column))}
-        rows.append(Row(entry, kind, {column.metric: place for column, place in own}, notes))
+        places = {c.metric: place for c in columns if (place := placed[c.metric][at]) is not None}
+        notes = {c.metric: note for c in columns if c.metric in places and (note := _otherwise(entry, c))}
+        rows.append(Row(entry, kind, places, notes))
     lead = _leading(columns) or next((c for c in columns if c.rule.quality and not group.unranked), None)
     rows.sort(key=lambda row: (KINDS.index(row.kind), *_order(row, lead), row.entry.label))
     return Board(group, ratio, convention, columns, tuple(rows))
@@ -161,45 +163,42 @@ def _leading(columns: Sequence[Column]) -> Column | None:
     return next((column for column in columns if column.rule.quality and not column.unranked), None)
 
 
-def _column(
-    group: ComparisonGroup, metric: str, members: Mapping[Kind, Sequence[Entry]]
-) -> tuple[Column, list[Place | None]]:
-    """(a metric of the board, the place of every member in it, kind by kind; None: not measured)."""
+def _head(group: ComparisonGroup, metric: str, members: Mapping[Kind, Sequence[Entry]]) -> Column:
+    """A metric of the board, before its pairs are judged."""
     speaker = next(entry for kind in ("main", *KINDS) for entry in members[kind] if entry.of(metric))
     first = alike(speaker, metric)[0]
-    known = rule(metric, first.detail)
-    unranked = group.unranked or _unranked(members["main"], metric, first.better)
-    summaries = {kind: [group.summary(entry, metric) for entry in members[kind]] for kind in KINDS}
-    placed = {kind: [None if each is None else Place(each) for each in found] for kind, found in summaries.items()}
-    pairs, beside = ([], []) if unranked else _pairs(group, metric, members, known)
-    if not unranked:
-        at = {entry.name: place for place, entry in enumerate(members["main"])}
-        decided = [(at[order[0].name], at[order[1].name]) for pair in pairs if (order := pair.order)]
-        placed["main"] = places(summaries["main"], decided)
-    column = Column(
+    return Column(
         metric=metric,
         unit=first.unit,
         better=first.better,
-        rule=known,
-        unranked=unranked,
+        rule=rule(metric, first.detail),
+        unranked=group.unranked or _unranked(members["main"], metric, first.better),
         decimals=_decimals([each for entry in group.entries if (each := group.summary(entry, metric)) is not None]),
         conditions=_conditions(speaker, metric),
-        pairs=tuple(pairs),
-        beside=tuple(beside),
     )
-    return column, [place for kind in KINDS for place in placed[kind]]
 
 
-def _pairs(
-    group: ComparisonGroup, metric: str, members: Mapping[Kind, Sequence[Entry]], known: Rule
-) -> tuple[list[Pair], list[Pair]]:
+def _families(group: ComparisonGroup, column: Column, members: Mapping[Kind, Sequence[Entry]]) -> tuple[Family, Family]:
     """(every two of the ranked entries, each of them beside the first reference if that was measured alike)."""
-    mains = [found for entry in members["main"] if (found := group.candidate(entry, metric)) is not None]
-    for entry in members["reference"]:
-        if signature(entry, metric) == signature(mains[0].entry, metric):
-            reference = group.candidate(entry, metric)
-            return contest(mains, known), against(reference, mains, known) if reference is not None else []
-    return contest(mains, known), []
+    metric, beside = column.metric, list[tuple[Candidate, Candidate]]()
+    among = () if column.unranked else members["main"]
+    mains = [found for entry in among if (found := group.candidate(entry, metric)) is not None]
+    for reference in members["reference"]:
+        if mains and not beside and signature(reference, metric) == signature(mains[0].entry, metric):
+            own = group.candidate(reference, metric)
+            beside = [] if own is None else [(main, own) for main in mains]
+    return Family(list(combinations(mains, 2)), column.rule), Family(beside, column.rule)
+
+
+def _placed(group: ComparisonGroup, column: Column, members: Mapping[Kind, Sequence[Entry]]) -> list[Place | None]:
+    """The place of every member, kind by kind; None: not measured."""
+    summaries = {kind: [group.summary(entry, column.metric) for entry in members[kind]] for kind in KINDS}
+    placed = {kind: [None if each is None else Place(each) for each in found] for kind, found in summaries.items()}
+    if not column.unranked:
+        at = {entry.name: place for place, entry in enumerate(members["main"])}
+        decided = [(at[order[0].name], at[order[1].name]) for pair in column.pairs if (order := pair.order)]
+        placed["main"] = places(summaries["main"], decided)
+    return [place for kind in KINDS for place in placed[kind]]
 
 
 def _conditions(entry: Entry, metric: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ adjusted by Holm's method over the pairs that are looked at together, is at most
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -88,14 +88,17 @@ class Pair:
         return standing, sign * self.difference.value
 
 
+@dataclass(frozen=True)
+class Family:
+    """Pairs of candidates in one metric that are judged together: Holm's method is over them. rule: the metric's."""
+
+    pairs: Sequence[tuple[Candidate, Candidate]]
+    rule: Rule
+
+
 def contest(among: Sequence[Candidate], rule: Rule) -> list[Pair]:
-    """Every pair of candidates of one metric; one family for Holm. rule: the metric's."""
-    return _judged(list(combinations(among, 2)), rule)
-
-
-def against(one: Candidate, others: Iterable[Candidate], rule: Rule) -> list[Pair]:
-    """One candidate beside each of the others, such as the network as it is; one family for Holm."""
-    return _judged([(other, one) for other in others], rule)
+    """Every pair of candidates of one metric; one family."""
+    return judged([Family(list(combinations(among, 2)), rule)])[0]
 
 
 def paired(one: Candidate, other: Candidate) -> Difference | None:
@@ -107,20 +110,32 @@ def paired(one: Candidate, other: Candidate) -> Difference | None:
     return Difference.of(part, PairSpread.of([part], _freedom([(one, other)])))
 
 
-def _judged(pairs: Sequence[tuple[Candidate, Candidate]], rule: Rule) -> list[Pair]:
-    shared = [matched(one.scores, other.scores) for one, other in pairs]
-    components = iter(Components.of_all([each for each in shared if each is not None]))
-    parts = [None if each is None else next(components) for each in shared]
-    spread = PairSpread.of([part for part in parts if part is not None], _freedom(pairs))
-    found = [
-        Difference.of(part, spread) if part is not None else _apart(one.summary, other.summary)
-        for part, (one, other) in zip(parts, pairs, strict=True)
-    ]
-    adjusted = holm(p_values(found))
+def judged(families: Sequence[Family]) -> list[list[Pair]]:
+    """The pairs of each family. A board has a dozen families, and numpy is asked for all of them at once."""
+    shared = [[matched(one.scores, other.scores) for one, other in family.pairs] for family in families]
+    components = iter(Components.of_all([each for found in shared for each in found if each is not None]))
+    parts = [[None if each is None else next(components) for each in found] for found in shared]
+    differences = [_differences(family, found) for family, found in zip(families, parts, strict=True)]
+    p = iter(p_values([each for found in differences for each in found]))
+    return [_family(*each, holm([next(p) for _ in each[1]])) for each in zip(families, differences, strict=True)]
+
+
+def _differences(family: Family, parts: Sequence[Components | None]) -> list[Difference]:
+    spread = PairSpread.of([part for part in parts if part is not None], _freedom(family.pairs))
     return [
-        Pair(one.entry, other.entry, each, one.summary.better, p, _level(one, other, rule.tie), "" if part else why)
-        for (one, other), part, each, p in zip(pairs, parts, found, adjusted, strict=True)
-        for why in [_why_unpaired(one, other, rule)]
+        Difference.of(part, spread) if part is not None else _apart(one.summary, other.summary)
+        for part, (one, other) in zip(parts, family.pairs, strict=True)
+    ]
+
+
+def _family(family: Family, differences: Sequence[Difference], p: Sequence[float]) -> list[Pair]:
+    return [
+        Pair(
+            *(one.entry, other.entry, each, one.summary.better, at),
+            level=_level(one, other, family.rule.tie),
+            unpaired="" if each.n else _why_unpaired(one, other, family.rule),
+        )
+        for (one, other), each, at in zip(family.pairs, differences, p, strict=True)
     ]
 
 
