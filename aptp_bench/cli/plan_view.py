@@ -32,7 +32,7 @@ def show(plan: Plan) -> None:
     money = "" if plan.price is None else f", {plan.price:,.0f} in money"
     line(console, f"in all: {said(plan.seconds)}, {plan.device_hours:,.1f} device hours{money}")
     if plan.not_estimated:
-        line(console, f"not estimated: {', '.join(plan.not_estimated)}")
+        line(console, f"not estimated: {', '.join(name.removeprefix(f'{MEASURE}-') for name in plan.not_estimated)}")
     for warning in plan.warnings:
         console.print(f"[bold yellow]warning[/]: {escape(warning)}", highlight=False, soft_wrap=True)
 

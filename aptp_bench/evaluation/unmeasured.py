@@ -8,9 +8,12 @@ from aptp_bench import registry
 from aptp_bench.core.recipe import Recipe
 
 
-def unmeasured(recipe: Recipe) -> dict[str, str]:
-    """Metric -> why a run of this recipe will not measure it. Raises UnknownNameError, ConfigError."""
-    found = {name: _lacks(name, recipe) for name in recipe.metrics}
+def unmeasured(recipe: Recipe, anywhere: bool = False) -> dict[str, str]:
+    """Metric -> why a run of this recipe will not measure it. Raises UnknownNameError, ConfigError.
+
+    anywhere: say only what the recipe lacks, not what this machine does.
+    """
+    found = {name: _lacks(name, recipe, anywhere) for name in recipe.metrics}
     return {name: why for name, why in found.items() if why}
 
 
@@ -23,12 +26,14 @@ def say_unmeasured(recipes: Iterable[Recipe], say: Callable[[str], None], said: 
                 said.add(metric)
 
 
-def _lacks(name: str, recipe: Recipe) -> str | None:
+def _lacks(name: str, recipe: Recipe, anywhere: bool) -> str | None:
     metric = registry.get("metrics", name)(**recipe.metric_config.get(name, {}))
     if metric.on == "partiprompts" and not (recipe.prompts and recipe.sizes.partiprompts):
         return "there are no second prompts in this run; --set prompts=… names some"
     if "reference" in metric.needs and recipe.reference is None:
         return "there is no reference row in this run; --set reference=dense makes one"
+    if anywhere:
+        return None
     network = recipe.backbones.get(metric.backbone or "")
     if network is None:
         return metric.missing()

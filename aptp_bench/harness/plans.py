@@ -48,17 +48,17 @@ def planned(recipe: Recipe, runs_dir: Path) -> list[Planned]:
     return [Planned(name, each, None if each is None else seconds_of(each)) for name, each in folders.items()]
 
 
-def stages(recipe: Recipe) -> list[str]:
-    """The names of a run's stages."""
+def stages(recipe: Recipe, anywhere: bool = False) -> list[str]:
+    """The names of a run's stages. anywhere: on a machine that has all networks of its metrics, else on this one."""
     method = registry.get("methods", recipe.method)(**recipe.method_config)
     images = ["dataset", *(["partiprompts"] if recipe.prompts and recipe.sizes.partiprompts else [])]
     made = ["pairs"] * method.uses_data + ["prune"] + ["finetune"] * (method.tunes and method.uses_data)
-    return [*made, *(GENERATED[on] for on in images), *_measured(recipe, images)]
+    return [*made, *(GENERATED[on] for on in images), *_measured(recipe, images, anywhere)]
 
 
-def _measured(recipe: Recipe, images: Sequence[str]) -> Iterator[str]:
+def _measured(recipe: Recipe, images: Sequence[str], anywhere: bool) -> Iterator[str]:
     """The images that fidelity is measured against, and a stage for each metric that nothing is lacking for."""
-    lacking = unmeasured(recipe)
+    lacking = unmeasured(recipe, anywhere)
     here = [registry.get("metrics", name) for name in recipe.metrics if name not in lacking]
     on = [each for each in images if any(kind.on == each and "reference" in kind.needs for kind in here)]
     yield from (COMPARED[each] for each in on)

@@ -36,7 +36,7 @@ class Run:
     def loads(self) -> Iterator[tuple[str, str, Load]]:
         """(stage, identity, load) in the order of the stages. What has one identity is made once, whoever asks for it."""
         makers = {"pairs": self.pairs, "prune": self.prune, "finetune": self.finetune}
-        for name in plans.stages(self.recipe):
+        for name in plans.stages(self.recipe, anywhere=True):
             on = next((on for on in plans.GENERATED if name in (plans.GENERATED[on], plans.COMPARED[on])), None)
             if on is None:
                 yield name, self.identity(name), makers[name]() if name in makers else Load()
