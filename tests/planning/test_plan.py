@@ -167,7 +167,10 @@ def test_money_is_finite(tmp_path: Path) -> None:
 
 def test_a_machine_must_make_sense() -> None:
     assert Machine.of("A100").memory == Machine.of("a100-80gb").memory == 80 * 2**30
-    for wrong in ({"name": "A10"}, {"efficiency": 0.0}, {"processes": 0}, {"memory_gib": 0.0}):
+    small = Machine.of("a100-40gb")
+    assert small.memory == 40 * 2**30 and "40 GB" in small.device.title and "80" not in small.device.title
+    assert Machine.of("a100-40gb", memory_gib=30).memory == 30 * 2**30
+    for wrong in ({"name": "A10"}, {"name": "A1000"}, {"efficiency": 0.0}, {"processes": 0}, {"memory_gib": 0.0}):
         with pytest.raises(ConfigError):
             Machine.of(**{"name": "A100", **wrong})  # type: ignore[arg-type]
 
