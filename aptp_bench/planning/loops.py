@@ -52,7 +52,7 @@ class Loop:
     def parts(self) -> int:
         """Those that are asked for; of "auto" the fewest that fit, or one a sample."""
         if self.accumulate != "auto":
-            return self.accumulate
+            return min(self.accumulate, self.rows)
         return 1 if self.machine.room is None else self._fitting(self.cost, self.precision, self._shards) or self.rows
 
     @property

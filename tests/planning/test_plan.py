@@ -160,6 +160,11 @@ def test_a_model_that_says_its_unet_alone_is_planned(tmp_path: Path, tiny_model:
     assert "pairs" in found.not_estimated and found.seconds_by_stage["finetune"] > 0
 
 
+def test_more_parts_than_samples_are_planned_as_one_a_sample(tmp_path: Path) -> None:
+    many, each = (planned(one(f"finetune.accumulate={parts}"), tmp_path) for parts in (1000, 128))
+    assert many.seconds == each.seconds and many.memory_bytes == each.memory_bytes
+
+
 def test_money_is_finite(tmp_path: Path) -> None:
     with pytest.raises(ConfigError):
         planned(one(), tmp_path, price=math.inf)
