@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +17,7 @@ from PIL import Image
 import aptp_bench
 from aptp_bench import registry
 from aptp_bench.budget import TOLERANCE
-from aptp_bench.config import preset
+from aptp_bench.config import preset, recipe
 from aptp_bench.contracts.evidence import Evidence, ImageSet
 from aptp_bench.core.settings import FinetuneConfig, SamplingConfig
 from aptp_bench.evaluation import conformance
@@ -133,3 +134,14 @@ def test_the_page_on_fidelity_names_options_that_are_there() -> None:
 def test_every_page_is_in_the_menu() -> None:
     menu = (DOCS.parent / "mkdocs.yml").read_text(encoding="utf-8").partition("nav:")[2]
     assert {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")} == set(re.findall(r"[\w/]+\.md", menu))
+
+
+def test_commands_in_the_middle_of_a_sentence_are_of_one_world() -> None:
+    """Those in blocks are run by other tests; these name a dataset that their scale has."""
+    pages = [DOCS.parent / "README.md", DOCS.parent / "CONTRIBUTING.md", *DOCS.rglob("*.md")]
+    said = [each for page in pages for each in re.findall(r"`(aptp-bench [^`\n]+)`", page.read_text(encoding="utf-8"))]
+    named = [words for words in map(shlex.split, said) if "--dataset" in words]
+    assert named
+    for words in named:
+        options = dict(zip(words, words[1:], strict=False))
+        recipe(options.get("--method", "dense"), options["--dataset"], options.get("--scale", "mini"))
