@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import warnings
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -143,5 +144,5 @@ def test_commands_in_the_middle_of_a_sentence_are_of_one_world() -> None:
     named = [words for words in map(shlex.split, said) if "--dataset" in words]
     assert named
     for words in named:
-        options = dict(zip(words, words[1:], strict=False))
+        options = dict(pairwise(words))
         recipe(options.get("--method", "dense"), options["--dataset"], options.get("--scale", "mini"))
