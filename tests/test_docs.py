@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 import aptp_bench
@@ -135,6 +136,36 @@ def test_the_page_on_fidelity_names_options_that_are_there() -> None:
 def test_every_page_is_in_the_menu() -> None:
     menu = (DOCS.parent / "mkdocs.yml").read_text(encoding="utf-8").partition("nav:")[2]
     assert {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")} == set(re.findall(r"[\w/]+\.md", menu))
+
+
+LENGTHS = {
+    "steps",
+    "batch",
+    "lr",
+    "warmup",
+    "accumulate",
+    "checkpoint_every",
+    "warmup_steps",
+    "joint_steps",
+    "lr_warmup",
+}
+LENGTHS |= {"stride", "micro_batch", "prompts", "generations"}  # how long, how fast, in what parts
+
+
+@pytest.mark.parametrize("method", ["aptp", "ld_pruner", "bk_sdm", "structural", "norm"])
+def test_what_the_small_worlds_do_otherwise_is_said(method: str) -> None:
+    page = (DOCS / "fidelity.md").read_text(encoding="utf-8")
+    said = dict(
+        re.findall(r"`([a-z_]+\.[a-z_]+)=([^`]+)`", page.partition("in the small worlds |")[2].partition("## ")[0])
+    )
+    paper, mini = (recipe(method, "coco", scale) for scale in ("paper", "mini"))
+    for name, section in ((method, "method_config"), ("finetune", "finetune")):
+        here, there = getattr(mini, section), getattr(paper, section)
+        differ = {key: value for key, value in here.items() if key not in LENGTHS and value != there.get(key)}
+        told = {
+            key.partition(".")[2]: yaml.safe_load(value) for key, value in said.items() if key.startswith(f"{name}.")
+        }
+        assert told == differ
 
 
 def test_commands_in_the_middle_of_a_sentence_are_of_one_world() -> None:
