@@ -125,11 +125,25 @@ def _check_passes(unet: Any, said: str) -> None:
         raise CheckpointError(f"{said}: of latents {tuple(inputs['sample'].shape)} it makes {made}; {AGAIN}")
 
 
+def files(folder: Path) -> list[Path]:
+    """All that `read` reads of a folder, as far as it is there, in order: what decides which network it is.
+
+    Raises CheckpointError.
+    """
+    ours = (folder / PRUNING).is_file()
+    named = [folder / OURS, folder / PRUNING] if ours else [_listing(folder), *_files(folder)]
+    return sorted(path for path in {folder / CONFIG, *named} if path.is_file())
+
+
+def _listing(folder: Path) -> Path:
+    """The safetensors file of a folder in diffusers' layout, or the index of several; a variant's where it has no others."""
+    plain = (folder / name for name in (WEIGHTS, SHARDS))
+    return next((path for path in plain if path.is_file()), None) or _variant(folder)
+
+
 def _files(folder: Path) -> list[Path]:
-    """The safetensors files of a folder in diffusers' layout; those of a variant, such as fp16, where it has no others."""
-    listing = folder / WEIGHTS if (folder / WEIGHTS).is_file() else folder / SHARDS
-    if not listing.is_file():
-        listing = _variant(folder)
+    """The safetensors files of a folder in diffusers' layout."""
+    listing = _listing(folder)
     if listing.suffix == ".safetensors":
         return [listing]
     names = json_document(listing).get("weight_map")
