@@ -104,6 +104,20 @@ class Loop:
         return cost.fitting(self.rows, room, precision, self.machine.processes, shards)
 
 
+def narrowed(cost: StepCost, left: float) -> StepCost:
+    """A step on a network of which so much is left, where `cost` is of the dense one: its memory, not its operations.
+
+    Gradients and moments shrink as the parameters do. A quarter of the activations stays: what goes from block to block,
+    and the teacher's. Experts of five methods at 0.5 to 0.78 held between that and a fifth less.
+    """
+    lines = {
+        name: tuple((round(fixed * left), round(each * (1 + 3 * left) / 4)) for fixed, each in getattr(cost, name))
+        for name in ("first", "later")
+    }
+    numbers = {name: round(getattr(cost, name) * left) for name in ("trained", "cast", "widest")}
+    return cost.model_copy(update={**lines, **numbers})
+
+
 def batched(machine: Machine, each: int, batch: int, held: int, option: str) -> Load:
     """The memory of a stage that takes so many bytes for each of the `batch` samples that it handles at once."""
     room = None if machine.room is None else machine.room - held
