@@ -80,8 +80,9 @@ class Checkpoint(Method):
     @cached_property
     def _digest(self) -> str:
         from aptp_bench.core.files import sha256_of
+        from aptp_bench.models import published
 
-        return sha256_of(*sorted(path for path in self.place.iterdir() if path.suffix in (".json", ".safetensors")))
+        return sha256_of(*published.files(self.place))
 
     def check(self, scale: World) -> None:
         """Raise ConfigError or WeightsError where there are no weights."""

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import warnings
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 import aptp_bench
 from aptp_bench import registry
 from aptp_bench.budget import TOLERANCE
-from aptp_bench.config import preset
+from aptp_bench.config import preset, recipe
 from aptp_bench.contracts.evidence import Evidence, ImageSet
 from aptp_bench.core.settings import FinetuneConfig, SamplingConfig
 from aptp_bench.evaluation import conformance
@@ -133,3 +136,44 @@ def test_the_page_on_fidelity_names_options_that_are_there() -> None:
 def test_every_page_is_in_the_menu() -> None:
     menu = (DOCS.parent / "mkdocs.yml").read_text(encoding="utf-8").partition("nav:")[2]
     assert {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")} == set(re.findall(r"[\w/]+\.md", menu))
+
+
+LENGTHS = {
+    "steps",
+    "batch",
+    "lr",
+    "warmup",
+    "accumulate",
+    "checkpoint_every",
+    "warmup_steps",
+    "joint_steps",
+    "lr_warmup",
+}
+LENGTHS |= {"stride", "micro_batch", "prompts", "generations"}  # how long, how fast, in what parts
+
+
+@pytest.mark.parametrize("method", ["aptp", "ld_pruner", "bk_sdm", "structural", "norm"])
+def test_what_the_small_worlds_do_otherwise_is_said(method: str) -> None:
+    page = (DOCS / "fidelity.md").read_text(encoding="utf-8")
+    said = dict(
+        re.findall(r"`([a-z_]+\.[a-z_]+)=([^`]+)`", page.partition("in the small worlds |")[2].partition("## ")[0])
+    )
+    paper, mini = (recipe(method, "coco", scale) for scale in ("paper", "mini"))
+    for name, section in ((method, "method_config"), ("finetune", "finetune")):
+        here, there = getattr(mini, section), getattr(paper, section)
+        differ = {key: value for key, value in here.items() if key not in LENGTHS and value != there.get(key)}
+        told = {
+            key.partition(".")[2]: yaml.safe_load(value) for key, value in said.items() if key.startswith(f"{name}.")
+        }
+        assert told == differ
+
+
+def test_commands_in_the_middle_of_a_sentence_are_of_one_world() -> None:
+    """Those in blocks are run by other tests; these name a dataset that their scale has."""
+    pages = [DOCS.parent / "README.md", DOCS.parent / "CONTRIBUTING.md", *DOCS.rglob("*.md")]
+    said = [each for page in pages for each in re.findall(r"`(aptp-bench [^`\n]+)`", page.read_text(encoding="utf-8"))]
+    named = [words for words in map(shlex.split, said) if "--dataset" in words]
+    assert named
+    for words in named:
+        options = dict(pairwise(words))
+        recipe(options.get("--method", "dense"), options["--dataset"], options.get("--scale", "mini"))

@@ -39,7 +39,7 @@ def plan(
     device: Annotated[
         str | None,
         typer.Option(
-            help="A100, H100, H200, 'RTX 3090' or here (this processor); default: A100, in small worlds here."
+            help="A100, a100-40gb, H100, H200, 'RTX 3090' or here (this processor); default: A100, in small worlds here."
         ),
     ] = None,
     processes: Annotated[int, typer.Option(min=1, help="Devices, with a process each.")] = 1,

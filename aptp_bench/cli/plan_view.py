@@ -23,7 +23,7 @@ def show(plan: Plan) -> None:
         disk = sum(stage.disk_bytes for stage in row.stages if not stage.made_by) / GB
         cells = [_cell(row, name) for name in stages]
         table.add_row(escape(row.label), *cells, said(row.seconds), f"{memory:,.1f}", f"{disk:,.1f}")
-    there = "" if plan.memory_gib is None else f" with {plan.memory_gib:,.0f} GiB"
+    there = "" if plan.memory_gib is None else f" with {plan.memory_gib:,.4g} GiB"
     titled(console, f"{plan.title}: planned for {plan.processes} × {plan.device}{there}", table)
     line(console, "time, memory of a process at the worst moment, disk; = made by another row; – not estimated")
     line(console, f"expected at {plan.efficiency:.0%} {plan.basis}; at best {said(plan.seconds * plan.efficiency)}")

@@ -78,7 +78,8 @@ class CC3M(DatasetPlugin):
                 captions.append(caption)
         if not paths and wanted:
             raise DataError(f"{files.folder} holds none of the images of '{split}'; download them there first")
-        return table.of_files(paths, captions, f"CC3M {split}; {dead} rows left out: their links had no image on disk")
+        said = f"; {dead} rows left out: their links had no image on disk" if dead else ""
+        return table.of_files(paths, captions, f"CC3M {split}{said}")
 
 
 def rows(path: Path) -> Iterator[tuple[int, str, str]]:

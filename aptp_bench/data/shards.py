@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 LONGEST = 2**20  # bytes of a caption that is read
+LACKING = "no image that can be read with its caption in a .txt of the same name beside it"
 
 
 class Pair(NamedTuple):
@@ -49,25 +50,31 @@ def load(shards: Sequence[Path], limit: int | None, note: str) -> datasets.Datas
 
     Raises DataError for a file that is no tar.
     """
-    wanted, found, left_out = table.first(limit, 2**63), list[Pair](), 0
-    for pair in (each for shard in shards for each in pairs(shard)):
+    wanted, found, left_out, broken = table.first(limit, 2**63), list[Pair](), 0, list[Path]()
+    for pair in (each for shard in shards for each in pairs(shard, broken)):
         if len(found) == wanted:
             break
         left_out += pair is None
         found += [] if pair is None else [pair]
     places = [f"{pair.shard}#{pair.start}+{pair.size}" for pair in found]
-    said = f"{note}; {left_out} pairs left out: no caption, or no image that can be read"
-    return table.of_files(places, [pair.caption for pair in found], said, _decoded)
+    said = [f"{left_out} pairs left out: {LACKING}"] if left_out else []
+    said += [f"{len(broken)} shards end early, first {broken[0]}: what follows there was left out"] if broken else []
+    return table.of_files(places, [pair.caption for pair in found], "; ".join([note, *said]), _decoded)
 
 
-def pairs(shard: Path) -> Iterator[Pair | None]:
-    """The pairs of a shard; None where there is no caption, or no image whose head can be read. Raises DataError."""
+def pairs(shard: Path, broken: list[Path]) -> Iterator[Pair | None]:
+    """The pairs of a shard; None where there is no caption, or no image whose head can be read. Raises DataError.
+
+    broken: the shard is put there if it has no end, or something else where its next member should be.
+    """
     try:
-        with tarfile.open(shard, "r:") as tar:
+        with tarfile.open(shard, "r:") as tar, shard.open("rb") as file:
             end = shard.stat().st_size
             for _, members in groupby(_entries(tar), key=lambda member: member.name.rpartition(".")[0]):
                 whole = [member for member in members if member.isfile() and member.offset_data + member.size <= end]
                 yield _pair(tar, shard, {f".{member.name.rpartition('.')[2].lower()}": member for member in whole})
+            file.seek(tar.offset)
+            broken += [] if file.read(tarfile.BLOCKSIZE) == tarfile.NUL * tarfile.BLOCKSIZE else [shard]
     except (OSError, tarfile.TarError) as err:
         raise DataError(f"{shard} is no tar file ({err}); download it again, or remove it") from err
 

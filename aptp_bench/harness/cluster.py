@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from functools import partial
@@ -54,7 +54,7 @@ def outcomes(runs: Sequence[Run], address: str, place: Place, progress: Progress
         ray = _connected(address)
     try:
         with redirect_stdout(sys.stderr), NamedTemporaryFile(dir=place.root, prefix=".cluster-") as mark:
-            begin = ray.remote(max_retries=RETRIES, **_room(ray.cluster_resources(), place.device))(_carried)
+            begin = ray.remote(max_retries=RETRIES, **_room(ray.nodes(), place.device))(_carried)
             seen = replace(place, mark=Path(mark.name).name)
             tasks = {
                 begin.options(name=run.name).remote(
@@ -84,12 +84,21 @@ def _connected(address: str) -> Any:
     return ray
 
 
-def _room(there: dict[str, float], device: str) -> dict[str, float]:
-    """What a task takes of a node. there: what the cluster has in all."""
-    gpus = 0.0 if device == "cpu" else there.get("GPU", 0.0)
+def _room(nodes: Sequence[Mapping[str, Any]], device: str) -> dict[str, float]:
+    """What a task takes of a node. nodes: as Ray tells of them. Raises ConfigError if none has that: tasks would wait for ever."""
+    there = [node["Resources"] for node in nodes if node["Alive"]]
+    fast = [] if device == "cpu" else [node for node in there if node.get("GPU", 0) >= 1]
     asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
-    processors = int(asked) if asked.isdecimal() else int(there.get("CPU", 1) // gpus) if gpus else 1
-    return {"num_cpus": max(1, processors), "num_gpus": min(1.0, gpus)}
+    shares = [int(node.get("CPU", 0) // node["GPU"]) for node in fast]  # a node without GPUs has none to share
+    wanted = {
+        "num_cpus": max(1, int(asked) if asked.isdecimal() else min(shares, default=1)),
+        "num_gpus": float(bool(fast)),
+    }
+    if not any(node.get("CPU", 0) >= wanted["num_cpus"] and node.get("GPU", 0) >= wanted["num_gpus"] for node in there):
+        what = f"{wanted['num_cpus']} processors" + " and a GPU" * bool(wanted["num_gpus"])
+        most = int(max((node.get("CPU", 0) for node in fast or there), default=0))
+        raise ConfigError(f"no node of the cluster has {what} for a run; set OMP_NUM_THREADS to {most} at most")
+    return wanted
 
 
 def _ended(ray: Any, tasks: dict[ray.ObjectRef, Run]) -> Iterator[Outcome]:

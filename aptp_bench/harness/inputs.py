@@ -72,6 +72,12 @@ class Materials:
         return [] if rows is None else list(rows["caption"])
 
     @property
+    def left_out(self) -> list[str]:
+        """What the data sets say of rows that are there and not among theirs, a line each."""
+        said = {TRAIN: _remark(self.train), VAL: _remark(self.val)}
+        return [f"{split}: {remark}" for split, remark in said.items() if remark]
+
+    @property
     def real_split(self) -> str:
         """Whose images are the real ones: those behind the captions, or, without prompts, those that were learned from."""
         return VAL if self.model.reads_prompts() else TRAIN  # the papers of unconditional models measure so
@@ -98,5 +104,11 @@ def split_rows(source: DatasetPlugin, split: str, size: int) -> datasets.Dataset
         raise DataError(f"{lacks}; choose another with --dataset")
     rows = source.load(split, size)
     if len(rows) == 0:
-        raise DataError(f"dataset '{source.name}' has no rows in its {split} split; check its files")
+        why = f" ({_remark(rows)})" if _remark(rows) else ""
+        raise DataError(f"dataset '{source.name}' has no rows in its {split} split{why}; check its files")
     return rows
+
+
+def _remark(rows: datasets.Dataset) -> str:
+    """What a description says after its first semicolon: what was left out, and why."""
+    return str(rows.info.description or "").partition("; ")[2]

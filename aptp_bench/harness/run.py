@@ -84,6 +84,8 @@ def _passed(bench: Bench) -> Record:
 def run_each(recipes: Sequence[Recipe], store: Store, device: torch.device) -> list[Record]:
     """The records of recipes that have their model and data in common, such as a run's and its reference's."""
     materials = Materials.of(recipes[0], device)
+    for line in materials.left_out:
+        store.progress.say(line)
     benches = [Bench.of(recipe, materials, store) for recipe in recipes]
     say_unmeasured(recipes, store.progress.say, set())
     store.progress.plan(plans.shares(recipes))

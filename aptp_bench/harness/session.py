@@ -102,6 +102,8 @@ def carrier(store: Store, device: str) -> Carrier:
         if key not in held:
             held.clear()  # two teachers at once may not fit
             held[key] = Materials.of(recipe, provenance.device(device))
+            for line in held[key].left_out:
+                store.progress.say(line)
         say_unmeasured([recipe], store.progress.say, said)
         store.progress.plan(plans.shares([recipe]))
         try:

@@ -162,6 +162,10 @@ Outcome = tuple[Run, Record | None, str | None]  # a run, its record, or why the
 def _runs(suite: Suite, extra: tuple[str, ...]) -> tuple[Run, ...]:
     """Resolved once a process: the papers' figures and tables share their suites."""
     rows = [row for row in suite.rows if not row.reason]
+    for setting in extra:
+        if rows and not any(_of_method(setting, str(row.method)) for row in rows):
+            name, there = setting.partition(".")[0], ", ".join(sorted({str(row.method) for row in rows}))
+            raise ConfigError(f"--set {setting}: no row of '{suite.title}' is of method {name}; they are of {there}")
     return tuple(Run(row.label, seed, suite.recipe(row, seed, extra)) for row in rows for seed in suite.seeds)
 
 

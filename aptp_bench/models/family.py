@@ -22,6 +22,7 @@ class Family(ModelPlugin):
     files: ClassVar[tuple[str, ...]]  # patterns of what is wanted of a repository
     hub_ids: ClassVar[tuple[str, ...]] = ()
     embedded: ClassVar[str | None] = None
+    parts: ClassVar[tuple[str, ...]] = ("unet",)  # folders of its weights that must not be empty
 
     def source(self, weights: str | None) -> Path:
         """The folder that `load` reads; of an embedded model its own, unless other weights are asked for. Raises WeightsError."""
@@ -50,15 +51,15 @@ class Family(ModelPlugin):
     @classmethod
     def unavailable(cls) -> str | None:
         """Why its weights cannot be had, with the command that fixes it; `random` always can."""
-        return sources.lacking(cls.hub_ids, lambda: cls().source(None))
+        return sources.lacking(cls.hub_ids, lambda: cls().source(None), cls.parts)
 
     def lacks(self, weights: str | None) -> str | None:
-        """Of weights that are named: whether they are a folder, or may be a repository's."""
+        """Of weights that are named: whether they are a folder with tensors in its parts, or may be a repository's."""
         if weights is None:
             return self.unavailable()
-        return (
-            None if weights == RANDOM or sources.on_hub(weights) else sources.lacking((), lambda: self.source(weights))
-        )
+        if weights == RANDOM or sources.on_hub(weights):
+            return None
+        return sources.lacking((), lambda: self.source(weights), self.parts)
 
     def skeleton(self) -> Any:
         """The U-Net on the meta device."""

@@ -19,6 +19,7 @@ from torch import Tensor
 from aptp_bench.errors import CheckpointError
 from aptp_bench.models import weights as sources
 from aptp_bench.models.checkpoint import (
+    AGAIN,
     CONFIG,
     PRUNING,
     Pruning,
@@ -28,14 +29,19 @@ from aptp_bench.models.checkpoint import (
     rebuilt,
     stored,
 )  # fmt: skip
+from aptp_bench.models.checkpoint import WEIGHTS as OURS
 from aptp_bench.models.mixture import INDEX
 from aptp_bench.pruning.gates import GateSpace, Width
+from aptp_bench.pruning.macs import example_inputs
 from aptp_bench.pruning.substitutes import SkipResnet, SkipTransformer, Substitute, name_of
+from aptp_bench.pruning.surgery import meta_clone
 from aptp_bench.pruning.unets import UNet, text_width
 
-UNET, WEIGHTS = "unet", "diffusion_pytorch_model.safetensors"
+UNET, NAME = "unet", "diffusion_pytorch_model"
+WEIGHTS = f"{NAME}.safetensors"
 SHARDS = f"{WEIGHTS}.index.json"
-FILES = (CONFIG, PRUNING, "*model*.safetensors", SHARDS)  # of a repository, and of unet/ in it
+VARIANT = re.compile(rf"{NAME}\.(?P<own>\w+)\.safetensors|{WEIGHTS}\.index\.(?P<split>\w+)\.json")  # such as fp16
+FILES = (CONFIG, PRUNING, "*model*.safetensors", f"{WEIGHTS}.index*.json")  # of a repository, and of unet/ in it
 ASKED = (
     *("sample_size", "in_channels", "out_channels", "encoder_hid_dim", "cross_attention_dim", "time_cond_proj_dim"),
     *("addition_embed_type", "class_embed_type", "num_class_embeds"),
@@ -95,20 +101,68 @@ def check_fits(unet: Any, teacher: Any, source: object) -> None:
     for name, here, key in zip(("conv_in", "conv_out"), ends, ("in_channels", "out_channels"), strict=True):
         if here != teacher.config[key]:
             raise CheckpointError(f"{said}: {name} has {here} channels, not {teacher.config[key]}; use its --model")
+    _check_passes(unet, said)
+
+
+def _check_passes(unet: Any, said: str) -> None:
+    """Raise CheckpointError where a layer does not take what the one before it gives. No weight is read for that."""
+    twin, entered = meta_clone(unet), [""]
+    for path, module in twin.named_modules():
+        weight, bias = (getattr(module, name, None) for name in ("weight", "bias"))
+        if (
+            weight is not None and bias is not None and len(weight) != len(bias)
+        ):  # what a convolution without numbers ignores
+            raise CheckpointError(f"{said}: {path} has {len(weight)} rows and {len(bias)} numbers of bias; {AGAIN}")
+        module.register_forward_pre_hook(lambda *_, path=path: entered.append(path))
+    inputs = example_inputs(twin)
+    try:
+        with torch.no_grad():
+            made = tuple(twin(**inputs).sample.shape)
+    except (RuntimeError, ValueError, TypeError) as err:
+        why = str(err).partition("\n")[0]
+        raise CheckpointError(f"{said}: nothing passes '{entered[-1]}' ({why}); {AGAIN}") from err
+    if made != tuple(inputs["sample"].shape):
+        raise CheckpointError(f"{said}: of latents {tuple(inputs['sample'].shape)} it makes {made}; {AGAIN}")
+
+
+def files(folder: Path) -> list[Path]:
+    """All that `read` reads of a folder, as far as it is there, in order: what decides which network it is.
+
+    Raises CheckpointError.
+    """
+    ours = (folder / PRUNING).is_file()
+    named = [folder / OURS, folder / PRUNING] if ours else [_listing(folder), *_files(folder)]
+    return sorted(path for path in {folder / CONFIG, *named} if path.is_file())
+
+
+def _listing(folder: Path) -> Path:
+    """The safetensors file of a folder in diffusers' layout, or the index of several; a variant's where it has no others."""
+    plain = (folder / name for name in (WEIGHTS, SHARDS))
+    return next((path for path in plain if path.is_file()), None) or _variant(folder)
 
 
 def _files(folder: Path) -> list[Path]:
     """The safetensors files of a folder in diffusers' layout."""
-    if (folder / WEIGHTS).is_file():
-        return [folder / WEIGHTS]
-    if not (folder / SHARDS).is_file():
-        raise CheckpointError(
-            f"{folder / WEIGHTS} is missing, and nothing but safetensors is read; convert the weights"
-        )
-    names = json_document(folder / SHARDS).get("weight_map")
+    listing = _listing(folder)
+    if listing.suffix == ".safetensors":
+        return [listing]
+    names = json_document(listing).get("weight_map")
     if not isinstance(names, Mapping) or not names:
-        raise CheckpointError(f"{folder / SHARDS} has no weight_map; download it again")
+        raise CheckpointError(f"{listing} has no weight_map; download it again")
     return [folder / Path(str(name)).name for name in sorted({*names.values()})]
+
+
+def _variant(folder: Path) -> Path:
+    """The file, or the index of files, of the one variant that a folder holds. Raises CheckpointError."""
+    found = {path: match for path in sorted(folder.iterdir()) if (match := VARIANT.fullmatch(path.name))}
+    if len(found) == 1:
+        return next(iter(found))
+    if found:
+        names = ", ".join(str(match["own"] or match["split"]) for match in found.values())
+        raise CheckpointError(f"{folder} holds the variants {names} and no {WEIGHTS}; keep one of them")
+    if (folder / OURS).is_file():
+        raise CheckpointError(f"{folder} holds {OURS} and no {PRUNING}, which says how to read it; copy both")
+    raise CheckpointError(f"{folder / WEIGHTS} is missing, and nothing but safetensors is read; convert the weights")
 
 
 def _without_gates(config: dict[str, Any]) -> dict[str, Any]:
@@ -128,12 +182,15 @@ def _nothing() -> Pruning:
 
 
 def _check_shapes(dense: Any, tensors: Mapping[str, Tensor], folder: Path) -> None:
-    """Raise CheckpointError where a tensor has another shape than the config says: nothing tells its heads and groups."""
+    """Raise CheckpointError where tensors are others than the config says, or of another shape: nothing tells heads and groups."""
     wanted = {name: tuple(tensor.shape) for name, tensor in dense.state_dict().items()}
     for name, tensor in tensors.items():
         if name in wanted and tuple(tensor.shape) != wanted[name]:
             what = f"{folder}: {name} has the shape {tuple(tensor.shape)}, and by its {CONFIG} {wanted[name]}"
             raise CheckpointError(f"{what}; a narrowed network needs the {PRUNING} that aptp_bench.save writes")
+    for name in sorted(wanted.keys() ^ tensors.keys()):
+        what = "is missing" if name in wanted else f"is there, and not by its {CONFIG}"
+        raise CheckpointError(f"{folder}: '{name}' {what}; {AGAIN}")
 
 
 def _of_shapes(dense: Any, tensors: Mapping[str, Tensor], folder: Path) -> Pruning:

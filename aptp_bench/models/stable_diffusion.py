@@ -177,6 +177,7 @@ class StableDiffusion(Family):
 
     geometry: ClassVar[Geometry]
     files = FILES
+    parts = ("unet", "vae", "text_encoder")
 
     def load(self, weights: str | None = None) -> StableDiffusionPipeline:
         """A pipeline in float32, eval mode, frozen, no safety checker. weights: None, a folder, a hub id, or "random".

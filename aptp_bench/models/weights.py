@@ -58,15 +58,22 @@ def on_hub(weights: str) -> bool:
     return not Path(weights).expanduser().exists() and HUB_ID.fullmatch(weights) is not None
 
 
-def lacking(hub_ids: Sequence[str], search: Callable[[], object]) -> str | None:
-    """Why default weights cannot be had, with the command that fixes it; None if they can. search: raises WeightsError."""
+def lacking(hub_ids: Sequence[str], search: Callable[[], Path], parts: Sequence[str] = ("",)) -> str | None:
+    """Why weights cannot be had, with the command that fixes it; None if they can. search: raises WeightsError.
+
+    parts: folders in what is found that hold tensors each. A download that broke off leaves some of them empty.
+    """
     if hub_ids and downloads_allowed():
         return None
     try:
-        search()
+        found = search()
     except WeightsError as err:
         return str(err)
-    return None
+    places = [] if found.is_file() else [found / part for part in parts]
+    empty = next((place for place in places if not any(place.rglob("*.safetensors"))), None)
+    return (
+        None if empty is None else f"{empty} holds no safetensors file; fetch the weights there again, or convert them"
+    )
 
 
 def snapshot(hub_id: str, files: Sequence[str], fetch: bool) -> Path | None:

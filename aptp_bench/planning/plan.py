@@ -142,7 +142,7 @@ def _stage(name: str, load: Load, maker: str, machine: Machine) -> PlannedStage:
 
 def _unfit(stage: str, load: Load, machine: Machine) -> str:
     needed, there = (load.memory or 0) / GIB, (machine.memory or 0) / GIB
-    return f"{stage} needs {needed:,.1f} GiB a process and the device has {there:,.0f}; {load.fix}"
+    return f"{stage} needs {needed:,.1f} GiB a process and the device has {there:,.4g}; {load.fix}"
 
 
 def _short_of_disk(runs_dir: Path, needed: int) -> Iterable[str]:

@@ -16,7 +16,7 @@ from aptp_bench.core.settings import FinetuneConfig
 from aptp_bench.core.store import digest_of
 from aptp_bench.harness import plans
 from aptp_bench.planning.facts import Facts
-from aptp_bench.planning.loops import Load, Loop, activations, batched
+from aptp_bench.planning.loops import Load, Loop, activations, batched, narrowed
 from aptp_bench.planning.machine import Machine
 
 STORED = 2  # bytes of a number of a latent or a text embedding on disk
@@ -111,11 +111,13 @@ class Run:
     def finetune(self) -> Load:
         """A pass of the teacher, and of an expert forward and back, which takes the budget's share of a dense one."""
         c, size = self.tuning, self._latents[0]
-        cost = self.facts.learning("weights", True, size, c.gradient_checkpointing)
+        left = self.expert_bytes / (FLOAT * self.facts.parameters("unet"))
+        cost = narrowed(self.facts.learning("weights", True, size, c.gradient_checkpointing), left)
+        sparing = self._sparing(c.gradient_checkpointing, "weights", True, size)
         steps = c.steps * (self.experts if c.share == "each" else 1)
         loop = Loop(
             self.machine, cost, self.machine.share(c.batch), steps, self.networks, c.accumulate, c.precision, "finetune.",
-            self._sparing(c.gradient_checkpointing, "weights", True, size), self.expert_bytes, c.shard,
+            sparing and (lambda: narrowed(sparing(), left)), self.expert_bytes, c.shard,
         )  # fmt: skip
         taught = loop.bound_s(self.facts.forward(size))
         learnt = (loop.bound_s(cost) - taught) * self.recipe.budget.ratio

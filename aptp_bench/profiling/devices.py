@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -54,8 +55,22 @@ def named(name: str) -> Device:
 
 
 def matching(product_name: str) -> Device | None:
-    """The device of the table that a GPU's product name, such as "NVIDIA H200", speaks of; None if there is none."""
-    return next((device for name, device in known().items() if name.lower() in product_name.lower()), None)
+    """The device of the table that a GPU's product name, such as "NVIDIA H200", speaks of; None if there is none.
+
+    Where the name says a size, as in "NVIDIA A100-SXM4-40GB", that is its memory. An A1000 is no A100.
+    """
+    table = known()
+    found = next(
+        (name for name in table if re.search(rf"\b{re.escape(name)}(?!\d)", product_name, re.IGNORECASE)), None
+    )
+    if found is None:
+        return None
+    size = re.search(r"(?<!\d)(\d+) ?Gi?B\b", product_name, re.IGNORECASE)
+    device = table[found]
+    if size is None or float(size[1]) in (0, device.memory_gib):
+        return device
+    title = re.sub(r"\d+ GB", f"{int(size[1])} GB", device.title)
+    return device.model_copy(update={"title": title, "memory_gib": float(size[1])})
 
 
 @cache

@@ -28,21 +28,22 @@ def parts(
 ) -> int:
     """The parts that are asked for; of "auto" the fewest in which a process's share of the batch fits its GPU.
 
-    One where memory is not known, as on a CPU; one a sample where nothing fits, so that the GPU says so. The networks lie
-    on the device already. count: the step's cost; shard: whether the processes share the network.
+    One where memory is not known, as on a CPU; one a sample where nothing fits, so that the GPU says so. Never more than
+    leaves a sample for each: networks pass none on. The networks lie on the device already. count: the step's cost; shard:
+    whether the processes share the network. Raises TrainingError where the batch is smaller than the processes are many.
     """
-    if asked != "auto":
-        return asked
     ranks = Ranks.here()
+    most = batch // ranks.size
+    if not most:
+        why = f"a batch of {batch} is too small for {ranks.size} processes"
+        raise TrainingError(f"{why}; start as many as it has samples, or set a larger batch")
+    if asked != "auto":
+        return min(asked, most)
     room = _free(device)
     share = math.ceil(batch / ranks.size)
     shards = ranks.size if shard else 1
     found = 1 if room is None else count().fitting(share, USED * room, precision, ranks.size, shards) or share
-    if ranks.size == 1:
-        return found
-    from accelerate.utils import gather_object
-
-    return max(gather_object([found]))  # the processes' parts tile the batch, so they are as many everywhere
+    return min(most, max(ranks.gathered(found)))  # the processes' parts tile the batch, so they are as many everywhere
 
 
 def sharded(unet: Any, wanted: bool) -> Any:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from aptp_bench.data.cc3m import CC3M
 from aptp_bench.errors import DataError
+from aptp_bench.harness.inputs import split_rows
 
 
 def picture(number: int) -> bytes:
@@ -82,9 +83,36 @@ def test_a_shard_that_ends_early_keeps_what_is_whole(tmp_path: Path) -> None:
     whole.write_bytes(whole.read_bytes()[:5000])
     data = CC3M(root=tmp_path).load("train")
     assert reds(data) == [1] and "1 pairs left out" in data.info.description
+    assert f"1 shards end early, first {whole}" in data.info.description
     (tmp_path / "train" / "1.tar").write_bytes(b"this is no tar" * 100)
     with pytest.raises(DataError, match=r"1\.tar is no tar file"):
         CC3M(root=tmp_path).load("train")
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_loss_between_two_members_is_said(cut: bool, tmp_path: Path) -> None:
+    """Python's tarfile ends there without a word."""
+    path = shard(tmp_path / "train" / "0.tar", pair(1) + pair(2) + pair(3))
+    with tarfile.open(path) as tar:
+        third = tar.getmembers()[6].offset
+    content = path.read_bytes()
+    path.write_bytes(content[:third] if cut else content[:third] + b"\xff" * 512 + content[third + 512 :])
+    data = CC3M(root=tmp_path).load("train")
+    assert reds(data) == [1, 2] and "1 shards end early" in data.info.description
+
+
+def test_whole_shards_have_nothing_to_say(tmp_path: Path) -> None:
+    shard(tmp_path / "train" / "0.tar", pair(1))
+    assert ";" not in CC3M(root=tmp_path).load("train").info.description
+
+
+def test_entries_that_are_no_pairs_are_refused_with_what_a_pair_is(tmp_path: Path) -> None:
+    members = pair(1) + pair(2)
+    shard(tmp_path / "train" / "0.tar", sorted(members, key=lambda member: member[0].rpartition(".")[2]))
+    with pytest.raises(
+        DataError, match=r"no rows in its train split \(6 pairs left out: .* of the same name beside it"
+    ):
+        split_rows(CC3M(root=tmp_path), "train", 10)
 
 
 def test_names_and_links_lead_nowhere(tmp_path: Path) -> None:

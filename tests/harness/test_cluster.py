@@ -14,6 +14,8 @@ import yaml
 
 from aptp_bench.cli import app
 from aptp_bench.cli.failures import outcome
+from aptp_bench.errors import ConfigError
+from aptp_bench.harness.cluster import _room
 
 SUITE: dict[str, Any] = {
     "title": "Six", "dataset": "coco", "scale": "smoke", "seeds": [0, 1],
@@ -73,6 +75,29 @@ def test_six_runs_on_two_nodes_of_which_one_dies(cluster: Any, suite: Callable[.
     here = suite("--runs-dir", str(tmp_path / "alone"))
     assert measured(there) == measured(here) and sum(map(len, here.values())) == 6
     assert not list(root.glob("*.partial"))
+
+
+def nodes(*resources: dict[str, float]) -> list[dict[str, Any]]:
+    return [{"Alive": True, "Resources": each} for each in resources]
+
+
+def test_a_task_fits_a_node_or_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What no node can hold would wait for ever, without a word of ours."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "8")
+    assert _room(nodes({"CPU": 8, "GPU": 2}), "auto") == {"num_cpus": 8, "num_gpus": 1.0}
+    many = nodes({"CPU": 4}, {"CPU": 4}, {"CPU": 4})  # enough of them in all
+    with pytest.raises(
+        ConfigError, match="no node of the cluster has 8 processors for a run; set OMP_NUM_THREADS to 4"
+    ):
+        _room(many, "cpu")
+    with pytest.raises(ConfigError, match="no node of the cluster has 8 processors and a GPU"):
+        _room(nodes({"CPU": 8}, {"CPU": 4, "GPU": 8}), "auto")
+    gone = [{"Alive": False, "Resources": {"CPU": 64}}, *nodes({"CPU": 8})]
+    assert _room(gone, "auto") == {"num_cpus": 8, "num_gpus": 0.0}
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert _room(nodes({"CPU": 64, "GPU": 8}, {"CPU": 64, "GPU": 8}), "auto")["num_cpus"] == 8
+    beside = nodes({"CPU": 128}, {"CPU": 16, "GPU": 8})  # the head's processors drive no GPU
+    assert _room(beside, "auto") == {"num_cpus": 2, "num_gpus": 1.0}
 
 
 def test_what_cannot_be_is_one_line(tmp_path: Path, capfd: Any) -> None:

@@ -51,6 +51,19 @@ def test_a_network_whose_weights_are_named_is_not_lacking(tmp_path: Path) -> Non
     assert "fid" not in unmeasured(named) and "clip_score" in unmeasured(named)
 
 
+def test_a_folder_that_a_download_left_half_empty_is_lacking(tmp_path: Path) -> None:
+    (tmp_path / "weights" / "inception-2015").mkdir(parents=True)
+    assert "inception-2015 holds no safetensors" in unmeasured(recipe("norm", "coco", "paper"))["fid"]
+    (tmp_path / "mine").mkdir()
+    named = recipe("norm", "coco", "paper", {}, [f"backbone_config.clip-vit-b-32.weights={tmp_path / 'mine'}"])
+    assert "mine holds no safetensors" in unmeasured(named)["clip_score"]
+    shutil.copytree(asset("stable_diffusion"), tmp_path / "weights" / "sd21")
+    assert "model sd21" not in lacking()
+    shutil.rmtree(tmp_path / "weights" / "sd21" / "vae")
+    for weights in (None, str(tmp_path / "weights" / "sd21")):
+        assert "vae holds no safetensors" in lacking(weights=weights)["model sd21"]
+
+
 def test_without_a_reference_or_second_prompts_their_metrics_are_left_out(tiny_run: Callable[..., Any]) -> None:
     asked = tiny_run("norm", "metrics=[macs,ssim,pick_score]", "reference=null", "sizes.partiprompts=0")
     assert set(unmeasured(asked)) == {"ssim", "pick_score"}

@@ -233,3 +233,5 @@ def test_a_setting_may_be_of_one_method_alone(tmp_path: Path) -> None:
     assert "accumulate=16" not in other.recipe.settings and other.recipe.seed == one.recipe.seed == 3
     with pytest.raises(ConfigError, match=r"row 'a': there is no setting 'acumulate'"):
         Suite.load(write(tmp_path, rows=rows)).runs(["aptp.acumulate=16"])
+    with pytest.raises(ConfigError, match=r"no row of .* is of method aptp_equal; they are of"):
+        Suite.load(write(tmp_path, rows=rows)).runs(["aptp_equal.accumulate=16"])

@@ -70,6 +70,19 @@ def test_weights_have_a_name(given: dict[str, str], called: str) -> None:
     assert Checkpoint(**given).config.label == called
 
 
+def test_what_is_not_read_decides_nothing(folder: Path, tiny: Any, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "ours")
+    tiny.unet.save_pretrained(tmp_path / "theirs")
+    for place in (tmp_path / "ours", tmp_path / "theirs"):
+        before = Checkpoint(folder=str(place)).digests("smoke")
+        (place / "trainer_state.json").write_text("{}")
+        (place / "optimizer.safetensors").write_bytes(b"moments")
+        assert Checkpoint(folder=str(place)).digests("smoke") == before
+        with (place / "config.json").open("a") as file:
+            file.write(" ")
+        assert Checkpoint(folder=str(place)).digests("smoke") != before
+
+
 def with_settings(record: Any, *kept: str) -> Any:
     """The record as if only these of its settings were not the recipe's."""
     settings = tuple(each for each in record.what.settings if each.startswith(kept))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,18 @@ def test_half_precision_and_shards_are_read(unet: Any, tmp_path: Path) -> None:
     assert read(find(str(tmp_path / "parts"))).dtype == torch.float32
 
 
+@pytest.mark.parametrize("most", ["10GB", "40KB"])
+def test_a_variant_is_read_where_there_is_nothing_else(most: str, unet: Any, tmp_path: Path) -> None:
+    small = build(unet, SMALL)
+    small.save_pretrained(tmp_path / "unet", variant="fp16", max_shard_size=most)
+    assert same(read(find(str(tmp_path))), small)
+    small.save_pretrained(tmp_path / "unet", variant="non_ema", max_shard_size=most)
+    with pytest.raises(CheckpointError, match="holds the variants fp16, non_ema"):
+        read(find(str(tmp_path)))
+    small.save_pretrained(tmp_path / "unet")
+    assert same(read(find(str(tmp_path))), small)
+
+
 def test_an_expert_of_the_authors_is_the_network_that_was_cut(unet: Any, tmp_path: Path) -> None:
     expert = expert_of(unet)
     again = read(find(str(write_authors(expert, tmp_path / "arch0" / "checkpoint-30000"))))
@@ -162,6 +175,37 @@ def test_what_does_not_fit_is_said_by_its_layer(unet: Any, tmp_path: Path) -> No
         read(other)
 
 
+@pytest.mark.parametrize(
+    ("layer", "rows", "named"),
+    [
+        ("down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_k", 0.5, "attn1"),
+        ("down_blocks.0.resnets.0.conv1", 0.5, "resnets.0.conv1"),
+        ("up_blocks.1.attentions.0.transformer_blocks.0.ff.net.0.proj", 0.9, "ff.net.0.proj"),
+        ("down_blocks.1.downsamplers.0.conv", 0.5, "downsamplers.0.conv"),
+    ],
+)
+def test_layers_that_do_not_fit_each_other_are_said_by_name(
+    layer: str, rows: float, named: str, unet: Any, tmp_path: Path
+) -> None:
+    """Each tensor alone is one that the authors' pruning may leave; together they make no network."""
+    folder = write_authors(unet, tmp_path / "odd") / "unet"
+    spoil_rows(folder, f"{layer}.weight", int(rows * len(unet.get_parameter(f"{layer}.weight"))))
+    with pytest.raises(CheckpointError, match=re.escape(named)) as caught:
+        check_fits(read(folder), unet, "odd")
+    assert "\n" not in str(caught.value)
+
+
+def test_tensors_that_are_missing_or_too_many_are_named(unet: Any, tmp_path: Path) -> None:
+    unet.save_pretrained(tmp_path)
+    tensors = load_file(tmp_path / WEIGHTS)
+    save_file({**tensors, "extra.weight": torch.zeros(1)}, tmp_path / WEIGHTS)
+    with pytest.raises(CheckpointError, match=f"^{re.escape(str(tmp_path))}: 'extra.weight' is there"):
+        read(tmp_path)
+    save_file({k: v for k, v in tensors.items() if k != "conv_in.bias"}, tmp_path / WEIGHTS)
+    with pytest.raises(CheckpointError, match=f"^{re.escape(str(tmp_path))}: 'conv_in.bias' is missing"):
+        read(tmp_path)
+
+
 def test_a_folder_without_a_network_says_what_it_holds(unet: Any, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"no config.json in it nor in unet/"):
         find(str(tmp_path))
@@ -172,6 +216,10 @@ def test_a_folder_without_a_network_says_what_it_holds(unet: Any, tmp_path: Path
     unet.save_pretrained(tmp_path / "pickled", safe_serialization=False)
     with pytest.raises(CheckpointError, match="nothing but safetensors"):
         read(find(str(tmp_path / "pickled")))
+    save_unet(expert_of(unet), tmp_path / "half")
+    (tmp_path / "half" / "pruning.json").unlink()
+    with pytest.raises(CheckpointError, match=r"holds model.safetensors and no pruning.json"):
+        read(find(str(tmp_path / "half")))
 
 
 def test_a_repository_is_fetched_only_as_far_as_its_u_net(

@@ -163,6 +163,11 @@ def test_a_model_that_says_its_unet_alone_is_planned(tmp_path: Path, tiny_model:
     assert "pairs" in found.not_estimated and found.seconds_by_stage["finetune"] > 0
 
 
+def test_more_parts_than_samples_are_planned_as_one_a_sample(tmp_path: Path) -> None:
+    many, each = (planned(one(f"finetune.accumulate={parts}"), tmp_path) for parts in (1000, 128))
+    assert many.seconds == each.seconds and many.memory_bytes == each.memory_bytes
+
+
 def test_money_is_finite(tmp_path: Path) -> None:
     with pytest.raises(ConfigError):
         planned(one(), tmp_path, price=math.inf)
@@ -170,7 +175,10 @@ def test_money_is_finite(tmp_path: Path) -> None:
 
 def test_a_machine_must_make_sense() -> None:
     assert Machine.of("A100").memory == Machine.of("a100-80gb").memory == 80 * 2**30
-    for wrong in ({"name": "A10"}, {"efficiency": 0.0}, {"processes": 0}, {"memory_gib": 0.0}):
+    small = Machine.of("a100-40gb")
+    assert small.memory == 40 * 2**30 and "40 GB" in small.device.title and "80" not in small.device.title
+    assert Machine.of("a100-40gb", memory_gib=30).memory == 30 * 2**30
+    for wrong in ({"name": "A10"}, {"name": "A1000"}, {"efficiency": 0.0}, {"processes": 0}, {"memory_gib": 0.0}):
         with pytest.raises(ConfigError):
             Machine.of(**{"name": "A100", **wrong})  # type: ignore[arg-type]
 

@@ -28,8 +28,16 @@ def test_a_gpu_is_found_by_its_product_name(product: str, title: str) -> None:
     assert matching(product).title == title
 
 
+@pytest.mark.parametrize(
+    ("product", "gib"), [("NVIDIA A100-SXM4-40GB", 40), ("NVIDIA A100-SXM4-80GB", 80), ("NVIDIA H100 PCIe", 80)]
+)
+def test_a_product_name_says_its_memory(product: str, gib: float) -> None:
+    device = matching(product)
+    assert device is not None and device.memory_gib == gib and f"{gib} GB" in device.title
+
+
 def test_a_device_that_nobody_wrote_down_is_none_and_asked_for_is_an_error() -> None:
-    assert matching("NVIDIA B300") is None
+    assert matching("NVIDIA B300") is None and matching("NVIDIA RTX A1000") is None
     with pytest.raises(ConfigError, match=r"no facts are known of a device 'a10'; did you mean 'A100'\?"):
         named("a10")
     with pytest.raises(ConfigError, match="known: here, A100"):

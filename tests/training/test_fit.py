@@ -13,6 +13,7 @@ from aptp_bench.budget import Budget
 from aptp_bench.core.costs import USED, StepCost
 from aptp_bench.core.progress import SilentProgress
 from aptp_bench.core.settings import FinetuneConfig
+from aptp_bench.errors import TrainingError
 from aptp_bench.methods.aptp.config import APTPConfig
 from aptp_bench.methods.aptp.pruning import prune
 from aptp_bench.models.mixture import Mixture
@@ -20,6 +21,7 @@ from aptp_bench.plugins import Job
 from aptp_bench.training import fit
 from aptp_bench.training.finetune import finetune
 from aptp_bench.training.latents import Pairs
+from aptp_bench.training.loop import Part
 
 CPU = torch.device("cpu")
 COST = StepCost(operations=(), trained=1000, first=((0, 100), (900, 10)), later=((0, 100),))
@@ -54,6 +56,20 @@ def test_a_batch_stays_whole_where_memory_is_not_known() -> None:
 
     assert fit.parts("auto", 64, "float32", CPU, count) == 1
     assert fit.parts(3, 64, "float32", CPU, count) == 3
+
+
+@pytest.mark.parametrize(("batch", "processes", "asked"), [(128, 8, 32), (9, 2, 64), (5, 5, 2), (7, 1, 99)])
+def test_no_part_is_without_samples(batch: int, processes: int, asked: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fit.Ranks, "here", lambda: fit.Ranks(0, processes))
+    parts = processes * fit.parts(asked, batch, "float32", CPU, lambda: COST)
+    rows = [Part(i, parts).rows(batch) for i in range(parts)]
+    assert all(each.stop > each.start for each in rows) and parts // processes == min(asked, batch // processes)
+
+
+def test_a_batch_that_is_smaller_than_the_processes_are_many_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fit.Ranks, "here", lambda: fit.Ranks(0, 3))
+    with pytest.raises(TrainingError, match="a batch of 2 is too small for 3 processes"):
+        fit.parts("auto", 2, "float32", CPU, lambda: COST)
 
 
 def test_auto_fits_the_room_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
