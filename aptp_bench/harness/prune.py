@@ -14,7 +14,7 @@ import torch
 
 from aptp_bench import registry
 from aptp_bench.budget import TOLERANCE, Budget, Convention
-from aptp_bench.contracts.method import Job, Method
+from aptp_bench.contracts.method import Job, Method, result_of
 from aptp_bench.core.files import check_writable, sha256_of
 from aptp_bench.core.noise import draws_kept
 from aptp_bench.core.progress import SilentProgress, reporter
@@ -77,7 +77,7 @@ def prune(  # noqa: PLR0913 (what a run has as flags)
         work = scratch / "work" if workdir is None else _place(Path(workdir), settings, teacher.unet, scratch)
         work.mkdir(parents=True, exist_ok=True)
         about = (wanted, seed, teacher.unet.device, work, reported, scale)
-        mixture = made.prune(Job(teacher, data.pairs, *about, labels=data.labels))
+        mixture = result_of(made, Job(teacher, data.pairs, *about, labels=data.labels))
         mixture = mixture.with_experts(
             [expert.eval() for expert in mixture.experts]
         )  # now: the network may change later
