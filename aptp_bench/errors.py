@@ -5,6 +5,10 @@ The CLI prints them without a traceback and exits with 2; anything else is a bug
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class AptpBenchError(Exception):
     """Something the user can fix; the message is one line and ends with the fix."""
@@ -60,3 +64,22 @@ class SuiteError(AptpBenchError):
 
 class FigureError(AptpBenchError):
     """A figure that a run has no data for."""
+
+
+def in_python(text: str) -> str:
+    """A line that speaks of flags of a command, as it speaks of arguments: "use --budget 1" is "use budget=1"."""
+    text = re.sub(r"--set (?=[\w.]+=)", "", text)
+    text = re.sub(r"--set\b", "settings", text)
+    return re.sub(
+        r"--([a-z][a-z-]*)( (?=\d))?", lambda flag: flag[1].replace("-", "_") + ("=" if flag[2] else ""), text
+    )
+
+
+@contextmanager
+def spoken_in_python() -> Iterator[None]:
+    """Whatever error of ours comes from within names arguments where it would name a command's flags."""
+    try:
+        yield
+    except AptpBenchError as err:
+        err.args = (in_python(str(err)), *err.args[1:])
+        raise

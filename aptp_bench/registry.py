@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache, cached_property
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -13,6 +14,14 @@ from aptp_bench.errors import ConfigError, UnknownNameError
 PREFIX = "aptp_bench."
 LISTED = ("methods", "metrics", "datasets", "models", "backbones")  # each has a command that lists it
 GROUPS = (*LISTED, "routers")
+CONTRACTS = {  # of each group the class that a plugin derives from; imported with the plugin, which needs it anyway
+    "methods": ("contracts.method", "Method"),
+    "metrics": ("contracts.metric", "Metric"),
+    "datasets": ("contracts.dataset", "DatasetPlugin"),
+    "models": ("contracts.model", "ModelPlugin"),
+    "backbones": ("contracts.backbone", "BackbonePlugin"),
+    "routers": ("models.mixture", "Router"),
+}
 
 
 @dataclass(frozen=True)
@@ -32,18 +41,35 @@ class Registration:
         return frozenset(name.removesuffix(".py") for name in modules)
 
     def load(self) -> Any:
-        """The registered class. Raises ConfigError if its package cannot be imported."""
+        """The registered class. Raises ConfigError if it cannot be imported, or is none that its group can use."""
         return self._kind
 
     @cached_property
     def _kind(self) -> Any:
+        what = f"{self.group[:-1]} '{self.name}' of {self.provider}"
         try:
-            return self.entry.load()
-        except (ImportError, AttributeError) as err:
+            kind = self.entry.load()
+        except Exception as err:  # whatever a stranger's module does when it is imported: listings go on without it
             raise ConfigError(
-                f"{self.group[:-1]} '{self.name}' of {self.provider} cannot be imported ({err}); "
-                f"reinstall it: pip install --force-reinstall {self.provider}"
+                f"{what} cannot be imported ({type(err).__name__}: {' '.join(str(err).split())}); mend or reinstall it: "
+                f"pip install --force-reinstall {self.provider}"
             ) from err
+        if (wrong := self._wrong(kind)) is not None:
+            raise ConfigError(f"{what} cannot be used: {wrong}")
+        return kind
+
+    def _wrong(self, kind: Any) -> str | None:
+        """What is wrong with the class of a plugin, with the fix; None if nothing is."""
+        module, base = CONTRACTS[self.group]
+        contract = getattr(import_module(f"{PREFIX}{module}"), base)
+        if not isinstance(kind, type) or not issubclass(kind, contract):
+            return f"{getattr(kind, '__name__', repr(kind))} does not derive from aptp_bench's {base}; let it do so"
+        if lacking := sorted(getattr(kind, "__abstractmethods__", ())):
+            return f"{kind.__name__} has no {' and no '.join(lacking)}; write it"
+        if getattr(kind, "name", None) != self.name:
+            called = repr(getattr(kind, "name", None))
+            return f"{kind.__name__}.name is {called}; let it be '{self.name}', as the entry point says"
+        return None
 
 
 @cache

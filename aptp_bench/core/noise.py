@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import random
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -30,3 +33,16 @@ def stage_seed(seed: int, stage: str) -> int:
 def starting_noise(seed: int, indices: Sequence[int], shape: tuple[int, ...]) -> Tensor:
     """Standard normal noise [len(indices), *shape], float32: row i depends on (seed, indices[i]) only."""
     return torch.stack([torch.randn(shape, generator=generator("image", seed, index)) for index in indices])
+
+
+@contextmanager
+def draws_kept() -> Iterator[None]:
+    """Whatever is drawn inside from the global generators of Python, numpy and torch, a caller's own draws go on as without."""
+    python, arrays = random.getstate(), np.random.get_state()
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    try:
+        with torch.random.fork_rng(devices=devices):
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(arrays)

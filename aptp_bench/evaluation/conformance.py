@@ -19,7 +19,7 @@ from torch import Tensor
 
 from aptp_bench import registry
 from aptp_bench.budget import CONVENTIONS, TOLERANCE, Budget
-from aptp_bench.contracts.method import Job, Method
+from aptp_bench.contracts.method import Job, Method, result_of
 from aptp_bench.core.noise import generator
 from aptp_bench.core.progress import SilentProgress
 from aptp_bench.core.settings import SamplingConfig
@@ -104,12 +104,12 @@ class Trial:
     def prune(self, budget: Budget, again: int = 0) -> Mixture:
         """One pruning with a folder of its own and another state of torch's global generator each time."""
         workdir = self.root / f"{budget.convention}-{budget.ratio:g}-{again}"
-        workdir.mkdir(parents=True)
+        workdir.mkdir(parents=True, exist_ok=True)  # there where an attempt was refused: the next promise tries it anew
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(again)
             cpu = torch.device("cpu")
             about = (budget, SEED, cpu, workdir, SilentProgress(), SCALE, SAMPLING)
-            return self.method.prune(Job(self.teacher, self.train, *about))
+            return result_of(self.method, Job(self.teacher, self.train, *about))
 
     @cached_property
     def attempts(self) -> dict[Budget, Mixture | BudgetError]:

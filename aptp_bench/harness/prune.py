@@ -6,6 +6,7 @@ import hashlib
 import tempfile
 import warnings
 from collections.abc import Sequence
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,13 @@ import torch
 
 from aptp_bench import registry
 from aptp_bench.budget import TOLERANCE, Budget, Convention
-from aptp_bench.contracts.method import Job, Method
+from aptp_bench.contracts.method import Job, Method, result_of
 from aptp_bench.core.files import check_writable, sha256_of
+from aptp_bench.core.noise import draws_kept
 from aptp_bench.core.progress import SilentProgress, reporter
 from aptp_bench.core.recipe import World
 from aptp_bench.core.settings import SamplingConfig
-from aptp_bench.errors import ConfigError
+from aptp_bench.errors import ConfigError, in_python, spoken_in_python
 from aptp_bench.generation.sampling import parts_of
 from aptp_bench.harness.calibration import Calibration, encoded
 from aptp_bench.harness.run import NO_PAIRS
@@ -30,7 +32,11 @@ from aptp_bench.pruning.macs import example_inputs
 from aptp_bench.pruning.unets import UNet, text_width, tokens_of
 from aptp_bench.training.loop import frozen
 
+DECORATORS = 2  # of prune: frames between it and its caller, whose line a warning is to name
 
+
+@spoken_in_python()
+@draws_kept()
 def prune(  # noqa: PLR0913 (what a run has as flags)
     network: Any,
     method: str,
@@ -56,6 +62,7 @@ def prune(  # noqa: PLR0913 (what a run has as flags)
     The result is in eval mode, frozen and not fine-tuned: `run` prunes, fine-tunes and measures. A result off its budget
     says so in a warning. Raises AptpBenchError.
     """
+    _check_asked(method, budget, seed)
     teacher, wanted, kind = teacher_of(network), Budget.of(budget, macs), registry.get("methods", method)
     made: Method = kind(**{**kind.presets.get(scale, {}), **options})
     if made.needs_prompts() and text_width(teacher.unet) is None:
@@ -70,15 +77,26 @@ def prune(  # noqa: PLR0913 (what a run has as flags)
         work = scratch / "work" if workdir is None else _place(Path(workdir), settings, teacher.unet, scratch)
         work.mkdir(parents=True, exist_ok=True)
         about = (wanted, seed, teacher.unet.device, work, reported, scale)
-        mixture = made.prune(Job(teacher, data.pairs, *about, labels=data.labels))
+        mixture = result_of(made, Job(teacher, data.pairs, *about, labels=data.labels))
         mixture = mixture.with_experts(
             [expert.eval() for expert in mixture.experts]
         )  # now: the network may change later
         kept = _kept(mixture, teacher, wanted.convention, [] if len(mixture) == 1 else data.pairs.captions)
     if abs(wanted.missed_by(kept)) > TOLERANCE:
         why = f" ({mixture.remark})" if mixture.remark else ""
-        warnings.warn(f"{method} keeps {kept:.4f} of the {macs} MACs, not {budget:g}{why}", stacklevel=2)
+        said = in_python(f"{method} keeps {kept:.4f} of the {macs} MACs, not {budget:g}{why}")
+        warnings.warn(said, stacklevel=2 + DECORATORS)
     return mixture.experts[0] if len(mixture) == 1 and mixture.plan == PLAIN else mixture
+
+
+def _check_asked(method: Any, budget: Any, seed: Any) -> None:
+    """Raise ConfigError for what no command could pass on: flags are texts, arguments may be anything."""
+    if not isinstance(method, str):
+        raise ConfigError(f"method is a {type(method).__name__}; give a name that `aptp-bench methods` lists")
+    if isinstance(budget, bool) or not isinstance(budget, Real):
+        raise ConfigError(f"budget is {budget!r}; give the share of the dense MACs to keep as a number, e.g. 0.6")
+    if isinstance(seed, bool) or not isinstance(seed, Integral):
+        raise ConfigError(f"seed is {seed!r}; give a whole number")
 
 
 def _place(workdir: Path, settings: str, unet: UNet, scratch: Path) -> Path:

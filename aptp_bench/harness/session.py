@@ -12,7 +12,7 @@ from aptp_bench.core.distributed import Ranks, left_alone
 from aptp_bench.core.documents import meant
 from aptp_bench.core.progress import Progress, SilentProgress, reporter
 from aptp_bench.core.store import Store
-from aptp_bench.errors import ConfigError
+from aptp_bench.errors import ConfigError, spoken_in_python
 from aptp_bench.evaluation.unmeasured import say_unmeasured
 from aptp_bench.harness.suite import shared_key
 from aptp_bench.records import Record
@@ -24,6 +24,7 @@ Carrier = Callable[[Recipe], Record]
 FLAGS = {"model": "model", "weights": "weights", "budget": "budget.ratio", "macs": "budget.convention", "seed": "seed"}
 
 
+@spoken_in_python()
 def run(
     method: str,
     dataset: str = "coco",
@@ -40,8 +41,11 @@ def run(
     is done and one that was stopped goes on; device: auto, cpu, cuda, …; reference: make the dense row too.
     flags: budget (share of the dense MACs), macs (exact, aptp, modules), seed, model, weights. Raises AptpBenchError.
     """
+    from aptp_bench.core.noise import draws_kept
+
     recipes = resolved(method, dataset, scale, settings, flags, reference)
-    return carry_out(recipes, open_store(Path(runs_dir), SilentProgress()), device)[-1]
+    with draws_kept():
+        return carry_out(recipes, open_store(Path(runs_dir), SilentProgress()), device)[-1]
 
 
 def resolved(

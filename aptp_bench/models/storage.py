@@ -9,8 +9,9 @@ from typing import Any
 import diffusers
 import torch
 
+from aptp_bench.core import provenance
 from aptp_bench.core.files import written_aside
-from aptp_bench.errors import CheckpointError, ConfigError
+from aptp_bench.errors import CheckpointError, ConfigError, spoken_in_python
 from aptp_bench.models import weights as sources
 from aptp_bench.models.architecture import Architecture
 from aptp_bench.models.checkpoint import PRUNING, WEIGHTS, load_unet, save_unet
@@ -19,7 +20,7 @@ from aptp_bench.pruning.unets import UNet
 
 FILES = ("*.json", "*.jsonl", "*.txt", "*.safetensors", "*.md")  # of a repository, in its folders too; nothing pickled
 DIFFUSERS = "diffusion_pytorch_model.safetensors.index.json"  # where diffusers looks which file holds which weight
-PIPELINE = "model_index.json"
+PIPELINE, CONFIG = "model_index.json", "config.json"
 
 
 def save(network: UNet | Mixture, folder: str | Path) -> Path:
@@ -45,14 +46,21 @@ def save(network: UNet | Mixture, folder: str | Path) -> Path:
     return folder
 
 
+@spoken_in_python()
 def load(source: str | Path, device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> UNet | Mixture:
     """What `save` wrote, in eval mode; dtype: as stored if None. source: a folder, or a hub id, which is fetched.
 
-    Raises WeightsError, CheckpointError among them, if a file is missing, corrupt or does not fit.
+    Raises WeightsError, CheckpointError among them, if a file is missing, corrupt or does not fit, ConfigError for a
+    device that is not there.
     """
+    device = provenance.device(str(device))
     folder = sources.find("load", str(source), (), FILES)
     if (folder / PIPELINE).is_file():
         raise CheckpointError(f"{source} holds a whole pipeline; open it with RoutedPipeline.from_pretrained")
+    if not (folder / INDEX).is_file() and not (folder / PRUNING).is_file() and (folder / CONFIG).is_file():
+        raise CheckpointError(
+            f"{source} was not saved here but by diffusers; open it with from_pretrained of its class"
+        )
     return Mixture.load(folder, device, dtype) if (folder / INDEX).is_file() else load_unet(folder, device, dtype)
 
 

@@ -15,7 +15,7 @@ from aptp_bench.contracts.model import ModelPlugin
 from aptp_bench.core import provenance, threads
 from aptp_bench.core.documents import Frozen, first_problem
 from aptp_bench.core.progress import Progress, SilentProgress
-from aptp_bench.errors import ConfigError
+from aptp_bench.errors import ConfigError, spoken_in_python
 from aptp_bench.harness.run_folder import RunFolder
 from aptp_bench.models.weights import quiet
 from aptp_bench.profiling import devices, targets
@@ -58,6 +58,7 @@ class Request(Frozen):
     device: str = Field("auto", description="where it is timed: auto, cpu, cuda, …")
 
 
+@spoken_in_python()
 def profile(model: str | None = None, **asked: Any) -> SpeedRecord:
     """MACs, parameters, alignment, memory, predicted latency, and measured latency where `setups` are given.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,22 +20,24 @@ from diffusers.utils import BaseOutput
 from PIL import Image
 from torch import Tensor
 
+from aptp_bench.core import provenance
 from aptp_bench.core.files import written_aside
 from aptp_bench.core.lazy import OnDemand
 from aptp_bench.core.settings import SamplingConfig
-from aptp_bench.errors import ConfigError, WeightsError
+from aptp_bench.errors import ConfigError, WeightsError, spoken_in_python
 from aptp_bench.generation.generate import batches
-from aptp_bench.generation.sampling import PARTS, Sampler, parts_of, quantised
+from aptp_bench.generation.sampling import PARTS, SCHEDULERS, parts_of, quantised
 from aptp_bench.models.checkpoint import AGAIN, json_document
 from aptp_bench.models.mixture import INDEX, Mixture, saved_experts
 from aptp_bench.models.pipelines import saved_parts
 from aptp_bench.models.storage import FILES
+from aptp_bench.models.unconditional_pipeline import AUTOENCODERS
 from aptp_bench.models.weights import HUB_ID, find, quiet
 from aptp_bench.records import Record, load
 from aptp_bench.serving import hub, requests
 from aptp_bench.serving.model_card import PIPELINE, RECORD
 from aptp_bench.serving.requests import Request
-from aptp_bench.serving.steps import TENSORS, Callback, offloaded, on_device, watched
+from aptp_bench.serving.steps import TENSORS, Callback, OwnDraws, offloaded, on_device, watched
 
 MIXTURE = "mixture"
 MARKER = f"{MIXTURE}/{INDEX}"  # a folder that has it was written here
@@ -89,8 +91,22 @@ class RoutedPipeline(DiffusionPipeline):
 
     @classmethod
     def of(cls, teacher: StableDiffusionPipeline, mixture: Mixture, scheduler: str = "pndm") -> RoutedPipeline:
-        """The teacher's parts, which stay as they are, around a mixture. scheduler: "pndm" or "ddim"."""
-        return cls(**parts_of(teacher, scheduler), mixture=mixture)
+        """The teacher's parts, which stay as they are, around a mixture. scheduler: "pndm" or "ddim".
+
+        teacher: the pipeline that was pruned, also one of a model without prompts. Raises ConfigError.
+        """
+        if not isinstance(mixture, Mixture):
+            fix = "set pipeline.unet to a U-Net, or wrap it: Mixture.of_one(unet)"
+            raise ConfigError(f"a {type(mixture).__name__} is no Mixture; {fix}")
+        if not isinstance(teacher, DiffusionPipeline):
+            raise ConfigError(f"a {type(teacher).__name__} is no pipeline; give the one that was pruned")
+        if scheduler not in SCHEDULERS:
+            raise ConfigError(f"unknown scheduler '{scheduler}'; take one of {', '.join(SCHEDULERS)}")
+        parts = parts_of(teacher, scheduler)
+        found = next((part for name in AUTOENCODERS if (part := getattr(teacher, name, None)) is not None), None)
+        if found is None:
+            raise ConfigError(f"a {type(teacher).__name__} has no autoencoder, and mixtures are served with one")
+        return cls(**{**parts, "vae": found}, mixture=mixture)
 
     @classmethod
     def around(
@@ -110,6 +126,7 @@ class RoutedPipeline(DiffusionPipeline):
         return made.to(device, dtype)
 
     @classmethod
+    @spoken_in_python()
     def from_pretrained(  # type: ignore[override]
         cls,
         folder: str | Path,
@@ -120,8 +137,11 @@ class RoutedPipeline(DiffusionPipeline):
         """The pipeline that `save_pretrained` wrote, or that a hub id names: then it is fetched, safetensors only.
 
         An expert is read when first asked for; at most `held` stay. Raises WeightsError, CheckpointError among them, if
-        a file is missing, corrupt or of another kind of pipeline.
+        a file is missing, corrupt or of another kind of pipeline, ConfigError for a device that is not there.
         """
+        device = provenance.device(str(device))
+        if not isinstance(torch_dtype, torch.dtype):
+            raise ConfigError(f"torch_dtype is {torch_dtype!r}; give one of torch's, e.g. torch.float16")
         if not Path(folder).exists() and HUB_ID.fullmatch(str(folder)):
             folder = find("RoutedPipeline", str(folder), (), FILES)
         folder = Path(folder)
@@ -226,7 +246,8 @@ class RoutedPipeline(DiffusionPipeline):
         found: list[Any] = [None] * len(asked)
         # what is moved in inference mode stays its own, and could not be trained afterwards
         with torch.no_grad() if offloaded(self) else torch.inference_mode():
-            request = Request(asked, keep_away, noise, sampling, more)
+            draws = start.draws(len(prompts), len(self.layout(routes, sampling.batch)))
+            request = Request(asked, keep_away, noise, sampling, draws, more)
             for batch in self.serve(request, routes, latent=output_type == "latent"):
                 for position, image in zip(batch.at, batch.images, strict=True):
                     found[position] = image
@@ -240,7 +261,7 @@ class RoutedPipeline(DiffusionPipeline):
         Images are floats [*, 3, H, W] in [0, 1], or latents. Call without gradients. Raises ConfigError.
         """
         self.check_steps(request.sampling)
-        sampler = Sampler(self.parts, request.sampling, plan=self.mixture.plan)
+        sampler = OwnDraws(self.parts, request.sampling, plan=self.mixture.plan)
         with self.progress_bar(total=len(request.prompts)) as bar:
             for expert, at in self.layout(routes, request.sampling.batch):
                 yield ServedBatch(expert, at, self._sampled(sampler, request, expert, at, latent))
@@ -254,10 +275,11 @@ class RoutedPipeline(DiffusionPipeline):
                 f"{sampling.steps} steps are more than the {most} of this pipeline's diffusion; take fewer"
             )
 
-    def _sampled(self, sampler: Sampler, request: Request, expert: int, at: list[int], latent: bool) -> Tensor:
+    def _sampled(self, sampler: OwnDraws, request: Request, expert: int, at: list[int], latent: bool) -> Tensor:
         prompts, negatives = [request.prompts[i] for i in at], [request.negatives[i] for i in at]
         with self._at_work(expert) as unet:  # a name of here alone: an expert that is let go of must not be held
-            return sampler(unet, prompts, request.noise[at], negatives, latent, **request.more)
+            own = replace(sampler, draws=request.draws_of(at))
+            return own(unet, prompts, request.noise[at], negatives, latent, **request.more)
 
     @property
     def parts(self) -> dict[str, Any]:
@@ -278,7 +300,9 @@ class RoutedPipeline(DiffusionPipeline):
     def latent_shape(self, expert: int, height: int | None = None, width: int | None = None) -> tuple[int, ...]:
         """[C, h, w] of an image's latents; height, width: pixels, the U-Net's own if None. Raises ConfigError."""
         own, factor = self.mixture.experts[expert].config, 2 ** (len(self.vae.config.block_out_channels) - 1)
-        edges = [own.sample_size * factor if edge is None else edge for edge in (height, width)]
+        sizes = [own.sample_size] * 2 if isinstance(own.sample_size, int) else own.sample_size
+        named = (("height", height, sizes[0]), ("width", width, sizes[1]))
+        edges = [size * factor if edge is None else requests.whole(name, edge) for name, edge, size in named]
         step = max(MULTIPLE, factor)
         if min(edges) < step or any(edge % step for edge in edges):
             raise ConfigError(f"{edges[0]}x{edges[1]} pixels cannot be made; take multiples of {step}")

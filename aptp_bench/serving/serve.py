@@ -130,8 +130,10 @@ def _clear(folder: Path, index: dict[str, Any]) -> None:
 def _draw(prompts: list[str], routes: Tensor, numbers: list[int], source: Source, folder: Path) -> None:
     pipe = source.pipeline
     shape = pipe.latent_shape(pipe.layout(routes, 1)[0][0])
-    noise = requests.Start(source.seed, numbers).noise(len(prompts), shape, pipe.device, pipe.dtype)
-    request = Request(prompts, [NEGATIVE_PROMPT] * len(prompts), noise, source.sampling)
+    start = requests.Start(source.seed, numbers)
+    noise = start.noise(len(prompts), shape, pipe.device, pipe.dtype)
+    draws = start.draws(len(prompts), len(prompts))
+    request = Request(prompts, [NEGATIVE_PROMPT] * len(prompts), noise, source.sampling, draws)
     for batch in pipe.serve(request, routes):
         for at, image in zip(batch.at, quantised(batch.images), strict=True):
             if source.mel is not None:  # first, so that an image that is there has its sound

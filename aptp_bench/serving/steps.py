@@ -1,14 +1,19 @@
-"""What diffusers' pipelines do around a step and around a model: callbacks, and models that are on the device only while they work."""
+"""What diffusers' pipelines do around a step and around a model: callbacks, noise that a scheduler draws at its steps, and
+models that are on the device only while they work.
+"""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from accelerate import cpu_offload_with_hook
 
 from aptp_bench.errors import ConfigError
+from aptp_bench.generation.sampling import Sampler
 
 TENSORS = ["latents", "prompt_embeds", "negative_prompt_embeds"]  # that callbacks may have
 Callback = Callable[..., dict[str, Any]]
@@ -33,6 +38,28 @@ def watched(pipeline: Any, callback: Callback | None, tensors: Sequence[str]) ->
         return changed
 
     return {"callback_on_step_end": on_step_end, "callback_on_step_end_tensor_inputs": named}
+
+
+@dataclass(frozen=True)
+class OwnDraws(Sampler):
+    """A sampler whose scheduler, if it draws noise at its steps as ancestral ones do, draws it for each image of its own.
+
+    Left alone it draws from torch's global generator: images would change with their batch and with what was drawn before.
+    draws: a generator for the batch, or one for each image of it.
+    """
+
+    draws: Any = None
+
+    def _scheduler(self) -> Any:
+        scheduler = super()._scheduler()
+        step = scheduler.step
+        if self.draws is not None and "generator" in inspect.signature(step).parameters:
+
+            def drawn(*given: Any, **named: Any) -> Any:
+                return step(*given, **{**named, "generator": self.draws})
+
+            scheduler.step = drawn
+        return scheduler
 
 
 def offloaded(pipeline: Any) -> bool:

@@ -96,7 +96,8 @@ def test_listings_name_every_plugin_its_package_and_what_it_is(call, group):
 
 
 def test_a_strangers_plugin_that_cannot_run_is_listed_with_the_reason(call, register):
-    lacking = type("Lacking", (Dense,), {"unavailable": classmethod(lambda cls: "needs a licence; ask for one")})
+    why = classmethod(lambda cls: "needs a licence; ask for one")
+    lacking = type("Lacking", (Dense,), {"name": "lacking", "unavailable": why})
     register("methods", "lacking", lacking)
     _, out = call("methods", "--json")
     row = next(row for row in json.loads(out) if row["name"] == "lacking")

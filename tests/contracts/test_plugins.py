@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+import aptp_bench
 from aptp_bench import registry
+from aptp_bench.cli.listings import facts
+from aptp_bench.errors import ConfigError
 
 
 @pytest.mark.parametrize(("name", "place"), [("coco2014", "data/coco"), ("partiprompts-full", "data/PartiPrompts.tsv")])
@@ -18,3 +22,47 @@ def test_a_dataset_says_which_of_its_files_are_missing(name: str, place: str, tm
     (tmp_path / place).mkdir(parents=True)
     for complete in (name, "coco", "cc3m", "partiprompts"):
         assert registry.get("datasets", complete).unavailable() is None
+
+
+class Unwritten(aptp_bench.Method):
+    """It lacks its one function."""
+
+    name = "stranger"
+
+
+class Misnamed(aptp_bench.Metric):
+    """Its name is not its entry point's."""
+
+    name, unit, better = "other", "", "neither"
+
+    def __call__(self, evidence: Any) -> Any:
+        """Nothing."""
+
+
+def failing() -> None:
+    raise RuntimeError("this package\nneeds a GPU")
+
+
+STRANGERS: list[tuple[str, Any, str]] = [
+    ("methods", failing, r"method 'stranger' of \w+ cannot be imported \(RuntimeError: this package needs a GPU\)"),
+    ("methods", lambda: print, "print does not derive from aptp_bench's Method"),
+    ("datasets", lambda: Unwritten, "Unwritten does not derive from aptp_bench's DatasetPlugin"),
+    ("routers", lambda: Unwritten, "does not derive from aptp_bench's Router"),
+    ("methods", lambda: Unwritten, "Unwritten has no prune; write it"),
+    ("metrics", lambda: Misnamed, "Misnamed.name is 'other'; let it be 'stranger'"),
+]
+
+
+@pytest.mark.parametrize(("group", "load", "line"), STRANGERS, ids=[line for _, _, line in STRANGERS])
+def test_a_strangers_broken_plugin_is_said_in_one_line_and_stops_no_listing(group: str, load: Any, line: str) -> None:
+    entry: Any = SimpleNamespace(name="stranger", load=load, dist=None)
+    plugin = registry.Registration(group, "stranger", "somebody", entry)
+    with pytest.raises(ConfigError, match=line) as caught:
+        plugin.load()
+    assert "\n" not in str(caught.value)
+    assert facts(plugin)["unavailable"] == str(caught.value)
+
+
+@pytest.mark.parametrize("group", registry.GROUPS)
+def test_every_plugin_of_ours_keeps_to_its_contract(group: str) -> None:
+    assert all(plugin.load() for plugin in registry.plugins(group).values())

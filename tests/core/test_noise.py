@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import random
+
+import numpy as np
 import torch
 
-from aptp_bench.core.noise import expert_seed, generator, stage_seed, starting_noise
+from aptp_bench.core.noise import draws_kept, expert_seed, generator, stage_seed, starting_noise
 
 
 def test_noise_of_an_index_does_not_depend_on_its_batch_or_order():
@@ -34,3 +37,20 @@ def test_seeds_are_those_of_the_published_records() -> None:
     assert [expert_seed(seed, index) for seed, index in ((0, 3), (2, 1))] == [3, 2001]
     assert stage_seed(0, "alignment-1") == 2461173722
     assert stage_seed(1, "alignment-1") != stage_seed(0, "alignment-1") != stage_seed(0, "joint")
+
+
+def test_a_callers_own_draws_go_on_as_if_nothing_had_been_drawn() -> None:
+    def drawn() -> tuple[float, float, float]:
+        return random.random(), float(np.random.rand()), float(torch.rand(()))
+
+    def seed() -> None:
+        for start in (random.seed, np.random.seed, torch.manual_seed):
+            start(3)
+
+    seed()
+    want = drawn()
+    seed()
+    with draws_kept():
+        drawn()
+        torch.manual_seed(0)
+    assert drawn() == want

@@ -264,3 +264,19 @@ def test_prunings_of_one_trial_do_not_share_a_folder(little: None, tmp_path: Pat
     trial = Trial.of(told(prune)(), tmp_path)
     assert len(trial.attempts) == 3 and trial.prune(next(iter(trial.attempts)), again=1)
     assert len(set(folders)) == 4
+
+
+@pytest.mark.parametrize(
+    ("prune", "line"),
+    [
+        (lambda job: job.teacher.unet, "prune gave back a UNet2DConditionModel; return Mixture.of_one"),
+        (lambda job: None, "prune gave back a NoneType; return Mixture.of_one"),
+        (lambda job: Mixture([job.teacher.unet] * 2, None), "whose router is a NoneType; give Mixture a Router"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_is_no_mixture_is_said_to_be_none(
+    little: None, register: Any, tmp_path: Path, prune: Any, line: str
+) -> None:
+    register("methods", "stranger", told(prune))
+    verdicts = list(check("stranger", tmp_path))
+    assert all(not each.kept and line in each.why for each in verdicts)

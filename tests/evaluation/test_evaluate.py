@@ -262,7 +262,11 @@ def test_roles_of_one_name_share_a_network(register):
 
 
 def test_a_network_without_weights_is_lacking_with_the_reason(register):
-    register("backbones", "gone", type("Gone", (Mean,), {"unavailable": classmethod(lambda cls: "no weights; fetch")}))
+    register(
+        "backbones",
+        "gone",
+        type("Gone", (Mean,), {"name": "gone", "unavailable": classmethod(lambda cls: "no weights; fetch")}),
+    )
     register("backbones", "mean", Mean)
     found, lacking = backbones({"cmmd": "gone", "inception": "mean"}, torch.device("cpu"))
     assert set(found) == {"inception"} and lacking == {"cmmd": "no weights; fetch"}
@@ -272,6 +276,8 @@ def test_a_network_without_weights_is_lacking_with_the_reason(register):
 
 def test_networks_are_told_the_device(register):
     class Placed(Mean):
+        name = "placed"
+
         class Config(PluginConfig):
             device: str = "auto"
 

@@ -104,11 +104,13 @@ def test_methods_that_learn_learn_from_what_is_given(pipe: Any) -> None:
 
 
 def test_aptp_gives_a_mixture_that_is_served(pipe: Any, build_encoder: Any, tmp_path: Path) -> None:
+    drawn = torch.get_rng_state()
     few = {"experts": 2, "warmup_steps": 1, "joint_steps": 2, "align_steps": 5, "batch": 12}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # two steps find no budget
         found = pruned(pipe, "aptp", 0.8, PAIRS, encoder=str(build_encoder(tmp_path / "encoder")), **few)
     assert isinstance(found, Mixture) and len(found) == 2
+    assert torch.equal(torch.get_rng_state(), drawn)  # a caller's own draws go on as without
     served = aptp_bench.RoutedPipeline.of(copy.deepcopy(pipe), found)
     served.set_progress_bar_config(disable=True)
     assert len(served(CAPTIONS[:3], num_inference_steps=1).images) == 3
@@ -188,9 +190,14 @@ BAD: list[tuple[dict[str, Any], type[AptpBenchError], str]] = [
     ({"method": "structural", "calibration": "cocoa"}, UnknownNameError, "did you mean 'coco'"),
     ({"method": "structural", "calibration": Dataset.from_dict({"text": ["a"]})}, ConfigError, "no column caption"),
     ({"method": "norms"}, UnknownNameError, "did you mean 'norm'"),
-    ({"method": "norm", "budget": 1.5}, BudgetError, "not a share"),
+    ({"method": "norm", "budget": 1.5}, BudgetError, "not a share of the dense MACs; use budget with 0 <"),
+    ({"method": "norm", "budget": "0.6"}, ConfigError, "budget is '0.6'; give the share"),
+    ({"method": "norm", "budget": True}, ConfigError, "budget is True; give the share"),
+    ({"method": "norm", "seed": "a"}, ConfigError, "seed is 'a'; give a whole number"),
+    ({"method": None}, ConfigError, "method is a NoneType; give a name"),
+    ({"method": "dense"}, BudgetError, "use budget=1$"),
     ({"method": "norm", "ordr": 2}, ConfigError, "norm has no option 'ordr'"),
-    ({"method": "norm", "scale": "huge"}, ConfigError, "unknown scale 'huge'"),
+    ({"method": "norm", "scale": "huge"}, ConfigError, "unknown scale 'huge'; use scale with one of"),
 ]
 
 
@@ -204,7 +211,7 @@ def test_what_cannot_be_is_refused_in_one_line(pipe: Any, given: dict[str, Any],
 def test_networks_that_cannot_be_pruned_are_refused_in_one_line(pipe: Any) -> None:
     half = tiny_pipeline(**SMALL).to(torch.float16)
     for network, line in (
-        (pipe.vae, "a AutoencoderKL cannot be pruned"),
+        (pipe.vae, "^AutoencoderKL cannot be pruned"),
         (half, "is in float16, and methods compute in float32"),
         (half.unet, "U-Net is in float16"),
     ):

@@ -93,3 +93,11 @@ def test_what_is_no_network_is_refused_in_one_line(small_sd: Any, tmp_path: Path
     with pytest.raises(CheckpointError, match=r"whole pipeline; open it with RoutedPipeline\.from_pretrained"):
         aptp_bench.load(tmp_path)
     assert not (tmp_path / "vae").exists()
+
+
+def test_a_folder_of_diffusers_and_a_device_that_is_not_there_are_said(small_sd: Any, tmp_path: Path) -> None:
+    small_sd.unet.save_pretrained(tmp_path / "stock")
+    with pytest.raises(CheckpointError, match="not saved here but by diffusers; open it with from_pretrained"):
+        aptp_bench.load(tmp_path / "stock")
+    with pytest.raises(ConfigError, match=r"device 'gpu' cannot be used here \(.*\); use device cpu"):
+        aptp_bench.load(tmp_path / "stock", device="gpu")

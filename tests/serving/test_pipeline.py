@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from diffusers import DDPMScheduler, LCMScheduler
 from diffusers.callbacks import SDCFGCutoffCallback
 from torch import Tensor
 
@@ -285,6 +286,14 @@ BAD = [
     ({"height": 33}, "33x32.*multiples of 8"),
     ({"output_type": "png"}, "pil, pt, np, latent"),
     ({"num_images_per_prompt": 0}, "num_images_per_prompt=1"),
+    ({"num_images_per_prompt": 1.5}, "num_images_per_prompt is 1.5; give a whole number"),
+    ({"prompt": None}, "there is no prompt"),
+    ({"height": 32.0}, "height is 32.0; give a whole number"),
+    ({"num_inference_steps": 2.5}, "num_inference_steps is 2.5; give a whole number"),
+    ({"guidance_scale": "7"}, "guidance_scale is '7'; give a number"),
+    ({"generator": 3}, "generator is 3; give a list"),
+    ({"generator": [1, 2, 3]}, "none of torch's; give torch.Generator"),
+    ({"indices": 1}, "indices is 1; give a list"),
     ({"generator": [torch.Generator()]}, "1 generators for 3 images"),
     ({"generator": torch.Generator(), "indices": [0, 1, 2]}, "leave out them or the generator"),
     ({"callback_on_step_end": print, "callback_on_step_end_tensor_inputs": ["image"]}, "tensor 'image'.*latents"),
@@ -297,6 +306,41 @@ def test_bad_input_is_refused_in_one_line_before_any_work(pipe, monkeypatch):
         with pytest.raises(ConfigError, match=line) as caught:
             pipe(**{"prompt": PROMPTS[:3], **given})
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [LCMScheduler, DDPMScheduler])
+def test_what_a_scheduler_draws_at_its_steps_is_each_images_own(pipe: RoutedPipeline, kind: Any) -> None:
+    pipe.scheduler = kind.from_config(pipe.scheduler.config, clip_sample=False)
+    settings = {"num_inference_steps": 3, "output_type": "latent"}
+    want = pipe(PROMPTS, **settings).images
+    torch.rand(3)  # the global generator decides nothing
+    assert torch.equal(pipe(PROMPTS, batch_size=1, **settings).images, want)
+    assert torch.equal(pipe(PROMPTS[2], indices=[2], **settings).images[0], want[2])
+    several = [pipe(PROMPTS[:4], generator=torch.Generator().manual_seed(0), **settings).images for _ in range(2)]
+    assert torch.equal(*several)
+
+
+@pytest.mark.parametrize("each", [False, True])
+def test_a_scheduler_that_draws_draws_as_in_diffusers(small_sd: Any, each: bool) -> None:
+    def drawn() -> Any:
+        return [torch.Generator().manual_seed(i) for i in range(2)] if each else torch.Generator().manual_seed(0)
+
+    ours = RoutedPipeline.of(copy.deepcopy(small_sd), Mixture.of_one(small_sd.unet))
+    ours.scheduler = LCMScheduler.from_config(ours.scheduler.config)
+    stock = assembled(small_sd.unet, ours.parts)
+    settings = {"num_inference_steps": 3, "guidance_scale": 3.0, "output_type": "latent"}
+    want = stock(PROMPTS[:2], generator=drawn(), **settings).images
+    assert torch.equal(ours(PROMPTS[:2], generator=drawn(), exact=False, **settings).images, want)
+
+
+def test_what_cannot_be_served_is_said_at_once(small_sd: Any, mixture: Mixture) -> None:
+    for given, line in (
+        ((small_sd, small_sd.unet), r"UNet2DConditionModel is no Mixture; .*Mixture.of_one\(unet\)"),
+        ((small_sd.unet, mixture), "UNet2DConditionModel is no pipeline"),
+        ((small_sd, mixture, "euler"), "unknown scheduler 'euler'; take one of pndm, ddim"),
+    ):
+        with pytest.raises(ConfigError, match=line):
+            RoutedPipeline.of(*given)
 
 
 def test_experts_of_another_type_are_refused(small_sd, narrowed):
@@ -313,6 +357,10 @@ def test_broken_folders_are_refused(saved, tmp_path, small_sd):
         RoutedPipeline.from_pretrained(tmp_path / "teacher")
     with pytest.raises(ConfigError, match="hold 1 or more"):
         RoutedPipeline.from_pretrained(saved, held=0)
+    with pytest.raises(ConfigError, match=r"device 'gpu' cannot be used here \(.*\); use device cpu"):
+        RoutedPipeline.from_pretrained(saved, device="gpu")
+    with pytest.raises(ConfigError, match="torch_dtype is 'float16'; give one of torch's"):
+        RoutedPipeline.from_pretrained(saved, torch_dtype="float16")
     (saved / "mixture" / "expert-01" / "model.safetensors").write_bytes(b"\0" * 9)
     broken = opened(saved)
     with pytest.raises(CheckpointError, match="expert-01"):

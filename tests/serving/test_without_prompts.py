@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from diffusers import DDIMScheduler, DDPMScheduler, LDMPipeline
 
 from aptp_bench.audio import files
 from aptp_bench.audio.mel import MINI
@@ -57,3 +58,15 @@ def test_sounds_are_written_as_spectrograms_and_as_waves_also_from_a_saved_pipel
     assert len(list((tmp_path / "sounds").glob("*.png"))) == 2
     waves = [files.read(path, MINI.rate) for path in files.listed(tmp_path / "sounds")]
     assert [len(wave) for wave in waves] == [MINI.samples] * 2 and not np.array_equal(*waves)
+
+
+def test_pipelines_of_diffusers_are_served_as_they_are_and_draws_are_each_images_own() -> None:
+    made = MINI_FACES_GEOMETRY.build()
+    stock = LDMPipeline(vqvae=made.vae, unet=made.unet, scheduler=DDIMScheduler())
+    served = RoutedPipeline.of(stock, Mixture.of_one(made.unet), "ddim")
+    served.set_progress_bar_config(disable=True)
+    served.scheduler = DDPMScheduler()
+    settings = {"num_inference_steps": 2, "guidance_scale": 1.0, "output_type": "latent"}
+    want = served(["", ""], **settings).images
+    torch.rand(1)
+    assert torch.equal(served("", indices=[1], **settings).images[0], want[1])
