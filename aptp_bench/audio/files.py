@@ -20,7 +20,7 @@ from aptp_bench.errors import DataError
 FULL = 32_768  # the integer of amplitude 1
 _OTHERS = ".aac .aif .aifc .aiff .au .caf .flac .m4a .mp3 .oga .ogg .opus .rf64 .snd .w64 .wave .wma"
 OTHERS: frozenset[str] = frozenset(_OTHERS.split())
-KIND = Kind("sounds", frozenset({".wav"}), OTHERS, "save them as WAV, 16-bit PCM")
+KIND = Kind("sounds", frozenset({".wav"}), OTHERS, "save them as WAV, 16-bit PCM", (b"RIFF",))
 
 
 def write(path: Path, wave: Wave, rate: int) -> Path:

@@ -14,14 +14,16 @@ from aptp_bench.errors import DataError
 SUFFIXES: frozenset[str] = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 # images too: all that Pillow knows, and a few that it does not
 _OTHERS = """
-.apng .avif .avifs .blp .bw .cur .dcx .dds .dib .emf .eps .fit .fits .flc .fli .ftc .ftu .gbr .gif .heic .heif .hif .icb .icns
+.apng .avif .avifs .blp .bw .cur .dcx .dds .dib .emf .eps .fit .fits .flc .fli .ftc .ftu .gbr .gif .heic .heics .heif .heifs .hif .icb .icns
 .ico .iim .im .j2c .j2k .jfif .jpc .jpe .jpf .jp2 .jpx .jxl .mpo .msp .palm .pbm .pcd .pcx .pfm .pgm .pnm .ppm .ps .psd .pxr
-.qoi .ras .rgb .rgba .sgi .tga .tif .tiff .vda .vst .wmf .xbm .xpm .exr .hdr .dng .cr2 .nef .arw
+.qoi .ras .rgb .rgba .sgi .svg .svgz .tga .tif .tiff .vda .vst .wmf .xbm .xpm .exr .hdr .dng .cr2 .nef .arw
 """
 OTHERS: frozenset[str] = frozenset(_OTHERS.split())
-KIND = Kind("images", SUFFIXES, OTHERS, "save them as PNG or JPEG")
+HEADS = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"RIFF")
+KIND = Kind("images", SUFFIXES, OTHERS, "save them as PNG or JPEG", HEADS)
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")  # by content; GIF: what the web calls .jpg may be one
 GREYS = {"L;2": 85, "L;4": 17}  # how Pillow calls a PNG's grey of few bits, and a step of it in 8 bits
+LONGEST = 255  # bytes of a file's name on common systems
 DEEP = 65_535  # white of 16 bits
 
 
@@ -100,6 +102,9 @@ def inside(folder: Path, name: str) -> Path:
     windows = PureWindowsPath(name)
     leaves = ".." in windows.parts or windows.is_absolute() or windows.drive or PurePosixPath(name).is_absolute()
     path = folder / name
+    odd = any("\ud800" <= letter <= "\udfff" for letter in name)
+    if odd or any(len(part.encode()) > LONGEST for part in PurePosixPath(name).parts):
+        raise DataError(f"file name {name[:60]!r} is none that a file can have; write it as the file is called")
     if not name or leaves or "\0" in name or not path.resolve().is_relative_to(folder.resolve()):
         raise DataError(f"file name {name!r} leads out of {folder}; names must be relative and stay inside that folder")
     return path
