@@ -79,7 +79,9 @@ def _opened(path: Path, start: int, samples: int | None) -> tuple[Any, bytes]:
             return facts, file.readframes(facts.nframes if samples is None else samples)
     except FileNotFoundError as err:
         raise DataError(f"sound {path} is missing; restore it") from err
-    except (OSError, EOFError, riff.Error) as err:
+    except MemoryError:  # says nothing about the file
+        raise
+    except Exception as err:  # wave raises what its chunks bring about: EOFError, RuntimeError, struct.error
         reason = " ".join(str(err).split()) or "the file ends too early"
         raise DataError(f"sound {path} cannot be read ({reason}); save it as WAV, 16-bit PCM") from err
 

@@ -6,9 +6,10 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from aptp_bench.core.names import Kind
+from aptp_bench.data.colours import in_srgb
 from aptp_bench.errors import DataError
 
 SUFFIXES: frozenset[str] = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
@@ -37,6 +38,10 @@ def read(path: Path | str | IO[bytes], name: str | None = None) -> Image.Image:
             return rgb(image)
     except FileNotFoundError as err:
         raise DataError(f"image {name or path} is missing; restore it, or make it again") from err
+    except UnidentifiedImageError as err:
+        raise DataError(
+            f"image {name or path} is broken, or none of {', '.join(FORMATS)}; replace it, or save it as PNG"
+        ) from err
     except MemoryError:  # says nothing about the file
         raise
     except (
@@ -58,7 +63,7 @@ def opens(file: IO[bytes]) -> bool:
 
 
 def rgb(image: Image.Image) -> Image.Image:
-    """8-bit RGB as a viewer shows it: upright by its EXIF orientation, transparent pixels over white, 16 bits scaled to 8.
+    """8-bit sRGB as a viewer shows it: upright, transparent pixels over white, 16 bits scaled to 8, colours by their ICC profile.
 
     Raises ValueError for several frames, of which one would stand for all, and for pixels of floating point, whose range is unknown.
     """
@@ -67,7 +72,7 @@ def rgb(image: Image.Image) -> Image.Image:
     if frames > 1:
         raise ValueError(f"it has {frames} frames; save the one that is meant")
     clear = _clear(image)
-    image = ImageOps.exif_transpose(image)
+    image = whole = ImageOps.exif_transpose(image)
     if image.mode == "F":
         raise ValueError("its pixels are of floating point; save it with 8 bits")
     if image.mode.startswith("I"):
@@ -80,7 +85,7 @@ def rgb(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
+    return in_srgb(whole, image.convert("RGB"))
 
 
 def _clear(image: Image.Image) -> Any:
