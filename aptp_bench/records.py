@@ -94,7 +94,9 @@ class Provenance(Frozen):
     threads: int
     processes: list[str] = []  # the device of each, in their order; as precision, records of earlier releases have none
     precision: str = ""  # of the weights, and how a card may round the products of float32
-    seconds: dict[str, float]  # wall time a stage took when it was done, even if this run only read it
+    seconds: dict[
+        str, Annotated[Number, Field(ge=0)]
+    ]  # wall time a stage took when it was done, even if this run only read it
     digests: dict[str, str]  # of the model's weights, the metric backbones and the data
     source: dict[str, str] = {}  # stage -> digest of the source that made it; records of earlier releases have none
     date: str = Field("", pattern=r"^(\d{4}-\d\d-\d\d)?$")  # of the last stage that was done, UTC; likewise
@@ -131,7 +133,7 @@ class Record(Frozen):
     experts: list[Expert] = Field(min_length=1)
     # U-Net calls of an image: the sampler's own ("dense"), those that are "made", and of these the "full" ones; the MACs
     # are all their MACs over the sampler's own number. Empty in documents from before it was kept: all three are the same
-    calls: dict[str, int] = {}
+    calls: dict[str, PositiveInt] = {}
     remark: str = ""  # what the method says of its result, such as why it lies below its budget
     diagnostics: dict[str, Number] = {}  # what the method says of its own routes in numbers; see docs/records.md
     results: dict[str, Measurement]
@@ -148,7 +150,9 @@ class Record(Frozen):
 
     @model_validator(mode="after")
     def _counts_agree(self) -> Record:
-        """An edited count would be ranked as if it had been measured."""
+        """An edited count would be ranked as if it had been measured, one of another world beside what it is never compared with."""
+        if self.world != self.what.scale:
+            raise ValueError(f"world is {self.world} and what.scale {self.what.scale}")
         counts: list[Mapping[str, Any]] = [self.macs, *(expert.macs for expert in self.experts)]
         if any(each.keys() != set(CONVENTIONS) for each in counts):
             raise ValueError(f"macs are counted in each of {', '.join(CONVENTIONS)}, of the whole and of every expert")

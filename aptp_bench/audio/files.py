@@ -20,7 +20,7 @@ from aptp_bench.errors import DataError
 FULL = 32_768  # the integer of amplitude 1
 _OTHERS = ".aac .aif .aifc .aiff .au .caf .flac .m4a .mp3 .oga .ogg .opus .rf64 .snd .w64 .wave .wma"
 OTHERS: frozenset[str] = frozenset(_OTHERS.split())
-KIND = Kind("sounds", frozenset({".wav"}), OTHERS, "save them as WAV, 16-bit PCM")
+KIND = Kind("sounds", frozenset({".wav"}), OTHERS, "save them as WAV, 16-bit PCM", (b"RIFF",))
 
 
 def write(path: Path, wave: Wave, rate: int) -> Path:
@@ -79,7 +79,9 @@ def _opened(path: Path, start: int, samples: int | None) -> tuple[Any, bytes]:
             return facts, file.readframes(facts.nframes if samples is None else samples)
     except FileNotFoundError as err:
         raise DataError(f"sound {path} is missing; restore it") from err
-    except (OSError, EOFError, riff.Error) as err:
+    except MemoryError:  # says nothing about the file
+        raise
+    except Exception as err:  # wave raises what its chunks bring about: EOFError, RuntimeError, struct.error
         reason = " ".join(str(err).split()) or "the file ends too early"
         raise DataError(f"sound {path} cannot be read ({reason}); save it as WAV, 16-bit PCM") from err
 

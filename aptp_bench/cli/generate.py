@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from aptp_bench.serving.serve import Source
 
 DTYPES = ("float32", "float16", "bfloat16", "float64")
+MOST = 10_000_000  # images of a command: days of a GPU's work
 EPILOG = (
     'Examples: aptp-bench generate --run runs/aptp-coco-0.78exact-seed0-mini --prompt "a red car"  |  '
     "aptp-bench generate --run RUN --prompts prompts.txt --out images  |  aptp-bench generate --run RUN --save pipeline"
@@ -28,7 +29,7 @@ def generate(
     prompt: Annotated[list[str] | None, typer.Option(help="What to draw; may be given again.")] = None,
     prompts: Annotated[Path | None, typer.Option(help="A text file, a prompt a line; - is stdin.")] = None,
     number: Annotated[
-        int | None, typer.Option(min=1, help="Of a model that reads no prompts: how many images.")
+        int | None, typer.Option(min=1, max=MOST, help="Of a model that reads no prompts: how many images.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder of the images and of prompts.json.")] = Path("images"),
     steps: Annotated[int | None, typer.Option(help="Sampler steps; default: the run's.")] = None,
@@ -56,6 +57,8 @@ def generate(
     if asked:
         check_folder(out)
     if save is not None:
+        if asked and save.resolve() == out.resolve():
+            raise ConfigError(f"--out and --save both name {out}; name two folders")
         check_replaceable(save, MARKER)
     threads.use_threads()
     with quiet():

@@ -106,13 +106,14 @@ def print_json(document: Any) -> None:
 
 def asked_for(given: list[str], file: Path | None) -> list[str]:
     """The prompts of --prompt, then those of --prompts, which may be stdin. Raises ConfigError or DataError."""
+    from aptp_bench.core import texts
     from aptp_bench.data import captions
     from aptp_bench.errors import ConfigError
 
     for prompt in given:
-        if wrong := captions.flaw(prompt):
+        if wrong := texts.flaw(prompt):
             raise ConfigError(f"--prompt {prompt!r} {wrong}; write a prompt")
     if file == STDIN:
-        piped = captions.decoded(sys.stdin.buffer.read(), "stdin", "pipe UTF-8 text, a prompt a line, into --prompts -")
+        piped = texts.decoded(sys.stdin.buffer.read(), "stdin", "pipe UTF-8 text, a prompt a line, into --prompts -")
         return [*given, *captions.prompts_of(piped, "stdin")]
     return [*given, *(captions.prompts(file) if file is not None else [])]

@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-import unicodedata
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 from aptp_bench.core.files import content
 from aptp_bench.core.names import check_order, composed
+from aptp_bench.core.texts import brief, decoded, flaw, is_json, lines, unambiguous_json
 from aptp_bench.data import images
 from aptp_bench.errors import DataError
 
 Row = tuple[Path, str]
 
 PROMPTS_HINT = "give --prompts a UTF-8 text file, a prompt a line"
+_TABLES = ".json .jsonl .ndjson .csv .tsv .tab .yaml .yml .toml .xml .parquet .arrow .xls .xlsx .ods .gz .zip"
+TABLES = frozenset(_TABLES.split())
+SEPARATORS = re.compile(r"[\t,;:|]")
 JSON_HINT = 'write {"file.jpg": "caption", ...}'
 
 
@@ -38,79 +40,56 @@ def matched(source: Path, files: list[Path]) -> list[Row]:
 
 def prompts(source: Path) -> list[str]:
     """The lines of a text file that are not empty. Raises DataError."""
-    if source.suffix.lower() in READERS.keys() - {".txt"}:
+    if source.suffix.lower() in TABLES:
         raise DataError(f"{source} is no list of prompts; {PROMPTS_HINT}")
     return prompts_of(_text(source, PROMPTS_HINT), str(source))
 
 
 def prompts_of(text: str, name: str) -> list[str]:
     """The lines of a text that are not empty. name: how errors call it. Raises DataError."""
-    found = [(number, line.strip()) for number, line in enumerate(_lines(text), start=1) if line.strip()]
+    found = [(number, line.strip()) for number, line in enumerate(lines(text), start=1) if line.strip()]
     for number, line in found:
-        if wrong := flaw(line):
+        if wrong := "is a row of JSON" if is_json(line) else flaw(line):
             raise DataError(f"{name} line {number} {wrong}; write a prompt, or remove the line")
     return [line for _, line in found]
 
 
-def decoded(text: bytes, name: str, fix: str) -> str:
-    """UTF-8, with or without its mark. name: how errors call it. Raises DataError with the fix."""
-    try:
-        return text.decode("utf-8-sig")
-    except UnicodeDecodeError as err:
-        raise DataError(f"{name} cannot be read as UTF-8 text ({_brief(err)}); {fix}") from err
-
-
-def flaw(text: str) -> str | None:
-    """What is wrong with a caption or a prompt; None if nothing is."""
-    if any(letter == "\0" or "\ud800" <= letter <= "\udfff" for letter in text):
-        return "holds what is no character"
-    return None if any(_shows(letter) for letter in text) else "is empty"
-
-
-def _shows(letter: str) -> bool:
-    """Whether anything is seen of it: controls, invisible formats and every kind of space are not."""
-    kind = unicodedata.category(letter)
-    return kind not in ("Cc", "Cf") and not kind.startswith("Z")
-
-
-def _lines(text: str) -> list[str]:
-    """Lines as editors end them on every system; what str.splitlines knows besides may stand in a caption."""
-    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-
-
 def _from_lines(source: Path, files: list[Path]) -> list[Row]:
-    check_order(files)
-    lines = [line.strip() for line in _lines(_text(source))]
-    while lines and not lines[-1]:  # lines after the last caption are none
-        lines.pop()
-    if len(lines) != len(files):
-        blank = next((f"; line {i + 1} is empty" for i, line in enumerate(lines) if not line), "")
-        counts = f"{len(lines)} captions for {len(files)} images"
+    check_order(files, "rename one, or give captions that name their images, as .json or .csv")
+    found = [line.strip() for line in lines(_text(source))]
+    while found and not found[-1]:  # lines after the last caption are none
+        found.pop()
+    if len(found) != len(files):
+        blank = next((f"; line {i + 1} is empty" for i, line in enumerate(found) if not line), "")
+        counts = f"{len(found)} captions for {len(files)} images"
         raise DataError(f"{source} has {counts}{blank}; write one line for each image, in the order of their names")
-    for number, (path, line) in enumerate(zip(files, lines, strict=True), start=1):
+    names = {path.name for path in files}
+    for number, (path, line) in enumerate(zip(files, found, strict=True), start=1):
         if not line:
             raise DataError(f"{source} line {number}, of {path.name}, is empty; write a caption or remove the image")
-    return list(zip(files, lines, strict=True))
+        if _is_row(line, names):
+            fix = "write captions alone, or save it as .json, or as .csv with the line file,caption first"
+            raise DataError(f"{source} line {number} is a row of a table, not a caption; {fix}")
+    return list(zip(files, found, strict=True))
+
+
+def _is_row(line: str, names: set[str]) -> bool:
+    """Whether a line names its image, or is JSON: its caption is only a part of it."""
+    return is_json(line) or ((parts := SEPARATORS.split(line, 1))[0].strip(" \"'") in names and len(parts) > 1)
 
 
 def _from_json(source: Path, files: list[Path]) -> list[Row]:
-    def named(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            raise DataError(f"{source} names a file twice; keep one caption for each image")
-        return found
-
     try:
-        captions = json.loads(_text(source), object_pairs_hook=named)
-    except (ValueError, RecursionError) as err:
-        raise DataError(f"{source} is not JSON ({_brief(err)}); {JSON_HINT}") from err
+        captions = unambiguous_json(_text(source))
+    except ValueError as err:
+        raise DataError(f"{source} is not JSON ({brief(err)}); {JSON_HINT}") from err
     if not isinstance(captions, dict) or not all(isinstance(c, str) for c in captions.values()):
         raise DataError(f"{source} must map file names to captions; {JSON_HINT}")
     return _named(source, files, captions.items())
 
 
 def _from_csv(source: Path, files: list[Path]) -> list[Row]:
-    reader = csv.reader(io.StringIO(_text(source), newline=""), strict=True)
+    reader = csv.reader(io.StringIO(_text(source), newline=""), strict=True, skipinitialspace=True)
     try:
         header = [name.strip() for name in next(reader, [])]
         if header != ["file", "caption"]:
@@ -125,7 +104,7 @@ def _from_csv(source: Path, files: list[Path]) -> list[Row]:
             rows += [(row[0], row[1])] if row else []
     except csv.Error as err:
         raise DataError(
-            f"{source} line {reader.line_num}: {_brief(err)}; close its quotes and shorten its fields"
+            f"{source} line {reader.line_num}: {brief(err)}; close its quotes and shorten its fields"
         ) from err
     return _named(source, files, rows)
 
@@ -155,11 +134,7 @@ def _text(source: Path, fix: str = "save it as UTF-8") -> str:
     try:
         return decoded(content(source), str(source), fix)
     except (OSError, ValueError) as err:  # ValueError: a path with a NUL
-        raise DataError(f"{source} cannot be read ({_brief(err)}); {fix}") from err
-
-
-def _brief(err: Exception) -> str:
-    return " ".join(str(err).split())[:120]
+        raise DataError(f"{source} cannot be read ({brief(err)}); {fix}") from err
 
 
 READERS: dict[str, Callable[[Path, list[Path]], list[Row]]] = {

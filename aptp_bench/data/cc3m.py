@@ -27,6 +27,7 @@ from pydantic import Field
 from aptp_bench.contracts.base import PluginConfig
 from aptp_bench.contracts.dataset import DatasetPlugin
 from aptp_bench.core.documents import EXECUTION
+from aptp_bench.core.texts import flaw
 from aptp_bench.data import images, shards, table
 from aptp_bench.errors import DataError
 
@@ -85,11 +86,13 @@ class CC3M(DatasetPlugin):
 def rows(path: Path) -> Iterator[tuple[int, str, str]]:
     """(row number from 0, caption, path or URL) of every line. Raises DataError naming the line that has not both."""
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8-sig") as file:
             for number, line in enumerate(file):
                 caption, tab, source = line.rstrip("\r\n").partition("\t")
                 if not (tab and caption.strip() and source.strip()):
                     raise DataError(f"{path} line {number + 1}: expected caption<TAB>path or URL; fix it")
+                if wrong := flaw(caption.strip()):
+                    raise DataError(f"{path} line {number + 1}: its caption {wrong}; fix it, or remove the line")
                 yield number, caption.strip(), source.strip()
     except (OSError, UnicodeDecodeError) as err:
         raise DataError(f"{path} cannot be read as UTF-8 text ({err}); write it again") from err

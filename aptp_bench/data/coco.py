@@ -8,8 +8,8 @@ Lin et al., "Microsoft COCO: Common Objects in Context", ECCV 2014, arXiv:1405.0
 
 from __future__ import annotations
 
-import json
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
@@ -20,12 +20,14 @@ from pydantic import BeforeValidator, Field
 from aptp_bench.contracts.base import PluginConfig
 from aptp_bench.contracts.dataset import DatasetPlugin
 from aptp_bench.core.documents import EXECUTION
+from aptp_bench.core.texts import brief, decoded, flaw, unambiguous_json
 from aptp_bench.data import images, table
 from aptp_bench.errors import DataError
 
 if TYPE_CHECKING:
     import datasets
 
+AGAIN = "download the official captions file again"
 SAMPLE_SEED = 42  # the APTP authors' seed of the 30,000 evaluation captions
 
 
@@ -70,16 +72,47 @@ class COCO2014(DatasetPlugin):
 
 
 def pairs(document: dict[str, Any]) -> list[Pair]:
-    """Every caption with its image, in the order of the annotation file. Raises DataError for missing fields."""
+    """Every caption with its image, in the order of the annotation file.
+
+    Raises DataError for missing fields, for ids and names that stand twice, and for captions that are none.
+    """
     try:
-        names = {image["id"]: str(image["file_name"]) for image in document["images"]}
-        found = [Pair(names[note["image_id"]], note["caption"]) for note in document["annotations"]]
-    except (KeyError, TypeError) as err:
-        raise DataError(f"the COCO annotations lack {err}; download the official captions file again") from err
-    for row, note in zip(found, document["annotations"], strict=True):
-        if not isinstance(row.caption, str) or not row.caption.strip():
-            raise DataError(f"annotation {note.get('id')} of {row.file_name} has no caption; download the file again")
-    return [Pair(row.file_name, row.caption.strip()) for row in found]
+        names = _names(document["images"])
+        notes = document["annotations"]
+        _check_once("annotation", [note["id"] for note in notes if "id" in note])
+        found = [Pair(names[note["image_id"]], _caption(note, names)) for note in notes]
+    except KeyError as err:
+        raise DataError(f"the COCO annotations lack {err}; {AGAIN}") from err
+    except TypeError as err:
+        raise DataError(f"the COCO annotations are not laid out as COCO's are ({err}); {AGAIN}") from err
+    if not found:
+        raise DataError(f"the COCO annotations hold no caption; {AGAIN}")
+    return found
+
+
+def _names(listed: list[dict[str, Any]]) -> dict[Any, str]:
+    """The file of every image, by its id. Raises DataError for one that is no file's name, and for what stands twice."""
+    for image in listed:
+        if type(image["id"]) not in (int, str) or not isinstance(image["file_name"], str):
+            raise DataError(f"the COCO annotations have an image {image['id']!r} of {image['file_name']!r}; {AGAIN}")
+    _check_once("image", [image["id"] for image in listed])
+    _check_once("file", [image["file_name"] for image in listed])
+    return {image["id"]: image["file_name"] for image in listed}
+
+
+def _check_once(what: str, keys: list[Any]) -> None:
+    if len(set(keys)) != len(keys):
+        twice = next(key for key, times in Counter(keys).items() if times > 1)
+        raise DataError(f"the COCO annotations have {what} {twice!r} twice; {AGAIN}")
+
+
+def _caption(note: dict[str, Any], names: dict[Any, str]) -> str:
+    text = note["caption"]
+    wrong = flaw(text.strip()) if isinstance(text, str) else "is empty"
+    if wrong:
+        where = f"annotation {note.get('id')} of {names[note['image_id']]}"
+        raise DataError(f"{where} has a caption that {wrong}; {AGAIN}")
+    return str(text).strip()
 
 
 def first_captions(document: dict[str, Any]) -> list[Pair]:
@@ -105,11 +138,11 @@ def evaluation_pairs(document: dict[str, Any], count: int) -> list[Pair]:
 
 def _document(path: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        return dict(unambiguous_json(decoded(path.read_bytes(), str(path), AGAIN)))
     except FileNotFoundError as err:
         raise DataError(f"{path} is missing; download COCO's annotations or set dataset_config.root") from err
     except (OSError, ValueError, TypeError) as err:
-        raise DataError(f"{path} is not a COCO captions file ({err}); download it again") from err
+        raise DataError(f"{path} is not a COCO captions file ({brief(err)}); {AGAIN}") from err
 
 
 def _present(folder: Path, rows: Sequence[Pair]) -> dict[str, Path]:

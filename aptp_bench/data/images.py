@@ -6,22 +6,25 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from aptp_bench.core.names import Kind
+from aptp_bench.data.colours import in_srgb
 from aptp_bench.errors import DataError
 
 SUFFIXES: frozenset[str] = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 # images too: all that Pillow knows, and a few that it does not
 _OTHERS = """
-.apng .avif .avifs .blp .bw .cur .dcx .dds .dib .emf .eps .fit .fits .flc .fli .ftc .ftu .gbr .gif .heic .heif .hif .icb .icns
+.apng .avif .avifs .blp .bw .cur .dcx .dds .dib .emf .eps .fit .fits .flc .fli .ftc .ftu .gbr .gif .heic .heics .heif .heifs .hif .icb .icns
 .ico .iim .im .j2c .j2k .jfif .jpc .jpe .jpf .jp2 .jpx .jxl .mpo .msp .palm .pbm .pcd .pcx .pfm .pgm .pnm .ppm .ps .psd .pxr
-.qoi .ras .rgb .rgba .sgi .tga .tif .tiff .vda .vst .wmf .xbm .xpm .exr .hdr .dng .cr2 .nef .arw
+.qoi .ras .rgb .rgba .sgi .svg .svgz .tga .tif .tiff .vda .vst .wmf .xbm .xpm .exr .hdr .dng .cr2 .nef .arw
 """
 OTHERS: frozenset[str] = frozenset(_OTHERS.split())
-KIND = Kind("images", SUFFIXES, OTHERS, "save them as PNG or JPEG")
+HEADS = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"RIFF")
+KIND = Kind("images", SUFFIXES, OTHERS, "save them as PNG or JPEG", HEADS)
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")  # by content; GIF: what the web calls .jpg may be one
 GREYS = {"L;2": 85, "L;4": 17}  # how Pillow calls a PNG's grey of few bits, and a step of it in 8 bits
+LONGEST = 255  # bytes of a file's name on common systems
 DEEP = 65_535  # white of 16 bits
 
 
@@ -35,6 +38,10 @@ def read(path: Path | str | IO[bytes], name: str | None = None) -> Image.Image:
             return rgb(image)
     except FileNotFoundError as err:
         raise DataError(f"image {name or path} is missing; restore it, or make it again") from err
+    except UnidentifiedImageError as err:
+        raise DataError(
+            f"image {name or path} is broken, or none of {', '.join(FORMATS)}; replace it, or save it as PNG"
+        ) from err
     except MemoryError:  # says nothing about the file
         raise
     except (
@@ -56,7 +63,7 @@ def opens(file: IO[bytes]) -> bool:
 
 
 def rgb(image: Image.Image) -> Image.Image:
-    """8-bit RGB as a viewer shows it: upright by its EXIF orientation, transparent pixels over white, 16 bits scaled to 8.
+    """8-bit sRGB as a viewer shows it: upright, transparent pixels over white, 16 bits scaled to 8, colours by their ICC profile.
 
     Raises ValueError for several frames, of which one would stand for all, and for pixels of floating point, whose range is unknown.
     """
@@ -65,7 +72,7 @@ def rgb(image: Image.Image) -> Image.Image:
     if frames > 1:
         raise ValueError(f"it has {frames} frames; save the one that is meant")
     clear = _clear(image)
-    image = ImageOps.exif_transpose(image)
+    image = whole = ImageOps.exif_transpose(image)
     if image.mode == "F":
         raise ValueError("its pixels are of floating point; save it with 8 bits")
     if image.mode.startswith("I"):
@@ -78,7 +85,7 @@ def rgb(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
+    return in_srgb(whole, image.convert("RGB"))
 
 
 def _clear(image: Image.Image) -> Any:
@@ -100,6 +107,9 @@ def inside(folder: Path, name: str) -> Path:
     windows = PureWindowsPath(name)
     leaves = ".." in windows.parts or windows.is_absolute() or windows.drive or PurePosixPath(name).is_absolute()
     path = folder / name
+    odd = any("\ud800" <= letter <= "\udfff" for letter in name)
+    if odd or any(len(part.encode()) > LONGEST for part in PurePosixPath(name).parts):
+        raise DataError(f"file name {name[:60]!r} is none that a file can have; write it as the file is called")
     if not name or leaves or "\0" in name or not path.resolve().is_relative_to(folder.resolve()):
         raise DataError(f"file name {name!r} leads out of {folder}; names must be relative and stay inside that folder")
     return path

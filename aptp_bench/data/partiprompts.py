@@ -6,6 +6,7 @@ Yu et al., "Scaling Autoregressive Models for Content-Rich Text-to-Image Generat
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,12 +15,15 @@ from pydantic import Field
 from aptp_bench.contracts.base import PluginConfig
 from aptp_bench.contracts.dataset import DatasetPlugin
 from aptp_bench.core.documents import EXECUTION
+from aptp_bench.core.files import content
+from aptp_bench.core.texts import decoded, flaw
 from aptp_bench.data import table
 from aptp_bench.errors import DataError
 
 if TYPE_CHECKING:
     import datasets
 
+AGAIN = "download PartiPrompts.tsv again"
 COLUMNS = ("Prompt", "Category", "Challenge")
 
 
@@ -53,14 +57,25 @@ class PartiPrompts(DatasetPlugin):
 def read(path: Path) -> list[dict[str, str]]:
     """The rows of the TSV file by column. Raises DataError naming the file and the line."""
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            # The prompts hold bare quotation marks, which are text and never a quoting.
-            rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+        text = decoded(content(path), str(path), AGAIN)
+        # The prompts hold bare quotation marks, which are text and never a quoting.
+        table = csv.DictReader(io.StringIO(text, newline=""), delimiter="\t", quoting=csv.QUOTE_NONE)
+        _check_columns(path, list(table.fieldnames or []))
+        rows = [(table.line_num, row) for row in table]
     except FileNotFoundError as err:
         raise DataError(f"{path} is missing; download PartiPrompts.tsv and set dataset_config.path") from err
-    except (OSError, UnicodeDecodeError, csv.Error) as err:
-        raise DataError(f"{path} is not a TSV file ({err}); download PartiPrompts.tsv again") from err
-    for line, row in enumerate(rows, start=2):
-        if not all(row.get(column) for column in COLUMNS):
-            raise DataError(f"{path} line {line}: expected columns {', '.join(COLUMNS)}; download it again")
-    return rows
+    except (OSError, csv.Error) as err:
+        raise DataError(f"{path} is not a TSV file ({err}); {AGAIN}") from err
+    for line, row in rows:
+        if None in row or not all(row.get(column) for column in COLUMNS):
+            raise DataError(f"{path} line {line}: expected columns {', '.join(COLUMNS)}, as line 1 has them; {AGAIN}")
+        if wrong := flaw(row["Prompt"]):
+            raise DataError(f"{path} line {line}: its prompt {wrong}; {AGAIN}")
+    if not rows:
+        raise DataError(f"{path} holds no prompt; {AGAIN}")
+    return [row for _, row in rows]
+
+
+def _check_columns(path: Path, names: list[str]) -> None:
+    if any(names.count(column) != 1 for column in COLUMNS):
+        raise DataError(f"{path} line 1: expected columns {', '.join(COLUMNS)}, with tabs between; {AGAIN}")

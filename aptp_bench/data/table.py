@@ -27,7 +27,10 @@ def of_files(
     Looking at a row whose file is missing or broken raises DataError naming the file. `note` becomes the description.
     decoded: reads the images of some rows, where their paths are not those of files.
     """
-    rows: dict[str, list[Any]] = {"image": [{"path": str(p), "bytes": None} for p in paths], "caption": list(captions)}
+    rows: dict[str, list[Any]] = {
+        "image": [{"path": stored(p), "bytes": None} for p in paths],
+        "caption": list(captions),
+    }
     return _table(rows, note, decoded or _decoded)
 
 
@@ -43,6 +46,14 @@ def of_prompts(captions: Sequence[str], categories: Sequence[str], challenges: S
 
     columns = {"caption": list(captions), "category": list(categories), "challenge": list(challenges)}
     return Dataset.from_dict(columns)
+
+
+def stored(path: Path | str) -> str:
+    """A path as a cell of a table. Raises DataError for one that is no text, which file systems allow."""
+    try:
+        return str(path).encode().decode()
+    except UnicodeEncodeError as err:
+        raise DataError(f"the name of {str(path)!r} is no UTF-8 text; rename it") from err
 
 
 def first(limit: int | None, total: int) -> int:

@@ -111,7 +111,7 @@ class Recordings(UncaptionedFolder):
         """Spectrograms, made when they are looked at."""
         from datasets import Dataset, DatasetInfo, Features, Value
 
-        cells = {"image": [f"{start}:{path}" for path, start in found], "caption": [""] * len(found)}
+        cells = {"image": [f"{start}:{table.stored(path)}" for path, start in found], "caption": [""] * len(found)}
         features = Features({name: Value("string") for name in cells})
         info = DatasetInfo(description=f"recordings in {self.config.root}", features=features)
         return Dataset.from_dict(cells, features=features, info=info).with_transform(self._heard)

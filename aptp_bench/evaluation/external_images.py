@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from aptp_bench import registry
 from aptp_bench.contracts.evidence import Evidence, ImageSet, Reference
-from aptp_bench.core.names import check_order, place
+from aptp_bench.core.names import check_order, check_places, place
 from aptp_bench.core.recipe import Recipe
 from aptp_bench.data import images, table
 from aptp_bench.data.captions import READERS, matched
@@ -104,9 +104,9 @@ def _reference(folder: Path, of: Path, made: Files) -> Reference:
     if len(files) != len(made):
         fix = "give one for each, named in their order"
         raise DataError(f"{folder} holds {len(files)} images for {len(made)} to compare with; {fix}")
-    check_order(made.paths)
-    check_order(files)
     ours, theirs = ({place(path): path.name for path in paths} for paths in (made.paths, files))
+    for paths in (made.paths, files):  # names that are the same on both sides say by themselves which is of which
+        (check_places if ours.keys() == theirs.keys() else check_order)(paths)
     if ours.keys() & theirs.keys() and (odd := sorted(theirs[key] for key in theirs.keys() - ours.keys())):
         fix = "name each image and its reference alike, or none"
         raise DataError(

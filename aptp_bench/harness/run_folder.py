@@ -6,23 +6,25 @@ Stages are named relative to the runs folder, so that the whole tree can be move
 from __future__ import annotations
 
 import json
+import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from aptp_bench.core.documents import Frozen, first_problem
-from aptp_bench.core.files import content, write_json, write_whole
+from aptp_bench.core.files import content, sha256_of, write_json, write_whole
 from aptp_bench.core.recipe import Recipe
 from aptp_bench.core.store import MANIFEST, Stage, Store
 from aptp_bench.errors import ConfigError
 from aptp_bench.harness import contact_sheet, replicates
-from aptp_bench.records import Record, run_name, save
+from aptp_bench.records import Record, Replicates, Samples, run_name, save
 
 FILE, SAMPLES, REPLICATES = "run.json", "samples.png", "replicates.safetensors"
-MIXTURE, IMAGES = "mixture", "images"
+MIXTURE, IMAGES, MEASUREMENT = "mixture", "images", "measurement.json"
 UNTUNED = f"{MIXTURE}/expert-*/*.safetensors"  # of a pruned stage: what fine-tuning began with
 
 
@@ -62,7 +64,20 @@ class RunFolder:
             if Path(name).name != name:
                 what = f"names a stage outside of {runs_dir}: '{name}'"
                 raise ConfigError(f"{folder / FILE} {what}; delete it and run again")
-        return cls(folder, document.record, {name: runs_dir / stage for name, stage in document.stages.items()})
+        run = cls(folder, document.record, {name: runs_dir / stage for name, stage in document.stages.items()})
+        run._check_stages()
+        return run
+
+    def _check_stages(self) -> None:
+        """Raise ConfigError where the folder of one stage stands for another, or the mixture has not the record's experts."""
+        for name, stage in self.stages.items():
+            made = name.replace("reference", "generate")  # images of the dense network: by this run, or by its own
+            if re.sub("-[0-9a-f]{12}$", "", stage.name) not in (name, made):
+                raise ConfigError(f"{self.folder / FILE} has {stage.name} for its stage {name}; {_again(self.record)}")
+        last = self.stages.get("finetune", self.stages.get("prune"))
+        mixture, count = (last or self.folder) / MIXTURE, len(self.record.experts)
+        if mixture.is_dir() and len(list(mixture.glob("expert-*"))) != count:
+            raise ConfigError(f"{mixture} has not the {count} experts of {self.folder / FILE}; {_again(self.record)}")
 
     @property
     def recipe(self) -> Recipe:
@@ -123,17 +138,35 @@ def shed_untuned(records: Iterable[Record], store: Store) -> None:
 
 
 def publish(run: RunFolder, results: Path) -> Path:
-    """Save a run's record, its samples and its replicates in `results`; where the record lies. Raises ConfigError if one is gone."""
-    beside = {SAMPLES: contact_sheet.path_of}
+    """Save a run's record, its samples and its replicates in `results`; where the record lies.
+
+    Raises ConfigError if one is gone or another than the record's, and if a number is not what its stage measured.
+    """
+    _check_measured(run)
+    beside: dict[str, tuple[Callable[[Path], Path], Samples | Replicates | None]]
+    beside = {SAMPLES: (contact_sheet.path_of, run.record.samples)}
     if run.record.replicates is not None:
-        beside[REPLICATES] = replicates.path_of
-    for name in beside:
+        beside[REPLICATES] = (replicates.path_of, run.record.replicates)
+    for name, (_, kept) in beside.items():
         if not (run.folder / name).is_file():
             raise ConfigError(f"{run.folder / name} is gone; {_again(run.record)}")
+        if kept is not None and sha256_of(run.folder / name) != kept.sha256:
+            raise ConfigError(f"{run.folder / name} is not the file of its record; {_again(run.record)}")
     path = save(run.record, results)
-    for name, place_of in beside.items():
+    for name, (place_of, _) in beside.items():
         write_whole(place_of(path), partial(shutil.copyfile, run.folder / name))
     return path
+
+
+def _check_measured(run: RunFolder) -> None:
+    """Raise ConfigError for a value of the record that is not its stage's: an edited one would be ranked as measured."""
+    for name, result in run.record.results.items():
+        with suppress(OSError, ValueError, KeyError, TypeError):  # a stage that is gone, or that keeps it elsewhere
+            measured = json.loads((run.stages[f"measure-{name}"] / MEASUREMENT).read_text(encoding="utf-8"))["value"]
+            if measured != result.value:
+                raise ConfigError(
+                    f"{run.folder / FILE} says {name} {result.value:g}, measured was {measured:g}; {_again(run.record)}"
+                )
 
 
 def _put(content: bytes, aside: Path) -> None:

@@ -108,7 +108,8 @@ def narrowed(cost: StepCost, left: float) -> StepCost:
     """A step on a network of which so much is left, where `cost` is of the dense one: its memory, not its operations.
 
     Gradients and moments shrink as the parameters do. A quarter of the activations stays: what goes from block to block,
-    and the teacher's. Experts of five methods at 0.5 to 0.78 held between that and a fifth less.
+    and the teacher's. Norm's experts at 0.78 and 0.5 hold that within 15 %; a method that removes more parameters than MACs
+    holds less.
     """
     lines = {
         name: tuple((round(fixed * left), round(each * (1 + 3 * left) / 4)) for fixed, each in getattr(cost, name))

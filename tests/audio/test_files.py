@@ -116,3 +116,12 @@ def test_folders_without_sounds_are_refused(tmp_path: Path) -> None:
         listed(tmp_path)
     with pytest.raises(DataError, match="there is no folder"):
         listed(tmp_path / "none")
+
+
+@pytest.mark.parametrize("chunk", [b"LIST\xfe\xff\xff\xff", b"LIST\x05\x00\x00\x00abcde"])
+def test_chunks_that_lead_past_the_end_are_a_broken_file(tmp_path: Path, chunk: bytes) -> None:
+    whole = files.encoded(np.zeros(100, dtype=np.float32), 8_000)
+    (tmp_path / "a.wav").write_bytes(whole[:12] + chunk + whole[12:])
+    for reading in (files.length, lambda path: files.read(path, 8_000)):
+        with pytest.raises(DataError, match=r"a\.wav cannot be read"):
+            reading(tmp_path / "a.wav")

@@ -165,3 +165,9 @@ def test_a_model_that_changed_is_refused(call, a_run, tiny):
         finally:
             bias.copy_(before)  # to the last bit, which taking one off again is not
     assert code == MEND and "other weights" in call.err
+
+
+def test_what_cannot_be_done_is_said_before_anything_is_drawn(call, a_run, tmp_path):
+    assert call("generate", "--run", a_run, "--number", str(10**12))[0] == MEND
+    assert call("generate", "--run", a_run, "--prompt", "a dog", "--out", "one", "--save", "./one")[0] == MEND
+    assert not (tmp_path / "one").exists()

@@ -84,3 +84,12 @@ def test_missing_tables_and_folders_are_named(root: Path, tmp_path: Path) -> Non
         CC3M(root=root).load("val")
     with pytest.raises(DataError, match=r"there is no folder"):
         CC3M(root=tmp_path / "nowhere").load("train")
+
+
+def test_a_table_is_read_as_captions_are(root: Path) -> None:
+    (root / "train.tsv").write_text("\ufeffa car\t00000/0.png\n", encoding="utf-8")
+    assert list(CC3M(root=root).load("train")["caption"]) == ["a car"]
+    for caption in ("\u200b", "a\0", "a " * 6000):
+        (root / "train.tsv").write_text(f"a car\t00000/0.png\n{caption}\t00000/1.png\n", encoding="utf-8")
+        with pytest.raises(DataError, match=r"line 2: .*caption"):
+            CC3M(root=root).load("train")

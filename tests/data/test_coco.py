@@ -130,3 +130,39 @@ def test_the_year_may_be_a_number() -> None:
     assert recipe("dense", "coco", "paper", settings=["dataset_config.year=2017"]).dataset_config["year"] == "2017"
     with pytest.raises(ConfigError, match="year"):
         COCO2014(year=2015)
+
+
+@pytest.mark.parametrize(("edit", "words"), [
+    (lambda d: d["images"].append({"id": 101, "file_name": "x.png"}), "image 101 twice"),
+    (lambda d: d["images"].append({"id": 999, "file_name": d["images"][0]["file_name"]}), "file .* twice"),
+    (lambda d: [note.update(id=7) for note in d["annotations"]], "annotation 7 twice"),
+    (lambda d: d["images"][0].update(id=None), "image None of"),
+    (lambda d: d["images"][0].update(id=float("nan")), "image nan of"),
+    (lambda d: d["images"][0].update(file_name=None), "of None"),
+    (lambda d: d["annotations"][0].update(caption="\u200b"), "caption that is empty"),
+    (lambda d: d["annotations"][0].update(caption="a\0"), "no character"),
+    (lambda d: d["annotations"][0].update(caption="\ud800"), "no character"),
+    (lambda d: d["annotations"].clear(), "no caption"),
+    (lambda d: d.update(annotations=["a"]), "not laid out"),
+])  # fmt: skip
+def test_annotations_that_say_two_things_or_nothing_are_refused(edit: Any, words: str) -> None:
+    document = _document(3)
+    edit(document)
+    with pytest.raises(DataError, match=words):
+        pairs(document)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"images": [], "images": []}'])
+def test_an_annotation_file_that_cannot_be_read_is_one_line(root: Path, text: str) -> None:
+    (root / "annotations" / "captions_val2014.json").write_text(text)
+    with pytest.raises(DataError, match="not a COCO captions file"):
+        COCO2014(root=root, val_images=4).load("val")
+
+
+def test_a_name_that_no_file_has_is_named(root: Path) -> None:
+    for name in ("\ud800.png", "x" * 5000):
+        document = _document(1, split="val")
+        document["images"][0]["file_name"] = name
+        (root / "annotations" / "captions_val2014.json").write_text(json.dumps(document))
+        with pytest.raises(DataError, match="none that a file can have"):
+            COCO2014(root=root, val_images=1).load("val")

@@ -175,3 +175,36 @@ def test_lines_go_by_the_numbers_of_the_files(tmp_path: Path) -> None:
         Image.new("RGB", (4, 4)).save(tmp_path / f"{i}.png")
     (tmp_path / "captions.txt").write_text("".join(f"number {i}\n" for i in range(12)) + "\n\n")
     assert all(caption == f"number {path.stem}" for path, caption in rows(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "row", ["00.png\ta car", "00.png,a car", '"00.png": a car', '{"file": "00.png", "text": "a car"}']
+)
+def test_rows_of_a_table_are_no_captions(tmp_path: Path, row: str) -> None:
+    folder = _fill(tmp_path, 2)
+    (folder / "captions.txt").write_text(f"a 00.png of a car\n{row}\n")
+    with pytest.raises(DataError, match="line 2 is a row of a table"):
+        rows(folder)
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".tsv", ".yaml", ".gz", ".CSV"])
+def test_a_table_is_no_list_of_prompts_nor_is_json_whatever_it_is_called(tmp_path: Path, suffix: str) -> None:
+    for name, text in ((f"prompts{suffix}", "a car\n"), ("prompts.txt", 'a car\n{"prompt": "a car"}\n')):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(DataError, match=r"no list of prompts|line 2 is a row of JSON"):
+            prompts(tmp_path / name)
+
+
+def test_a_quoted_field_is_quoted_behind_a_blank_too(tmp_path: Path) -> None:
+    _captions_as(_fill(tmp_path, 2), "captions.csv", 'file, caption\n00.png, "a car, red"\n01.png, "b"\n')
+    assert [caption for _, caption in rows(tmp_path)] == ["a car, red", "b"]
+
+
+def test_a_list_by_order_needs_one_and_names_do_without(tmp_path: Path) -> None:
+    for name in ("0a.png", "1f.png", "10.png"):
+        Image.new("RGB", (5, 5)).save(tmp_path / name)
+    (tmp_path / "captions.txt").write_text("a\nb\nc\n")
+    with pytest.raises(DataError, match=r"not clear; .* \.json or \.csv"):
+        rows(tmp_path)
+    _captions_as(tmp_path, "captions.json", '{"10.png": "c", "0a.png": "a", "1f.png": "b"}')
+    assert {path.name: caption for path, caption in rows(tmp_path)} == {"0a.png": "a", "1f.png": "b", "10.png": "c"}

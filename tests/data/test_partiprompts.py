@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aptp_bench.data.partiprompts import PartiPrompts
+from aptp_bench.data.partiprompts import PartiPrompts, read
 from aptp_bench.errors import DataError
 
 REAL = Path(__file__).parents[3] / "shared" / "data" / "PartiPrompts.tsv"
@@ -51,3 +51,20 @@ def test_the_real_prompts() -> None:
     assert len(rows) == 1_632
     assert len(set(rows["category"])) == 12
     assert len(set(rows["challenge"])) == 11
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    ("", "line 1: expected columns"), ("Prompt\tPrompt\tCategory\tChallenge\na\tx\tb\tc\n", "line 1: expected columns"),
+    ("Prompt\tCategory\tChallenge\n", "no prompt"), ("Prompt\tCategory\tChallenge\n\u200b\tb\tc\n", "line 2: its prompt is empty"),
+    ("Prompt\tCategory\tChallenge\na\0\tb\tc\n", "line 2"), ("Prompt\tCategory\tChallenge\na\tb\tc\td\n", "line 2: expected"),
+])  # fmt: skip
+def test_a_table_without_its_prompts_is_refused(path: Path, text: str, words: str) -> None:
+    path.write_text(text)
+    with pytest.raises(DataError, match=words):
+        read(path)
+
+
+def test_a_mark_of_utf8_is_no_part_of_the_first_column(path: Path) -> None:
+    before = read(path)
+    path.write_text("\ufeff" + path.read_text(encoding="utf-8"), encoding="utf-8")
+    assert read(path) == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import tarfile
@@ -75,7 +76,8 @@ def test_a_member_that_pillow_stumbles_over_is_left_out(tmp_path: Path, monkeypa
 
     shard(tmp_path / "train" / "0.tar", pair(1))
     monkeypatch.setattr("PIL.Image.open", stumbles)
-    assert "1 pairs left out" in CC3M(root=tmp_path).load("train").info.description
+    with pytest.raises(DataError, match="no pair is left; 1 pairs left out"):
+        CC3M(root=tmp_path).load("train")
 
 
 def test_a_shard_that_ends_early_keeps_what_is_whole(tmp_path: Path) -> None:
@@ -109,9 +111,7 @@ def test_whole_shards_have_nothing_to_say(tmp_path: Path) -> None:
 def test_entries_that_are_no_pairs_are_refused_with_what_a_pair_is(tmp_path: Path) -> None:
     members = pair(1) + pair(2)
     shard(tmp_path / "train" / "0.tar", sorted(members, key=lambda member: member[0].rpartition(".")[2]))
-    with pytest.raises(
-        DataError, match=r"no rows in its train split \(6 pairs left out: .* of the same name beside it"
-    ):
+    with pytest.raises(DataError, match=r"no pair is left; 6 pairs left out: .* of the same name beside it"):
         split_rows(CC3M(root=tmp_path), "train", 10)
 
 
@@ -144,3 +144,30 @@ def test_an_image_that_breaks_later_is_named_by_its_place(tmp_path: Path) -> Non
     data = CC3M(root=tmp_path).load("train")
     with pytest.raises(DataError, match=r"0\.tar#\d+\+\d+ is broken"):
         data[0]
+
+
+@pytest.mark.parametrize(
+    "text", ["caf\u00e9".encode("latin-1"), "a car".encode("utf-16"), "\u200b".encode(), b"a\0", b"a " * 600_000]
+)
+def test_a_caption_that_is_no_text_is_left_out_and_counted(tmp_path: Path, text: bytes) -> None:
+    shard(tmp_path / "train" / "0.tar", pair(1, txt=text) + pair(2, txt=b"\xef\xbb\xbfa car"))
+    data = CC3M(root=tmp_path).load("train")
+    assert list(data["caption"]) == ["a car"] and "1 pairs left out" in data.info.description
+
+
+def test_of_two_that_have_one_key_none_is_guessed(tmp_path: Path) -> None:
+    twice = [*pair(1), ("000000001.png", picture(9))]
+    shard(
+        tmp_path / "train" / "0.tar",
+        twice + pair(2) + pair(3, "000000004", jpg=picture(9)) + pair(5) + pair(6, "000000002"),
+    )
+    data = CC3M(root=tmp_path).load("train")
+    assert reds(data) == [2, 5] and "3 pairs left out" in data.info.description
+
+
+@pytest.mark.parametrize("name", ["1.tar", "1.tar.gz", "1.tgz"])
+def test_a_compressed_shard_says_so(tmp_path: Path, name: str) -> None:
+    path = shard(tmp_path / "train" / "0.tar", pair(1))
+    (tmp_path / "train" / name).write_bytes(gzip.compress(path.read_bytes()))
+    with pytest.raises(DataError, match="unpack it"):
+        CC3M(root=tmp_path).load("train")

@@ -50,3 +50,8 @@ def test_first_bounds_the_rows() -> None:
     assert table.first(0, 5) == 0
     with pytest.raises(DataError, match="-1 rows"):
         table.first(-1, 5)
+
+
+def test_a_file_whose_name_is_no_text_is_named() -> None:
+    with pytest.raises(DataError, match="no UTF-8 text; rename it"):
+        table.of_files(["a\udcff.png"], ["a"])

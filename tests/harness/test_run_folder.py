@@ -102,3 +102,21 @@ def test_other_documents_are_refused(tiny_run, tmp_path, change, line):
     with pytest.raises(ConfigError, match=line) as caught:
         RunFolder.load(folder)
     assert "\n" not in str(caught.value)
+
+
+def test_a_run_whose_document_was_edited_is_refused_or_not_submitted(tiny_run, tmp_path):
+    record, folder = made(tiny_run("norm", "budget.ratio=0.8"), tmp_path)
+    document = json.loads((folder / run_folder.FILE).read_text())
+    run_folder.publish(RunFolder.load(folder), tmp_path / "results")
+    metric = next(iter(record.results))
+    value = record.results[metric].model_dump() | {"value": 0.125}
+    for change, line in (
+        ({"stages": {"finetune": document["stages"]["prune"]}}, "has prune-.* for its stage finetune"),
+        ({"record": {"experts": [*document["record"]["experts"] * 2]}}, "has not the 2 experts"),
+        ({"record": {"world": "paper"}}, "world is paper and what.scale smoke"),
+        ({"record": {"results": {metric: value}}}, f"says {metric} 0.125, measured was"),
+        ({"record": {"samples": document["record"]["samples"] | {"sha256": "0" * 64}}}, "not the file of its record"),
+    ):
+        (folder / run_folder.FILE).write_text(json.dumps(merged(document, change)))
+        with pytest.raises(ConfigError, match=line):
+            run_folder.publish(RunFolder.load(folder), tmp_path / "results")
