@@ -122,6 +122,6 @@ def test_folders_without_sounds_are_refused(tmp_path: Path) -> None:
 def test_chunks_that_lead_past_the_end_are_a_broken_file(tmp_path: Path, chunk: bytes) -> None:
     whole = files.encoded(np.zeros(100, dtype=np.float32), 8_000)
     (tmp_path / "a.wav").write_bytes(whole[:12] + chunk + whole[12:])
-    for read in (files.length, lambda path: files.read(path, 8_000)):
+    for reads in (files.length, lambda path: files.read(path, 8_000)):
         with pytest.raises(DataError, match=r"a\.wav cannot be read"):
-            read(tmp_path / "a.wav")
+            reads(tmp_path / "a.wav")
