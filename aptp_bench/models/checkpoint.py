@@ -133,7 +133,7 @@ def _read(path: Path, reader: Callable[[], _T]) -> _T:
         raise CheckpointError(f"{path} is missing; {AGAIN}")
     try:
         return reader()
-    except (OSError, ValueError, TypeError, ValidationError, SafetensorError) as err:
+    except (OSError, ValueError, TypeError, RecursionError, ValidationError, SafetensorError) as err:
         raise CheckpointError(f"{path} is corrupt ({first_problem(err)}); {AGAIN}") from err
 
 

@@ -107,7 +107,22 @@ def load(kind: Any, folder: Path) -> Any:
         raise WeightsError(
             f"{folder} is not a whole {kind.__name__} ({len(wrong)} wrong, e.g. {wrong[0]}); fetch or save it again"
         )
+    _check_numbers(folder, network)
     return freeze(network.float())
+
+
+def _check_numbers(folder: Path, network: nn.Module) -> None:
+    """Raise WeightsError for parameters that are stored as integers, which libraries convert unsaid, or are not finite."""
+    from safetensors import safe_open
+
+    parameters = dict(network.named_parameters())
+    for file in sorted(folder.glob("*.safetensors")):
+        with safe_open(file, "pt") as stored:
+            for name in parameters.keys() & set(stored.keys()):
+                if "F" not in (kind := str(stored.get_slice(name).get_dtype())):
+                    raise WeightsError(f"{file} holds {name} as {kind}, which is no weight; fetch or save it again")
+    if bad := next((name for name, values in parameters.items() if not bool(values.isfinite().all())), None):
+        raise WeightsError(f"{folder} holds numbers that are not finite, first in {bad}; fetch or save it again")
 
 
 def freeze(network: nn.Module) -> nn.Module:

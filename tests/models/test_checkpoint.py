@@ -12,7 +12,7 @@ from torch import nn
 
 from aptp_bench.core.files import written_aside
 from aptp_bench.errors import CheckpointError
-from aptp_bench.models.checkpoint import CONFIG, PRUNING, WEIGHTS, Pruning, load_unet, save_unet
+from aptp_bench.models.checkpoint import CONFIG, PRUNING, WEIGHTS, Pruning, json_document, load_unet, save_unet
 from aptp_bench.pruning import surgery
 from aptp_bench.pruning.gates import GateSpace, guarded
 from aptp_bench.pruning.macs import count, example_inputs
@@ -198,3 +198,9 @@ def test_folder_that_cannot_be_made_is_named(unet, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(CheckpointError, match="cannot be written"):
         save_unet(unet, tmp_path / "file" / "net")
+
+
+def test_a_document_that_is_nested_too_deeply_is_corrupt(tmp_path):
+    (tmp_path / "config.json").write_text("[" * 100_000)
+    with pytest.raises(CheckpointError, match=r"config\.json is corrupt"):
+        json_document(tmp_path / "config.json")

@@ -139,3 +139,13 @@ def test_quiet_puts_back_what_it_found(request: pytest.FixtureRequest) -> None:
         assert not logging.is_progress_bar_enabled()
         raise RuntimeError
     assert (logging.get_verbosity(), logging.is_progress_bar_enabled()) == before
+
+
+def test_weights_that_are_no_numbers_are_refused_not_converted(saved: Path) -> None:
+    file = saved / "model.safetensors"
+    whole = load_file(file)
+    name = next(key for key, values in whole.items() if key.endswith("weight"))
+    for odd, line in ((whole[name].view(torch.int16), "as I16"), (whole[name] / 0, "not finite, first in")):
+        save_file({**whole, name: odd.contiguous()}, file, metadata={"format": "pt"})
+        with pytest.raises(WeightsError, match=line):
+            weights.load(CLIPTextModel, saved)
