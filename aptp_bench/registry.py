@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from inspect import get_annotations
 from typing import Any
 
 from aptp_bench.core.documents import meant
@@ -66,6 +67,9 @@ class Registration:
             return f"{getattr(kind, '__name__', repr(kind))} does not derive from aptp_bench's {base}; let it do so"
         if lacking := sorted(getattr(kind, "__abstractmethods__", ())):
             return f"{kind.__name__} has no {' and no '.join(lacking)}; write it"
+        asked = dict.fromkeys(key for base in contract.__mro__ for key in get_annotations(base) if key != "name")
+        if silent := [key for key in asked if not hasattr(kind, key)]:
+            return f"{kind.__name__} does not say its {' and its '.join(silent)}; name each on the class"
         if getattr(kind, "name", None) != self.name:
             called = repr(getattr(kind, "name", None))
             return f"{kind.__name__}.name is {called}; let it be '{self.name}', as the entry point says"

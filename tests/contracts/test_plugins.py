@@ -33,7 +33,16 @@ class Unwritten(aptp_bench.Method):
 class Misnamed(aptp_bench.Metric):
     """Its name is not its entry point's."""
 
-    name, unit, better = "other", "", "neither"
+    name, unit, better, needs = "other", "", "neither", frozenset()
+
+    def __call__(self, evidence: Any) -> Any:
+        """Nothing."""
+
+
+class Silent(aptp_bench.Metric):
+    """It says neither its unit nor what it needs."""
+
+    name, better = "stranger", "neither"
 
     def __call__(self, evidence: Any) -> Any:
         """Nothing."""
@@ -49,6 +58,7 @@ STRANGERS: list[tuple[str, Any, str]] = [
     ("datasets", lambda: Unwritten, "Unwritten does not derive from aptp_bench's DatasetPlugin"),
     ("routers", lambda: Unwritten, "does not derive from aptp_bench's Router"),
     ("methods", lambda: Unwritten, "Unwritten has no prune; write it"),
+    ("metrics", lambda: Silent, "Silent does not say its unit and its needs; name each on the class"),
     ("metrics", lambda: Misnamed, "Misnamed.name is 'other'; let it be 'stranger'"),
 ]
 
