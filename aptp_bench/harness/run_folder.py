@@ -76,7 +76,7 @@ class RunFolder:
                 raise ConfigError(f"{self.folder / FILE} has {stage.name} for its stage {name}; {_again(self.record)}")
         last = self.stages.get("finetune", self.stages.get("prune"))
         mixture, count = (last or self.folder) / MIXTURE, len(self.record.experts)
-        if mixture.is_dir() and len(list(mixture.glob("expert-*"))) != count:
+        if len(list(mixture.glob("expert-*"))) not in (0, count):  # none: they are gone, and who reads them says so
             raise ConfigError(f"{mixture} has not the {count} experts of {self.folder / FILE}; {_again(self.record)}")
 
     @property

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from aptp_bench.config import Recipe
+from aptp_bench.core.store import digest_of
 from aptp_bench.harness import run_folder
 from aptp_bench.harness.suite import Suite
 from aptp_bench.records import Measurement, Record, load
@@ -53,7 +54,7 @@ def run(tmp_path: Path) -> Callable[..., Path]:
         runs, found = tmp_path / "runs", {}
         name = run_folder.place(record, runs).name
         for stage, files in stages.items():
-            folder = runs / f"{stage}-{name}"
+            folder = runs / f"{stage}-{digest_of(name)[:12]}"
             for path, content in {"manifest.json": "{}", **files}.items():
                 (folder / path).parent.mkdir(parents=True, exist_ok=True)
                 (folder / path).write_bytes(content if isinstance(content, bytes) else content.encode())

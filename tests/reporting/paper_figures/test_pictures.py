@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from aptp_bench.errors import FigureError
+from aptp_bench.harness.run_folder import RunFolder
 from aptp_bench.reporting.figures.facts import RunFacts
 from aptp_bench.reporting.figures.samples import tile
 from aptp_bench.reporting.paper_figures import makers, pictures
@@ -41,7 +42,7 @@ def tiles(figure: Any) -> list[list[str]]:
 
 
 def digest(folder: Any, stage: str, at: int) -> str:
-    path = folder.parent / f"{stage}-{folder.name}" / "images" / f"{at:06d}.png"
+    path = RunFolder.load(folder).stages[stage] / "images" / f"{at:06d}.png"
     return hashlib.sha256(tile(path)).hexdigest()
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from aptp_bench.errors import FigureError
+from aptp_bench.harness.run_folder import RunFolder
 from aptp_bench.harness.suite import Suite, shipped
 from aptp_bench.reporting.paper_figures.catalog import catalog
 from aptp_bench.reporting.paper_figures.status import statuses
@@ -77,7 +78,7 @@ def test_a_figure_of_runs_is_not_drawn_from_records_nor_from_a_run_that_lost_a_s
     assert not isinstance(sought(figure, shelf([record]), "mini"), Stock)
     folder = run(record, {"prune": {}})
     assert isinstance(sought(figure, shelf([record]), "mini"), Stock)
-    (folder.parent / f"prune-{folder.name}" / "manifest.json").unlink()
+    (RunFolder.load(folder).stages["prune"] / "manifest.json").unlink()
     assert not isinstance(sought(figure, shelf([record]), "mini"), Stock)
 
 
