@@ -13,7 +13,6 @@ from aptp_bench.contracts.base import Plugin
 from aptp_bench.core.progress import Progress
 from aptp_bench.core.recipe import World
 from aptp_bench.core.settings import Parts, Precision, SamplingConfig
-from aptp_bench.errors import PruningError
 
 if TYPE_CHECKING:
     import torch
@@ -136,19 +135,3 @@ class Method(Plugin, ABC):
 
         Raises BudgetError where neither can be had.
         """
-
-
-def result_of(method: Method, job: Job) -> Mixture:
-    """What a method makes of a job. Raises PruningError where that is no mixture, and what the method raises."""
-    from aptp_bench.models.mixture import Mixture, Router
-
-    made: Any = method.prune(job)
-    if not isinstance(made, Mixture):
-        fix = "return Mixture.of_one(unet), or Mixture(unets, router)"
-        raise PruningError(f"{method.name}.prune gave back a {type(made).__name__}; {fix}")
-    if not isinstance(made.router, Router):
-        fix = "give Mixture a Router over its experts"
-        raise PruningError(
-            f"{method.name}.prune gave back a mixture whose router is a {type(made.router).__name__}; {fix}"
-        )
-    return made

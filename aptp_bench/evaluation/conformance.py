@@ -19,13 +19,13 @@ from torch import Tensor
 
 from aptp_bench import registry
 from aptp_bench.budget import CONVENTIONS, TOLERANCE, Budget
-from aptp_bench.contracts.method import Job, Method, result_of
+from aptp_bench.contracts.method import Job, Method
 from aptp_bench.core.noise import generator
 from aptp_bench.core.progress import SilentProgress
 from aptp_bench.core.settings import SamplingConfig
 from aptp_bench.errors import AptpBenchError, BudgetError
 from aptp_bench.generation.sampling import Sampler
-from aptp_bench.models.mixture import Mixture
+from aptp_bench.models.mixture import Mixture, given_back
 from aptp_bench.models.stable_diffusion import Geometry
 from aptp_bench.pruning.macs import count, example_inputs, parameters
 from aptp_bench.training.latents import Pairs, encode_text
@@ -109,7 +109,7 @@ class Trial:
             torch.manual_seed(again)
             cpu = torch.device("cpu")
             about = (budget, SEED, cpu, workdir, SilentProgress(), SCALE, SAMPLING)
-            return result_of(self.method, Job(self.teacher, self.train, *about))
+            return given_back(self.method.prune(Job(self.teacher, self.train, *about)), self.method.name)
 
     @cached_property
     def attempts(self) -> dict[Budget, Mixture | BudgetError]:

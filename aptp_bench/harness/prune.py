@@ -14,7 +14,7 @@ import torch
 
 from aptp_bench import registry
 from aptp_bench.budget import TOLERANCE, Budget, Convention
-from aptp_bench.contracts.method import Job, Method, result_of
+from aptp_bench.contracts.method import Job, Method
 from aptp_bench.core.files import check_writable, sha256_of
 from aptp_bench.core.noise import draws_kept
 from aptp_bench.core.progress import SilentProgress, reporter
@@ -26,7 +26,7 @@ from aptp_bench.harness.calibration import Calibration, encoded
 from aptp_bench.harness.run import NO_PAIRS
 from aptp_bench.harness.teacher import teacher_of
 from aptp_bench.models.call_plan import ONE_CALL, PLAIN, ImageCalls
-from aptp_bench.models.mixture import Mixture
+from aptp_bench.models.mixture import Mixture, given_back
 from aptp_bench.models.weights import quiet
 from aptp_bench.pruning.macs import example_inputs
 from aptp_bench.pruning.unets import UNet, text_width, tokens_of
@@ -77,7 +77,7 @@ def prune(  # noqa: PLR0913 (what a run has as flags)
         work = scratch / "work" if workdir is None else _place(Path(workdir), settings, teacher.unet, scratch)
         work.mkdir(parents=True, exist_ok=True)
         about = (wanted, seed, teacher.unet.device, work, reported, scale)
-        mixture = result_of(made, Job(teacher, data.pairs, *about, labels=data.labels))
+        mixture = given_back(made.prune(Job(teacher, data.pairs, *about, labels=data.labels)), made.name)
         mixture = mixture.with_experts(
             [expert.eval() for expert in mixture.experts]
         )  # now: the network may change later

@@ -16,7 +16,7 @@ from aptp_bench import config, registry
 from aptp_bench.budget import TOLERANCE
 from aptp_bench.contracts.backbone import BackbonePlugin
 from aptp_bench.contracts.evidence import Evidence, Reference, System
-from aptp_bench.contracts.method import Job, Method, result_of
+from aptp_bench.contracts.method import Job, Method
 from aptp_bench.contracts.metric import Metric
 from aptp_bench.core import tensors
 from aptp_bench.core.blocks import Features, Named, Reading, read_blocks, write_blocks
@@ -42,7 +42,7 @@ from aptp_bench.harness.inputs import TRAIN, Materials
 from aptp_bench.harness.run_folder import IMAGES, MIXTURE, REPLICATES, SAMPLES
 from aptp_bench.harness.sources import source_of
 from aptp_bench.models.call_plan import PLAIN
-from aptp_bench.models.mixture import Mixture, saved_plan
+from aptp_bench.models.mixture import Mixture, given_back, saved_plan
 from aptp_bench.records import Measurement, Record, run_name
 from aptp_bench.training.finetune import finetune
 from aptp_bench.training.latents import Pairs, encode_pairs
@@ -171,7 +171,8 @@ class Bench:
             workdir.mkdir(exist_ok=True)
             train = NO_PAIRS if pairs is None else Pairs.load(pairs.folder, given.teacher)
             about = (recipe.budget, recipe.seed, given.device, workdir, store.progress, recipe.scale, recipe.sampling)
-            mixture = result_of(self.method, Job(given.teacher, train, *about, {} if pairs is None else given.labels))
+            job = Job(given.teacher, train, *about, {} if pairs is None else given.labels)
+            mixture = given_back(self.method.prune(job), recipe.method)
             if mixture.plan != PLAIN and not self.method.uses_sampling:
                 raise PruningError(f"{recipe.method} plans calls for a sampler; say so: uses_sampling = True")
             if store.ranks.first:

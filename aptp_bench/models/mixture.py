@@ -246,6 +246,17 @@ def saved_experts(
     return OnDemand(read, len(folders), held)
 
 
+def given_back(made: Any, method: str) -> Mixture:
+    """What a method's `prune` gave back, if it is a mixture. Raises PruningError with what to return instead."""
+    if not isinstance(made, Mixture):
+        fix = "return Mixture.of_one(unet), or Mixture(unets, router)"
+        raise PruningError(f"{method}.prune gave back a {type(made).__name__}; {fix}")
+    if not isinstance(made.router, Router):
+        what = f"{method}.prune gave back a mixture whose router is a {type(made.router).__name__}"
+        raise PruningError(f"{what}; give Mixture a Router over its experts")
+    return made
+
+
 def _folders(folder: Path, index: _Index) -> list[Path]:
     """Those of the experts. Raises CheckpointError for the first that is missing: an edited index may name any number."""
     found = []
