@@ -59,3 +59,10 @@ class Machine:
     def share(self, samples: int) -> int:
         """Of so many samples those of the process that has most."""
         return math.ceil(samples / self.processes)
+
+    def share_of_batch(self, batch: int) -> int:
+        """The same of a training's batch. Raises ConfigError where a process has none: the run would refuse it, hours later."""
+        if batch < self.processes:
+            why = f"a batch of {batch} is too small for {self.processes} processes"
+            raise ConfigError(f"{why}; use --processes {batch} at most, or set a larger batch")
+        return self.share(batch)

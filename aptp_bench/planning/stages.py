@@ -116,7 +116,7 @@ class Run:
         sparing = self._sparing(c.gradient_checkpointing, "weights", True, size)
         steps = c.steps * (self.experts if c.share == "each" else 1)
         loop = Loop(
-            self.machine, cost, self.machine.share(c.batch), steps, self.networks, c.accumulate, c.precision, "finetune.",
+            self.machine, cost, self.machine.share_of_batch(c.batch), steps, self.networks, c.accumulate, c.precision, "finetune.",
             sparing and (lambda: narrowed(sparing(), left)), self.expert_bytes, c.shard,
         )  # fmt: skip
         taught = loop.bound_s(self.facts.forward(size))
@@ -194,7 +194,8 @@ class Run:
         else:
             cost = self.facts.learning(phase.learns, phase.teacher, size, phase.gradient_checkpointing)
             sparing = self._sparing(phase.gradient_checkpointing, phase.learns, phase.teacher, size)
-        rows = self.machine.share(phase.batch) if phase.shared == "samples" else phase.batch
+        shared = self.machine.share if phase.learns == "nothing" else self.machine.share_of_batch
+        rows = shared(phase.batch) if phase.shared == "samples" else phase.batch
         steps = phase.steps / (self.machine.processes if phase.shared == "steps" else 1)
         how = (phase.accumulate, phase.precision, self.prefix, sparing)
         loop = Loop(self.machine, cost, rows, steps, self.networks, *how, split=phase.split)

@@ -173,6 +173,13 @@ def test_money_is_finite(tmp_path: Path) -> None:
         planned(one(), tmp_path, price=math.inf)
 
 
+def test_more_processes_than_a_batch_has_samples_are_refused(tmp_path: Path) -> None:
+    """So does the run, but only when its training begins."""
+    assert planned(one("finetune.batch=8", method="norm"), tmp_path, processes=8).rows
+    with pytest.raises(ConfigError, match="--processes 8"):
+        planned(one("finetune.batch=8", method="norm"), tmp_path, processes=9)
+
+
 def test_a_machine_must_make_sense() -> None:
     assert Machine.of("A100").memory == Machine.of("a100-80gb").memory == 80 * 2**30
     small = Machine.of("a100-40gb")
