@@ -19,7 +19,11 @@ MEND = "mend the metric, or let it raise MetricError with the reason"
 
 
 class Metric(Plugin, ABC):
-    """Measures evidence. `needs`: any of images, reals, captions, mixture, reference; `on`: the prompts it is measured on."""
+    """Measures evidence: one number, with its unit and direction.
+
+    unit: "" for none; better: higher, lower or neither; needs: any of images, reals, captions, mixture, reference (without
+    one of them it is not called, and the record says why); on: the prompts that it is measured on.
+    """
 
     unit: ClassVar[str]
     better: ClassVar[Better]
@@ -52,6 +56,7 @@ class Metric(Plugin, ABC):
     ) -> Measurement:
         """A measurement in this metric's unit and direction.
 
+        n: images, prompts or timed runs behind `value`; interval: (low, high), 95 %.
         replicates: n numbers, one a prompt in their order, with the mean `value`: the scores where the value is a mean, else
         value + influence of each image (the infinitesimal jackknife). With them two runs are compared prompt by prompt.
         detail: what else must be known; what must not be missed is called `caution`, a sentence that is shown beside the number.

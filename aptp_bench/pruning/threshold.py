@@ -2,7 +2,7 @@
 
 Whatever ranks units by a score, one row a network, ends here: trained logits of APTP's codes (its paper thresholds
 nothing in print, and experts cut at a gate of 0.5 can miss a budget that soft gates under noise had met), or chance.
-Where the hardware wants widths in multiples, gates close in chunks; a chunk has one logit and one name (aligned.dealt).
+Where the hardware wants widths in multiples, gates close in chunks; a chunk has one logit and one name (alignment.dealt).
 """
 
 from __future__ import annotations
@@ -59,9 +59,10 @@ def land(
 ) -> Landed:
     """Cut N networks (logits [N, D], higher is kept) so that sum_i loads_i MACs_i meets the budget.
 
-    loads: [N], sums to 1. A unit of infinite logit stays whatever happens. chunks: of each width layer, the gates that
-    close together (aligned.chunks); None: each by itself. Raises PruningError for logits that rank nothing, BudgetError
-    if no threshold comes within the tolerance, or if `shift` is off and the given one does not.
+    loads: [N], sums to 1. threshold: the logit from which a unit stays, where `shift` does not move it; one of
+    infinite logit stays whatever happens. chunks: of each width layer, the gates that close together (alignment.chunks);
+    None: each by itself. Raises PruningError for logits that rank nothing, BudgetError if no threshold comes within the
+    tolerance, or if `shift` is off and the given one does not.
     """
     _check(logits, loads, cost.space.size)
     logits, names = dealt(logits.detach().cpu(), cost.space, chunks or [1] * len(cost.space.widths))
