@@ -370,7 +370,7 @@ def _whole(folder: Path, index: Mapping[str, Any]) -> dict[str, Any]:
     return parts
 
 
-def _dtype(dtype: Any, torch_dtype: Any) -> torch.dtype | None:
+def _dtype(dtype: torch.dtype | None, torch_dtype: torch.dtype | None) -> torch.dtype | None:
     """The one that is given: diffusers calls it dtype, and torch_dtype in its older releases. Raises ConfigError."""
     for name, given in (("dtype", dtype), ("torch_dtype", torch_dtype)):
         if not isinstance(given, (torch.dtype, type(None))):
