@@ -104,9 +104,7 @@ class RoutedPipeline(DiffusionPipeline):
 
         teacher: the pipeline that was pruned, also one of a model without prompts. Raises ConfigError.
         """
-        if not isinstance(mixture, Mixture):
-            fix = "set pipeline.unet to a U-Net, or wrap it: Mixture.of_one(unet)"
-            raise ConfigError(f"a {type(mixture).__name__} is no Mixture; {fix}")
+        _check_mixture(mixture)
         if not isinstance(teacher, DiffusionPipeline):
             raise ConfigError(f"a {type(teacher).__name__} is no pipeline; give the one that was pruned")
         if scheduler not in SCHEDULERS:
@@ -144,6 +142,8 @@ class RoutedPipeline(DiffusionPipeline):
         dtype = _dtype(parts.pop("dtype", None), parts.pop("torch_dtype", None))
         if unknown := parts.keys() - {*PARTS, MIXTURE}:
             raise ConfigError(f"a RoutedPipeline has no {min(unknown)}; its parts are {', '.join((*PARTS, MIXTURE))}")
+        if MIXTURE in parts:
+            _check_mixture(parts[MIXTURE])
         if isinstance(pipeline, cls):
             made = cls(**{**pipeline.parts, MIXTURE: pipeline.mixture, **parts})
             if MIXTURE not in parts:
@@ -368,6 +368,13 @@ def _whole(folder: Path, index: Mapping[str, Any]) -> dict[str, Any]:
         what = f"{folder / 'scheduler'} takes networks that predict '{predicts}'; known are {', '.join(PREDICTED)}"
         raise WeightsError(f"{what}; {AGAIN}")
     return parts
+
+
+def _check_mixture(mixture: Any) -> None:
+    """Raises ConfigError for what is none."""
+    if not isinstance(mixture, Mixture):
+        fix = "set pipeline.unet to a U-Net, or wrap it: Mixture.of_one(unet)"
+        raise ConfigError(f"a {type(mixture).__name__} is no Mixture; {fix}")
 
 
 def _dtype(dtype: torch.dtype | None, torch_dtype: torch.dtype | None) -> torch.dtype | None:

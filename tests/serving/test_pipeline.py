@@ -254,6 +254,7 @@ def test_a_pipeline_is_made_of_anothers_parts(
     assert wrapped.mixture is mixture and wrapped.vae is small_sd.vae and wrapped.scheduler is small_sd.scheduler
     for given, words, line in (
         (small_sd, {}, "has no mixture; name one"),
+        (pipe, {"mixture": 1}, "a int is no Mixture"),
         (pipe, {"unet": 1}, "has no unet; its parts"),
     ):
         with pytest.raises(ConfigError, match=line):
