@@ -27,7 +27,11 @@ Document = TypeVar("Document", bound=Frozen)
 
 
 class Measurement(Frozen):
-    """One number and all that is needed to read it."""
+    """One number and all that is needed to read it.
+
+    value: finite; n: images, prompts or timed runs behind it; interval: (low, high), 95 %; detail: plain data; replicates:
+    n numbers, one a prompt, whose mean is the value. Raises pydantic's ValidationError; Metric.measured says it in a line.
+    """
 
     value: Number  # a NaN is a failed run, never a result
     unit: str

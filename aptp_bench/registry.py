@@ -23,6 +23,12 @@ CONTRACTS = {  # of each group the class that a plugin derives from; imported wi
     "backbones": ("contracts.backbone", "BackbonePlugin"),
     "routers": ("models.mixture", "Router"),
 }
+ONE_OF = {  # facts on the class that are one of a few words: the contracts' Literals, at hand before they are imported
+    "better": ("higher", "lower", "neither"),
+    "on": ("dataset", "partiprompts"),
+    "world": ("mini", "paper"),
+    "holds": ("images", "sounds"),
+}
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,9 @@ class Registration:
         asked = dict.fromkeys(key for base in contract.__mro__ for key in get_annotations(base) if key != "name")
         if silent := [key for key in asked if not hasattr(kind, key)]:
             return f"{kind.__name__} does not say its {' and its '.join(silent)}; name each on the class"
+        for key in asked.keys() & ONE_OF.keys():
+            if (said := getattr(kind, key)) not in ONE_OF[key]:
+                return f"{kind.__name__}.{key} is {said!r}; let it be one of {', '.join(ONE_OF[key])}"
         if getattr(kind, "name", None) != self.name:
             called = repr(getattr(kind, "name", None))
             return f"{kind.__name__}.name is {called}; let it be '{self.name}', as the entry point says"

@@ -62,6 +62,24 @@ def test_the_metric_measures(snippet: Any) -> None:
     assert (found.value, found.n, found.better) == (90.0, 2, "neither")
 
 
+def test_the_backbone_reads_images(snippet: Any) -> None:
+    network = snippet("backbone.md", "Thumbnail")()
+    found = network.image_features(torch.full((2, 32, 32, 3), 51, dtype=torch.uint8))
+    assert found["pool"].shape == (2, 192) and found["pool"].unique().tolist() == pytest.approx([0.2])
+
+
+def test_the_page_on_backbones_has_every_role() -> None:
+    page = (DOCS / "extend" / "backbone.md").read_text(encoding="utf-8")
+    read_by = {name: kind.load().backbone for name, kind in registry.plugins("metrics").items()}
+    rows = [re.findall(r"`(\w+)`", line) for line in page.splitlines() if line.startswith("| `")]
+    said = {word for row in rows for word in row}
+    assert {each for name, role in read_by.items() if role for each in (name, role)} <= said
+
+
+def test_there_is_a_page_for_each_kind_of_plugin() -> None:
+    assert {f"{group[:-1]}.md" for group in registry.GROUPS} == {page.name for page in (DOCS / "extend").iterdir()}
+
+
 def test_the_dataset_reads_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, snippet: Any) -> None:
     rows = []
     for i in range(3):

@@ -24,7 +24,7 @@ class BackbonePlugin(Plugin, ABC):
         """images: uint8 [n, H, W, 3] -> named features, float32 [n, d] (e.g. {"pool": …, "logits": …} or {"embedding": …})."""
 
     def text_features(self, captions: Sequence[str]) -> torch.Tensor:
-        """Captions -> [n, d]. Raises NotImplementedError for networks that read images only."""
+        """n captions -> float32 [n, d]. Raises NotImplementedError for networks that read images only."""
         raise NotImplementedError(f"{self.name} reads images only")
 
     @abstractmethod

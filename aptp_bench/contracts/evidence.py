@@ -105,7 +105,11 @@ class Reference:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What metrics may look at. Parts that are not there raise MetricError when asked for."""
+    """What metrics may look at. Parts that are not there raise MetricError when asked for.
+
+    captions: n texts, those of the generated images in their order; image_set: the generated images; real_set: the real
+    ones; reference: the dense network's of the same prompts and noise; deployed: the mixture and what it runs on.
+    """
 
     captions: Sequence[str]
     image_set: ImageSet | None = None
@@ -196,7 +200,7 @@ class Evidence:
         return self._features(role, self.image_set, "images")
 
     def real_features(self, role: str) -> Features | None:
-        """Features of the real images by name, float32 [m, d]; None without these."""
+        """Features of the real images by name, float32 [m, d]; None without these. Raises MetricError."""
         return None if self.real_set is None else self._features(role, self.real_set, "reals")
 
     def of_reals(self, role: str, name: str, compute: Callable[[Features], Features]) -> Features:
@@ -210,7 +214,7 @@ class Evidence:
         return self.kept(name, key, lambda: compute(features))
 
     def text_features(self, role: str) -> Tensor:
-        """Features of the captions, float32 [n, d]."""
+        """Features of the captions, float32 [n, d]. Raises MetricError if no network plays `role`."""
         network = self.backbone(role)
         digest = captions_digest(self.captions)
         reading = Reading(
@@ -219,7 +223,7 @@ class Evidence:
         return self._by([network], digest, {"captions": digest}, reading)["text"]
 
     def kept(self, name: str, key: dict[str, Any], compute: Callable[[], Features]) -> Features:
-        """What is computed in one piece, kept as features are. key: all that decides it, as JSON."""
+        """What is computed in one piece, kept as features are. key: all that decides it, as JSON. Raises what `compute` does."""
         (found,) = self.cache([(name, key)], Reading(1, lambda numbers: iter([None]), [lambda _: compute()]))
         return _or_raise(found)
 

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 class Job:
     """All that a method is given. It writes into none of it.
 
-    teacher: the dense pipeline (its U-Net frozen, eval mode); train: the training pairs (latents, text, captions);
-    workdir: a folder that outlives a kill, for checkpoints; device: where to compute; sampling: how images will be made,
-    for methods that say `uses_sampling`; labels: what else the dataset says of the training pairs, by column, one entry a
-    pair.
+    teacher: the dense pipeline (its U-Net frozen, eval mode); train: the training pairs (n captions, latents
+    [m, C, h, w], text [n, tokens, width]); workdir: a folder that outlives a kill, for checkpoints; device: where to
+    compute; sampling: how images will be made, for methods that say `uses_sampling`; labels: what else the dataset says
+    of the training pairs, by column, one entry a pair.
     """
 
     teacher: StableDiffusionPipeline

@@ -31,7 +31,10 @@ class ModelPlugin(Plugin, ABC):
 
     @abstractmethod
     def load(self, weights: str | None = None) -> StableDiffusionPipeline:
-        """A pipeline. weights: None (the default), a local folder, a hub id, or "random". Raises WeightsError."""
+        """A pipeline, its U-Net at `pipeline.unet`. weights: None (the default), a local folder, a hub id, or "random".
+
+        Raises WeightsError.
+        """
 
     def lacks(self, weights: str | None) -> str | None:
         """Why those weights, as `load` takes them, cannot be had here, with the fix; None if they can, as far as is known."""
@@ -39,7 +42,7 @@ class ModelPlugin(Plugin, ABC):
 
     @abstractmethod
     def skeleton(self) -> Any:
-        """The U-Net on the meta device: true geometry, no memory."""
+        """The U-Net (UNet2DConditionModel or UNet2DModel) on the meta device: true geometry, no memory."""
 
     @classmethod
     def reads_prompts(cls) -> bool:

@@ -13,7 +13,7 @@ import torch
 from aptp_bench import registry
 from aptp_bench.contracts.backbone import BackbonePlugin
 from aptp_bench.contracts.evidence import Evidence
-from aptp_bench.contracts.metric import Metric
+from aptp_bench.contracts.metric import MEND, Metric
 from aptp_bench.core.progress import Progress, SilentProgress
 from aptp_bench.core.recipe import Recipe
 from aptp_bench.errors import MetricError, WeightsError
@@ -71,6 +71,15 @@ def obstacle(metric: Metric, evidence: Evidence | None, lacking: Mapping[str, st
     return type(metric).unavailable()
 
 
+def reading(metric: Metric, evidence: Evidence) -> Measurement:
+    """What `metric` says of `evidence`. Raises MetricError if that is no measurement: metrics may be a stranger's."""
+    found: Any = metric(evidence)
+    if not isinstance(found, Measurement):
+        what = f"{metric.name} gives a {type(found).__name__}, not a Measurement"
+        raise MetricError(f"{what}; return self.measured(value, n=…), or {MEND.partition(', or ')[2]}")
+    return found
+
+
 def measure(
     metrics: Sequence[Metric],
     evidences: Mapping[str, Evidence],
@@ -90,7 +99,7 @@ def measure(
         reason = obstacle(metric, evidence, lacking)
         if reason is None and evidence is not None:
             try:
-                results[metric.name] = measured(metric, evidence) if measured else metric(evidence)
+                results[metric.name] = (measured or reading)(metric, evidence)
             except (MetricError, WeightsError) as err:
                 reason = str(err)
         if reason is not None:

@@ -31,7 +31,7 @@ from aptp_bench.core.store import SCRATCH, Stage, Store
 from aptp_bench.core.tensors import read_tensors, write_tensors
 from aptp_bench.core.tracking import tracked
 from aptp_bench.errors import AptpBenchError, MetricError, PruningError
-from aptp_bench.evaluation.evaluate import backbones, companions, measure, metrics_of
+from aptp_bench.evaluation.evaluate import backbones, companions, measure, metrics_of, reading
 from aptp_bench.evaluation.unmeasured import say_unmeasured
 from aptp_bench.generation.generate import generate
 from aptp_bench.generation.image_sets import Files
@@ -253,7 +253,7 @@ class Bench:
             own = replace(evidence, cache=partial(self._cached, store), read=evidence.read if together else {})
 
             def make(folder: Path) -> None:
-                found = metric(own)
+                found = reading(metric, own)
                 if self.store.ranks.first:
                     write_json(folder / MEASUREMENT, found.model_dump(mode="json"))
                 if self.store.ranks.first and found.replicates is not None:

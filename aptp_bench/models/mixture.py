@@ -171,7 +171,7 @@ class Mixture:
         return ids
 
     def save(self, folder: Path) -> None:
-        """Write the mixture to `folder`, which appears whole or not at all. Experts are written one at a time."""
+        """Write the mixture to `folder`, which appears whole or not at all, an expert at a time. Raises CheckpointError."""
         with written_aside(Path(folder), marker=INDEX, ours="expert-*") as aside:
             for i in range(len(self)):
                 save_unet(self.experts[i], aside / _expert(i))

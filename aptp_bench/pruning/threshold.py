@@ -2,7 +2,7 @@
 
 Whatever ranks units by a score, one row a network, ends here: trained logits of APTP's codes (its paper thresholds
 nothing in print, and experts cut at a gate of 0.5 can miss a budget that soft gates under noise had met), or chance.
-Where the hardware wants widths in multiples, gates close in chunks; a chunk has one logit and one name (aligned.dealt).
+Where the hardware wants widths in multiples, gates close in chunks; a chunk has one logit and one name (alignment.dealt).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from aptp_bench.budget import TOLERANCE, Budget
-from aptp_bench.errors import BudgetError
+from aptp_bench.errors import BudgetError, PruningError
 from aptp_bench.pruning.alignment import dealt
 from aptp_bench.pruning.cost import Cost
 from aptp_bench.pruning.gates import guarded
@@ -59,10 +59,12 @@ def land(
 ) -> Landed:
     """Cut N networks (logits [N, D], higher is kept) so that sum_i loads_i MACs_i meets the budget.
 
-    loads: [N], sums to 1. A unit of infinite logit stays whatever happens. chunks: of each width layer, the gates that
-    close together (aligned.chunks); None: each by itself. Raises BudgetError if no threshold comes within the
+    loads: [N], sums to 1. threshold: the logit from which a unit stays, where `shift` does not move it; one of
+    infinite logit stays whatever happens. chunks: of each width layer, the gates that close together (alignment.chunks);
+    None: each by itself. Raises PruningError for logits that rank nothing, BudgetError if no threshold comes within the
     tolerance, or if `shift` is off and the given one does not.
     """
+    _check(logits, loads, cost.space.size)
     logits, names = dealt(logits.detach().cpu(), cost.space, chunks or [1] * len(cost.space.widths))
 
     def at(threshold: float) -> _Try:
@@ -78,6 +80,16 @@ def land(
     if abs(budget.missed_by(landed.mean)) > TOLERANCE:
         raise BudgetError(_missed(landed, at(math.inf).mean, budget, shift))
     return landed
+
+
+def _check(logits: Tensor, loads: Tensor, gates: int) -> None:
+    """Raises PruningError unless every network has a score that can be compared for each gate."""
+    expected = (loads.numel(), gates)
+    if tuple(logits.shape) != expected:
+        what = f"scores of shape {tuple(logits.shape)} do not fit {expected[0]} networks of {gates} gates"
+        raise PruningError(f"{what}; give {list(expected)}, one a gate")
+    if lost := int(logits.isnan().sum()):
+        raise PruningError(f"{lost} of {logits.numel()} scores are NaN, which ranks nothing; mend what makes them")
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,15 @@ MARKER = f"{MIXTURE}/{INDEX}"  # a folder that has it was written here
 PREDICTED = ("epsilon", "v_prediction")  # what a network of ours may predict
 MULTIPLE = 8  # diffusers refuses other heights and widths, whatever the autoencoder
 OutputType = Literal["pil", "pt", "np", "latent"]
+# words of diffusers' that are taken where they ask for what is done anyway
+ASKED_ANYWAY: dict[str, tuple[Any, ...]] = {
+    "safe_serialization": (True, None),
+    "use_safetensors": (True, None),
+    "use_flashpack": (False, None),
+    "push_to_hub": (False, None),
+    "low_cpu_mem_usage": (True, False, None),
+    "trust_remote_code": (False, None),
+}
 
 
 @dataclass
@@ -95,9 +104,7 @@ class RoutedPipeline(DiffusionPipeline):
 
         teacher: the pipeline that was pruned, also one of a model without prompts. Raises ConfigError.
         """
-        if not isinstance(mixture, Mixture):
-            fix = "set pipeline.unet to a U-Net, or wrap it: Mixture.of_one(unet)"
-            raise ConfigError(f"a {type(mixture).__name__} is no Mixture; {fix}")
+        _check_mixture(mixture)
         if not isinstance(teacher, DiffusionPipeline):
             raise ConfigError(f"a {type(teacher).__name__} is no pipeline; give the one that was pruned")
         if scheduler not in SCHEDULERS:
@@ -126,22 +133,47 @@ class RoutedPipeline(DiffusionPipeline):
         return made.to(device, dtype)
 
     @classmethod
+    def from_pipe(cls, pipeline: DiffusionPipeline, **parts: Any) -> RoutedPipeline:  # type: ignore[override]
+        """The parts of another pipeline, which are shared; those that are named (scheduler=…, mixture=…) in their places.
+
+        pipeline: a RoutedPipeline, or one of diffusers' with `mixture` given. dtype: None leaves the shared parts as they
+        are, where diffusers moves them to float32. Raises ConfigError.
+        """
+        dtype = _dtype(parts.pop("dtype", None), parts.pop("torch_dtype", None))
+        if unknown := parts.keys() - {*PARTS, MIXTURE}:
+            raise ConfigError(f"a RoutedPipeline has no {min(unknown)}; its parts are {', '.join((*PARTS, MIXTURE))}")
+        if MIXTURE in parts:
+            _check_mixture(parts[MIXTURE])
+        if isinstance(pipeline, cls):
+            made = cls(**{**pipeline.parts, MIXTURE: pipeline.mixture, **parts})
+            if MIXTURE not in parts:
+                made._source, made._held, made.record = pipeline._source, pipeline._held, pipeline.record
+        elif MIXTURE in parts:
+            whole = cls.of(pipeline, parts[MIXTURE])
+            made = cls(**{**whole.parts, "scheduler": pipeline.scheduler, **parts})
+        else:
+            raise ConfigError(f"a {type(pipeline).__name__} has no mixture; name one: from_pipe(pipeline, mixture=…)")
+        return made if dtype is None else made.to(dtype)
+
+    @classmethod
     @spoken_in_python()
     def from_pretrained(  # type: ignore[override]
         cls,
         folder: str | Path,
         device: torch.device | str = "cpu",
-        torch_dtype: torch.dtype = torch.float32,
+        torch_dtype: torch.dtype | None = None,
         held: int = 1,
+        dtype: torch.dtype | None = None,
+        **more: Any,
     ) -> RoutedPipeline:
         """The pipeline that `save_pretrained` wrote, or that a hub id names: then it is fetched, safetensors only.
 
-        An expert is read when first asked for; at most `held` stay. Raises WeightsError, CheckpointError among them, if
-        a file is missing, corrupt or of another kind of pipeline, ConfigError for a device that is not there.
+        An expert is read when first asked for; at most `held` stay. dtype, or torch_dtype: float32 if None. more: words
+        of diffusers' that ask for what is done anyway, such as use_safetensors=True. Raises WeightsError, CheckpointError
+        among them, if a file is missing, corrupt or of another kind of pipeline, ConfigError for a device that is not there.
         """
-        device = provenance.device(str(device))
-        if not isinstance(torch_dtype, torch.dtype):
-            raise ConfigError(f"torch_dtype is {torch_dtype!r}; give one of torch's, e.g. torch.float16")
+        _only_asked_anyway("from_pretrained", more, "it takes device, dtype and held")
+        device, wanted = provenance.device(str(device)), _dtype(dtype, torch_dtype) or torch.float32
         if not Path(folder).exists() and HUB_ID.fullmatch(str(folder)):
             folder = find("RoutedPipeline", str(folder), (), FILES)
         folder = Path(folder)
@@ -156,16 +188,17 @@ class RoutedPipeline(DiffusionPipeline):
                 f"{folder} holds a {kind}, not a {cls.__name__}; load it with diffusers, or name another"
             )
         parts = _whole(folder, index)
-        made = cls.around(parts, folder / MIXTURE, device, torch_dtype, held)
+        made = cls.around(parts, folder / MIXTURE, device, wanted, held)
         made.record = load(folder / RECORD) if (folder / RECORD).is_file() else None
         return made
 
-    def save_pretrained(self, folder: str | Path) -> None:  # type: ignore[override]
+    def save_pretrained(self, folder: str | Path, **more: Any) -> None:  # type: ignore[override]
         """Write the parts as diffusers does, the mixture and a model card; `folder` appears whole or not at all.
 
-        All weights are safetensors. The router names its prompt encoder and the digest of its weights. Raises
-        CheckpointError.
+        All weights are safetensors. The router names its prompt encoder and the digest of its weights. more: words of
+        diffusers' that ask for what is done anyway, such as safe_serialization=True. Raises CheckpointError, ConfigError.
         """
+        _only_asked_anyway("save_pretrained", more, "it writes safetensors, whole, and push_to_hub uploads them")
         self._save(Path(folder), Path(folder).name)
 
     def push_to_hub(  # type: ignore[override]
@@ -335,6 +368,30 @@ def _whole(folder: Path, index: Mapping[str, Any]) -> dict[str, Any]:
         what = f"{folder / 'scheduler'} takes networks that predict '{predicts}'; known are {', '.join(PREDICTED)}"
         raise WeightsError(f"{what}; {AGAIN}")
     return parts
+
+
+def _check_mixture(mixture: Any) -> None:
+    """Raises ConfigError for what is none."""
+    if not isinstance(mixture, Mixture):
+        fix = "set pipeline.unet to a U-Net, or wrap it: Mixture.of_one(unet)"
+        raise ConfigError(f"a {type(mixture).__name__} is no Mixture; {fix}")
+
+
+def _dtype(dtype: torch.dtype | None, torch_dtype: torch.dtype | None) -> torch.dtype | None:
+    """The one that is given: diffusers calls it dtype, and torch_dtype in its older releases. Raises ConfigError."""
+    for name, given in (("dtype", dtype), ("torch_dtype", torch_dtype)):
+        if not isinstance(given, (torch.dtype, type(None))):
+            raise ConfigError(f"{name} is {given!r}; give one of torch's, e.g. torch.float16")
+    if None not in (dtype, torch_dtype) and dtype != torch_dtype:
+        raise ConfigError(f"dtype is {dtype} and torch_dtype {torch_dtype}; give one of them")
+    return dtype if torch_dtype is None else torch_dtype
+
+
+def _only_asked_anyway(call: str, given: Mapping[str, Any], does: str) -> None:
+    """Raises ConfigError for a word of diffusers', or of nobody's, that would change what is done."""
+    for name, value in given.items():
+        if value is not None and not any(value is known for known in ASKED_ANYWAY.get(name, ())):
+            raise ConfigError(f"RoutedPipeline.{call} cannot do {name}={value!r}; {does}: leave {name} out")
 
 
 def _as(kind: OutputType, images: Tensor) -> Any:

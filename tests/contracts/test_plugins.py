@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from importlib import import_module
+from inspect import get_annotations
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -12,6 +15,7 @@ import aptp_bench
 from aptp_bench import registry
 from aptp_bench.cli.listings import facts
 from aptp_bench.errors import ConfigError
+from aptp_bench.records import Better
 
 
 @pytest.mark.parametrize(("name", "place"), [("coco2014", "data/coco"), ("partiprompts-full", "data/PartiPrompts.tsv")])
@@ -48,6 +52,12 @@ class Silent(aptp_bench.Metric):
         """Nothing."""
 
 
+class Bigger(Misnamed):
+    """Its direction is none."""
+
+    name, better = "stranger", "bigger"  # type: ignore[assignment]
+
+
 def failing() -> None:
     raise RuntimeError("this package\nneeds a GPU")
 
@@ -59,6 +69,7 @@ STRANGERS: list[tuple[str, Any, str]] = [
     ("routers", lambda: Unwritten, "does not derive from aptp_bench's Router"),
     ("methods", lambda: Unwritten, "Unwritten has no prune; write it"),
     ("metrics", lambda: Silent, "Silent does not say its unit and its needs; name each on the class"),
+    ("metrics", lambda: Bigger, "Bigger.better is 'bigger'; let it be one of higher, lower, neither"),
     ("metrics", lambda: Misnamed, "Misnamed.name is 'other'; let it be 'stranger'"),
 ]
 
@@ -76,3 +87,12 @@ def test_a_strangers_broken_plugin_is_said_in_one_line_and_stops_no_listing(grou
 @pytest.mark.parametrize("group", registry.GROUPS)
 def test_every_plugin_of_ours_keeps_to_its_contract(group: str) -> None:
     assert all(plugin.load() for plugin in registry.plugins(group).values())
+
+
+def test_the_words_that_facts_are_checked_against_are_those_of_the_contracts() -> None:
+    found: dict[str, tuple[str, ...]] = {"better": get_args(Better)}
+    for module, base in registry.CONTRACTS.values():
+        for key, said in get_annotations(getattr(import_module(f"aptp_bench.{module}"), base)).items():
+            if words := re.search(r"ClassVar\[Literal\[(.*)]]", said):
+                found[key] = tuple(re.findall(r"\w+", words[1]))
+    assert found == registry.ONE_OF

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -284,3 +285,25 @@ def test_networks_are_told_the_device(register):
     register("backbones", "placed", Placed)
     found, _ = backbones({"cmmd": "placed"}, torch.device("cpu"))
     assert found["cmmd"].config.device == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("gives", "words"),
+    [
+        (lambda metric: 0.5, "gives a float, not a Measurement; return self.measured"),
+        (lambda metric: None, "gives a NoneType, not a Measurement"),
+        (
+            lambda metric: metric.measured(float("nan"), n=7),
+            r"no measurement: value: .*finite number \(got nan\); mend",
+        ),
+        (lambda metric: metric.measured(1.0, n=7, interval=(0.0, float("inf"))), r"interval.1: .*finite"),
+        (lambda metric: metric.measured(1.0, n=7, interval=(2.0, 0.0)), "the interval begins at 2 and ends at 0"),
+        (lambda metric: metric.measured(1.0, n=0), "n: .*greater than 0"),
+    ],
+)
+def test_what_is_no_measurement_is_said_and_the_other_metrics_go_on(evidence: Evidence, gives: Any, words: str) -> None:
+    """Metrics may be a stranger's."""
+    kind = type("Stranger", (Brightness,), {"name": "stranger", "__call__": lambda metric, evidence: gives(metric)})
+    results, skipped = measure([kind(), Brightness()], {"dataset": evidence}, {})
+    assert set(results) == {"brightness"} and "\n" not in skipped["stranger"]
+    assert re.search(words, skipped["stranger"])

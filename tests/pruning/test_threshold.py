@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from aptp_bench.budget import CONVENTIONS, Budget
-from aptp_bench.errors import BudgetError
+from aptp_bench.errors import BudgetError, PruningError
 from aptp_bench.pruning.cost import Cost
 from aptp_bench.pruning.gates import GateSpace, guarded
 from aptp_bench.pruning.macs import count, example_inputs
@@ -119,3 +119,15 @@ def test_the_leanest_network_keeps_what_must_stay(space: GateSpace, costs: dict[
     logits[:] = float("inf")
     with pytest.raises(BudgetError, match=r"the leanest network 1\.0000; raise --budget"):
         land(logits, LOADS, costs["exact"], Budget.of(0.5))
+
+
+def test_scores_that_rank_nothing_are_refused_with_what_is_wrong(space: GateSpace, costs: dict[str, Cost]) -> None:
+    spoilt = codes(space)
+    spoilt[1, 3] = float("nan")
+    with pytest.raises(PruningError, match=rf"1 of {spoilt.numel()} scores are NaN"):
+        land(spoilt, LOADS, costs["exact"], Budget.of(0.6))
+    for wrong in (codes(space)[:, :-1], codes(space)[:2], codes(space)[0]):
+        with pytest.raises(
+            PruningError, match=rf"do not fit 3 networks of {space.size} gates; give \[3, {space.size}\]"
+        ):
+            land(wrong, LOADS, costs["exact"], Budget.of(0.6))

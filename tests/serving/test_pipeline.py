@@ -216,6 +216,51 @@ def test_a_saved_pipeline_gives_the_same_images(pipe, saved):
     assert [path.name for path in saved.parent.iterdir()] == ["pipeline"]
 
 
+def test_words_of_diffusers_are_taken_where_they_ask_for_what_is_done_anyway(
+    pipe: RoutedPipeline, tmp_path: Path
+) -> None:
+    pipe.save_pretrained(tmp_path / "p", safe_serialization=True, push_to_hub=False, variant=None)
+    for word in ("dtype", "torch_dtype"):
+        made = RoutedPipeline.from_pretrained(tmp_path / "p", use_safetensors=True, **{word: torch.bfloat16})
+        assert made.dtype == made.mixture.experts[0].dtype == torch.bfloat16
+    assert RoutedPipeline.from_pretrained(tmp_path / "p", torch_dtype=None).dtype == torch.float32
+    refused: list[tuple[dict[str, Any], str]] = [
+        ({"variant": "fp16"}, "cannot do variant='fp16'; it takes device, dtype and held: leave variant out"),
+        ({"use_safetensors": False}, "cannot do use_safetensors=False"),
+        ({"dtype": torch.float16, "torch_dtype": torch.float32}, "give one of them"),
+        ({"dtype": "float16"}, "dtype is 'float16'; give one of torch's"),
+    ]
+    for words, line in refused:
+        with pytest.raises(ConfigError, match=line):
+            RoutedPipeline.from_pretrained(tmp_path / "p", **words)
+    with pytest.raises(ConfigError, match="cannot do safe_serialization=False; it writes safetensors"):
+        pipe.save_pretrained(tmp_path / "other", safe_serialization=False)
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_pipeline_is_made_of_anothers_parts(
+    pipe: RoutedPipeline, saved: Path, small_sd: Any, mixture: Mixture
+) -> None:
+    read = opened(saved)
+    again = RoutedPipeline.from_pipe(read)
+    assert all(again.components[name] is part for name, part in read.components.items())
+    assert torch.equal(latents(again, PROMPTS[:2]), latents(pipe, PROMPTS[:2]))
+    again.to(torch.bfloat16)  # experts on disk follow
+    assert again.mixture.experts[0].dtype == torch.bfloat16
+    other = DDPMScheduler.from_config(pipe.scheduler.config)
+    drawn = RoutedPipeline.from_pipe(pipe, scheduler=other)
+    assert drawn.scheduler is other and pipe.scheduler is not other
+    wrapped = RoutedPipeline.from_pipe(small_sd, mixture=mixture)
+    assert wrapped.mixture is mixture and wrapped.vae is small_sd.vae and wrapped.scheduler is small_sd.scheduler
+    for given, words, line in (
+        (small_sd, {}, "has no mixture; name one"),
+        (pipe, {"mixture": 1}, "a int is no Mixture"),
+        (pipe, {"unet": 1}, "has no unet; its parts"),
+    ):
+        with pytest.raises(ConfigError, match=line):
+            RoutedPipeline.from_pipe(given, **words)
+
+
 def test_it_can_be_saved_over_itself_but_not_over_others(saved, tmp_path, small_sd):
     before = latents(opened(saved), PROMPTS[:3])
     opened(saved).save_pretrained(saved)
