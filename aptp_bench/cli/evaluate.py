@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from aptp_bench.cli.options import Device, Json, print_json
-from aptp_bench.errors import ConfigError
+from aptp_bench.errors import ConfigError, MetricError
 
 if TYPE_CHECKING:
     from aptp_bench.contracts.evidence import ImageSet
@@ -70,6 +70,9 @@ def evaluate(
         from aptp_bench.cli.view import show_measurements
 
         show_measurements(found)
+    if names and found["skipped"]:  # after what was measured is shown: nothing is lost
+        lost = "; ".join(f"{name}: {why}" for name, why in found["skipped"].items())
+        raise MetricError(f"asked for and not measured: {lost}")
 
 
 def _reals(folder: Path | None, dataset: str | None, recipe: Recipe, fit: Fit | None) -> ImageSet | None:

@@ -10,11 +10,12 @@ import torch
 from aptp_bench import assets, registry
 from aptp_bench.backbones.inception import MiniInception
 from aptp_bench.cli import app, doctor
-from aptp_bench.errors import UnknownNameError
+from aptp_bench.errors import MetricError, UnknownNameError
 from aptp_bench.generation.images import write_image
 from aptp_bench.harness import contact_sheet
 from aptp_bench.harness.run_folder import RunFolder
 from aptp_bench.methods.dense import Dense
+from aptp_bench.plugins import Metric
 from aptp_bench.records import Record, load
 
 
@@ -132,6 +133,26 @@ def test_evaluate_measures_a_folder(call, tmp_path, monkeypatch):
     assert "fid ↓" in out and "not comparable with papers" in out
     code, out = call(*words, "--dataset", "coco", "--metrics", "fid", "--json")
     assert code == 0 and json.loads(out)["results"]["fid"]["value"] > 0
+
+
+def test_a_metric_that_was_asked_for_and_fails_late_ends_evaluate_with_two(call, tmp_path, register):
+    """What was measured is shown all the same."""
+
+    class Late(Metric):
+        name, unit, better, needs = "late", "", "lower", frozenset({"images"})
+
+        def __call__(self, evidence):
+            raise MetricError("too few of them; give more")
+
+    register("metrics", "late", Late)
+    for number in range(3):
+        write_image(tmp_path / "images", number, torch.full((32, 32, 3), 40 * number, dtype=torch.uint8))
+    (tmp_path / "captions.txt").write_text("a\nb\nc\n")
+    words = ["evaluate", "images", "--captions", "captions.txt", "--json", "--metrics"]
+    code, said = call(*words, "late,clip_score")
+    assert code == 2 and "late: too few of them; give more" in call.err
+    assert json.loads(said)["results"].keys() == {"clip_score"}
+    assert call(*words, "clip_score")[0] == 0
 
 
 def test_the_doctor_says_what_is_missing_and_how_to_mend_it(call, tmp_path, monkeypatch):
