@@ -26,27 +26,28 @@ from aptp_bench.serving.pipeline import RoutedPipeline
 from aptp_bench.serving.requests import Request
 
 INDEX = "prompts.json"
-MEL = "mel/mel_config.json"  # as in AudioDiffusion's repositories
 
 
 @dataclass(frozen=True)
 class Source:
     """A pipeline, and how its images are sampled unless told otherwise.
 
-    mel: how they are sounds, None if they are none; name: what the images are of, None where nothing tells two apart.
+    name: what the images are of, None where nothing tells two apart.
     """
 
     pipeline: RoutedPipeline
     sampling: SamplingConfig
     seed: int = 0
-    mel: Mel | None = None
     name: str | None = None
+
+    @property
+    def mel(self) -> Mel | None:
+        """How images are sounds, None if they are none."""
+        return self.pipeline.mel
 
     def save(self, folder: Path) -> None:
         """Write the pipeline, which `open_source` reads. Raises CheckpointError."""
         self.pipeline.save_pretrained(folder)
-        if self.mel is not None:
-            self.mel.save(folder / MEL)
 
 
 def open_source(folder: Path, device: torch.device, dtype: torch.dtype = torch.float32, held: int = 1) -> Source:
@@ -55,8 +56,7 @@ def open_source(folder: Path, device: torch.device, dtype: torch.dtype = torch.f
     Raises ConfigError if it is neither, WeightsError if the run's model has other weights now.
     """
     if (folder / RoutedPipeline.config_name).is_file():
-        mel = Mel.read(folder / MEL) if (folder / MEL).is_file() else None
-        return Source(RoutedPipeline.from_pretrained(folder, device, dtype, held), SamplingConfig(), mel=mel)
+        return Source(RoutedPipeline.from_pretrained(folder, device, dtype, held), SamplingConfig())
     run = RunFolder.load(folder)
     recipe, mixture = run.recipe, run.mixture
     model = registry.get("models", recipe.model)()
@@ -65,8 +65,8 @@ def open_source(folder: Path, device: torch.device, dtype: torch.dtype = torch.f
         raise WeightsError(f"{recipe.model} has other weights than when {folder} was made; {run.record.how.command}")
     parts = parts_of(teacher, recipe.sampling.scheduler)
     pipeline = RoutedPipeline.around(parts, mixture, device, dtype, held)
-    pipeline.record = run.record
-    return Source(pipeline, recipe.sampling, recipe.seed, model.mel, run.mixture.parent.name)
+    pipeline.record, pipeline.mel = run.record, model.mel
+    return Source(pipeline, recipe.sampling, recipe.seed, run.mixture.parent.name)
 
 
 def check_folder(folder: Path) -> None:
