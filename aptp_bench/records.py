@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from aptp_bench.budget import CONVENTIONS
-from aptp_bench.core.documents import Frozen, first_problem
+from aptp_bench.core.documents import Frozen, first_problem, from_json
 from aptp_bench.core.files import content, write_text
 from aptp_bench.core.recipe import Recipe, Task, World
 from aptp_bench.errors import ConfigError
@@ -222,7 +222,7 @@ def write(document: Frozen, path: Path) -> Path:
 def read(path: Path, kind: type[Document], what: str, verb: str) -> Document:
     """Read a document of a kind. what, verb: how the error calls it, and what makes it again. Raises ConfigError."""
     try:
-        return kind.model_validate_json(content(path), strict=True)  # strict: "1" is no number, nor is true
+        return from_json(kind, content(path), strict=True)  # strict: "1" is no number, nor is true
     except (OSError, ValueError) as err:  # ValueError: no text, no JSON, or not of the schema
         raise ConfigError(
             f"{path} is not a readable {what} ({first_problem(err)}); restore it, or {verb} again"

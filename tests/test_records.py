@@ -44,6 +44,13 @@ def test_what_is_no_record_is_refused(tmp_path, text):
         records.load(tmp_path / "x.json")
 
 
+def test_a_key_that_stands_twice_is_refused(record, tmp_path):
+    path = records.save(record(), tmp_path)
+    path.write_text(path.read_text().replace('"value":', '"value": 0.5, "value":', 1))
+    with pytest.raises(ConfigError, match="'value' stands there twice"):
+        records.load(path)
+
+
 def test_a_number_that_is_not_one_is_no_result():
     with pytest.raises(ValueError, match="finite"):
         Measurement(value=float("nan"), unit="", better="lower", n=1)

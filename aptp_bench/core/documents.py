@@ -11,6 +11,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticCustomError
 
+from aptp_bench.core.texts import unambiguous_json
+
 Document = TypeVar("Document", bound=BaseModel)
 TRUTH = PydanticCustomError("truth_for_a_number", "true and false are no numbers")
 
@@ -54,6 +56,15 @@ def first_problem(err: Exception) -> str:
         return (str(err).splitlines() or [type(err).__name__])[0]
     where, what, *_ = problem_of(err)
     return f"{where}: {what}" if where else what
+
+
+def from_json(kind: type[Document], text: bytes, strict: bool = False) -> Document:
+    """A JSON document as a `kind`. Raises ValueError, ValidationError among them, also for a key that stands twice.
+
+    strict: nothing is converted, "1" to a number for one.
+    """
+    unambiguous_json(text.decode("utf-8"))  # pydantic takes the last of two without a word
+    return kind.model_validate_json(text, strict=strict)
 
 
 def shipped_yaml(text: str) -> Any:
