@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aptp_bench.cli.options import Device, Json, asked_for, print_json
+from aptp_bench.cli.options import Device, Json, asked_for, print_json, say
 from aptp_bench.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -119,6 +119,6 @@ def _show(rows: list[dict[str, Any]], out: Path, save: Path | None, as_json: boo
         print_json({"folder": str(out) if rows else None, "images": rows, "saved": str(save) if save else None})
         return
     for row in rows:
-        typer.echo(f"{out / row['image']}: expert {row['expert']}: {row['prompt']}")
+        say(f"{out / row['image']}: expert {row['expert']}: {row['prompt']}")
     if save is not None:
-        typer.echo(f"pipeline: {save}")
+        say(f"pipeline: {save}")

@@ -51,6 +51,12 @@ def test_a_saved_pipeline_draws_the_same(call, a_run, tmp_path):
     assert call("generate", "--run", "pipe", "--save", "again")[1] == "pipeline: again\n"
 
 
+def test_prompts_move_no_terminal(call, a_run):
+    for words in (["generate", "--steps", "1"], ["route"]):
+        code, out = call(*words, "--run", a_run, "--prompt", "a \x1b[2Jdog\nrm")
+        assert code == 0 and "a \\x1b[2Jdog\\nrm\n" in out and "\x1b[2J" not in out
+
+
 def test_what_was_killed_goes_on_and_another_request_is_drawn_anew(call, a_run, tmp_path, monkeypatch):
     words = ["generate", "--run", a_run, "--batch", "1", "--out", "drawn"]
     words += [word for i in range(5) for word in ("--prompt", f"a dog {i}")]
