@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 import math
@@ -91,7 +92,7 @@ class Provenance(Frozen):
     commit: str | None
     dirty: bool | None
     device: str
-    threads: int
+    threads: PositiveInt
     processes: list[str] = []  # the device of each, in their order; as precision, records of earlier releases have none
     precision: str = ""  # of the weights, and how a card may round the products of float32
     seconds: dict[
@@ -100,6 +101,13 @@ class Provenance(Frozen):
     digests: dict[str, str]  # of the model's weights, the metric backbones and the data
     source: dict[str, str] = {}  # stage -> digest of the source that made it; records of earlier releases have none
     date: str = Field("", pattern=r"^(\d{4}-\d\d-\d\d)?$")  # of the last stage that was done, UTC; likewise
+
+    @field_validator("date")
+    @classmethod
+    def _of_the_calendar(cls, date: str) -> str:
+        if date:
+            datetime.date.fromisoformat(date)
+        return date
 
 
 class Samples(Frozen):

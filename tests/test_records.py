@@ -92,6 +92,16 @@ def test_an_edited_record_is_left_out_by_name_or_its_pages_are_still_made(make_r
             assert len(load_records(tmp_path)) == len(found)
 
 
+@pytest.mark.parametrize(("key", "value"), [("date", "9999-99-99"), ("date", "2026-02-30"), ("threads", -1)])
+def test_a_record_of_no_day_and_of_no_threads_is_left_out(record, tmp_path, key, value):
+    document = record().model_dump(mode="json")
+    document["how"][key] = value
+    path = tmp_path / "records" / "x.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(document))
+    assert not records.load_all(tmp_path)[0] and f"how.{key}" in records.load_all(tmp_path)[1][path]
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [("macs", {}), ("experts", []), ("ratio", 0.5), ("pruned", 1.0), ("dense", 0), ("stored", None), ("aptp", None)],

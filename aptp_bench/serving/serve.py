@@ -17,7 +17,8 @@ from aptp_bench.audio.mel import Mel
 from aptp_bench.core.digests import weights_digest
 from aptp_bench.core.files import check_writable, write_json
 from aptp_bench.core.settings import SamplingConfig
-from aptp_bench.errors import ConfigError, WeightsError
+from aptp_bench.core.store import MANIFEST
+from aptp_bench.errors import ConfigError, StoreError, WeightsError
 from aptp_bench.generation.images import image_path, write_image
 from aptp_bench.generation.sampling import NEGATIVE_PROMPT, parts_of, quantised
 from aptp_bench.harness.run_folder import RunFolder
@@ -76,6 +77,14 @@ def check_folder(folder: Path) -> None:
     if folder.is_dir() and any(folder.iterdir()) and _index(folder) is None:
         raise ConfigError(f"{folder} holds other files; choose a new or an empty folder with --out")
     check_writable(folder, "--out")
+
+
+def check_apart(place: Path, option: str, source: Path) -> None:
+    """Raise StoreError where what is written would lie inside of what is read, or of a finished stage: its digest would change."""
+    above = place.resolve().parents
+    read = next((each for each in above if each == source.resolve() or (each / MANIFEST).is_file()), None)
+    if read is not None:
+        raise StoreError(f"{place} lies inside of {read}, which is read; name another place with {option}")
 
 
 @torch.inference_mode()

@@ -145,6 +145,7 @@ def test_what_prompts_say_names_no_file(call, a_run, tmp_path):
         (["--prompt", "a", "--guidance", "-1"], "not within 0 and 100"),
         (["--prompt", "a", "--guidance", "inf"], "not within 0 and 100"),
         (["--prompt", "a", "--guidance", "nan"], "not within 0 and 100"),
+        (["--prompt", "a", "--seed", "-1"], "--seed"),
         (["--prompt", "a", "--batch", "0"], "batches of 0"),
         (["--prompt", "a", "--held", "0"], "--held"),
         (["--prompt", "a", "--dtype", "int8"], "--dtype"),
@@ -159,6 +160,23 @@ def test_bad_input_is_one_line_and_draws_nothing(call, a_run, tmp_path, words, l
     code, out = call("generate", *(words if "--run" in words else ["--run", a_run, *words]))
     assert code == MEND and line in call.err and call.err.count("\n") == 1 and out == ""
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_nothing_is_written_into_what_is_read(call, a_run, tmp_path):
+    assert call("generate", "--run", a_run, "--save", "pipe")[0] == 0
+    stage = RunFolder.load(Path(a_run)).mixture
+    before = sorted(tmp_path.rglob("*"))
+    for run, place in (
+        ("pipe", "pipe/new"),
+        ("./pipe", "pipe/unet/a/b"),
+        (a_run, f"{a_run}/new"),
+        (a_run, stage / "new"),
+    ):
+        for words in (["--prompt", "a", "--out", str(place)], ["--save", str(place)]):
+            assert call("generate", "--run", run, *words)[0] == MEND
+            assert "which is read; name another place with --" in call.err
+    assert sorted(tmp_path.rglob("*")) == before and not (stage / "new").exists()
+    assert call("generate", "--run", "pipe", "--save", "pipe")[0] == 0
 
 
 def test_a_model_that_changed_is_refused(call, a_run, tiny):
