@@ -123,6 +123,32 @@ def written_yaml(text: str) -> Any:
             loader.dispose()
 
 
+class _Unambiguous(_Core):
+    """A document that says everything once."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """Refuse a key that stands twice, of which the last would be taken; one that is merged in may stand here too."""
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
+        seen: set[tuple[str, Any]] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and not key.tag.endswith(":merge"):
+                if (key.tag, key.value) in seen:
+                    raise yaml.composer.ComposerError(None, None, f"'{key.value}' stands there twice", key.start_mark)
+                seen.add((key.tag, key.value))
+        return node
+
+
+def unambiguous_yaml(text: str) -> Any:
+    """The same of a file, in which no key may stand twice."""
+    made = written_yaml(text)  # first: it says what is nested too deeply
+    loader = _Unambiguous(text)
+    try:
+        loader.get_single_node()
+    finally:
+        loader.dispose()
+    return made
+
+
 def typed(kind: type[Document], document: Any) -> Document:
     """What a user wrote, as a `kind`. Raises ValidationError, also for true or false where a number is due."""
     made = kind.model_validate(document)
