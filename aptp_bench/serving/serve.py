@@ -15,7 +15,7 @@ from aptp_bench import registry
 from aptp_bench.audio import files as sounds
 from aptp_bench.audio.mel import Mel
 from aptp_bench.core.digests import weights_digest
-from aptp_bench.core.files import check_writable, write_json
+from aptp_bench.core.files import alone_in, check_writable, write_json
 from aptp_bench.core.settings import SamplingConfig
 from aptp_bench.core.store import MANIFEST
 from aptp_bench.errors import ConfigError, StoreError, WeightsError
@@ -93,7 +93,8 @@ def draw(source: Source, prompts: Sequence[str], folder: Path, first: int = 0) -
 
     Images are written as they are done; their names are numbers whatever the prompts say. A row a prompt: image,
     prompt, index, expert. Spectrograms have a WAV file each beside them. What was killed goes on where it stopped; the
-    images of another request go first, or a kill in the middle would pass them off as these.
+    images of another request go first, or a kill in the middle would pass them off as these. Raises StoreError where
+    another command fills the folder.
     """
     routes = source.pipeline.mixture.route(requests.texts(prompts))
     numbers = range(first, first + len(prompts))
@@ -104,13 +105,14 @@ def draw(source: Source, prompts: Sequence[str], folder: Path, first: int = 0) -
     sampling = source.sampling.model_dump(mode="json")
     made = {"of": source.name, "dtype": str(source.pipeline.dtype), "seed": source.seed, "sampling": sampling}
     index = {**made, "images": rows}
-    there = _index(folder)
-    if there is not None and (source.name is None or there != index):
-        _clear(folder, there)
-    left = [at for at, row in enumerate(rows) if not (folder / row["image"]).is_file()]
-    write_json(folder / INDEX, index)
-    if left:
-        _draw([prompts[at] for at in left], routes[left], [numbers[at] for at in left], source, folder)
+    with alone_in(folder, "--out"):  # of two requests at once, one would name the other's images
+        there = _index(folder)
+        if there is not None and (source.name is None or there != index):
+            _clear(folder, there)
+        left = [at for at, row in enumerate(rows) if not (folder / row["image"]).is_file()]
+        write_json(folder / INDEX, index)
+        if left:
+            _draw([prompts[at] for at in left], routes[left], [numbers[at] for at in left], source, folder)
     return rows
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from aptp_bench.cli.failures import MEND
+from aptp_bench.core.files import alone_in
 from aptp_bench.generation.image_sets import Files
 from aptp_bench.generation.images import read_image
 from aptp_bench.harness.inputs import Materials
@@ -177,6 +178,14 @@ def test_nothing_is_written_into_what_is_read(call, a_run, tmp_path):
             assert "which is read; name another place with --" in call.err
     assert sorted(tmp_path.rglob("*")) == before and not (stage / "new").exists()
     assert call("generate", "--run", "pipe", "--save", "pipe")[0] == 0
+
+
+def test_two_commands_do_not_fill_one_folder_at_once(call, a_run, tmp_path):
+    words = ("generate", "--run", a_run, "--steps", "1", "--prompt", "a", "--out", "drawn")
+    with alone_in(tmp_path / "drawn", "--out"):
+        assert call(*words)[0] == MEND and "another command writes into drawn; wait for it" in call.err
+        assert not any((tmp_path / "drawn").iterdir())
+    assert call(*words)[0] == 0
 
 
 def test_a_model_that_changed_is_refused(call, a_run, tiny):
