@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 import math
@@ -12,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from aptp_bench.budget import CONVENTIONS
-from aptp_bench.core.documents import Frozen, first_problem
+from aptp_bench.core.documents import Frozen, first_problem, from_json
 from aptp_bench.core.files import content, write_text
 from aptp_bench.core.recipe import Recipe, Task, World
 from aptp_bench.errors import ConfigError
@@ -95,7 +96,7 @@ class Provenance(Frozen):
     commit: str | None
     dirty: bool | None
     device: str
-    threads: int
+    threads: PositiveInt
     processes: list[str] = []  # the device of each, in their order; as precision, records of earlier releases have none
     precision: str = ""  # of the weights, and how a card may round the products of float32
     seconds: dict[
@@ -104,6 +105,13 @@ class Provenance(Frozen):
     digests: dict[str, str]  # of the model's weights, the metric backbones and the data
     source: dict[str, str] = {}  # stage -> digest of the source that made it; records of earlier releases have none
     date: str = Field("", pattern=r"^(\d{4}-\d\d-\d\d)?$")  # of the last stage that was done, UTC; likewise
+
+    @field_validator("date")
+    @classmethod
+    def _of_the_calendar(cls, date: str) -> str:
+        if date:
+            datetime.date.fromisoformat(date)
+        return date
 
 
 class Samples(Frozen):
@@ -226,7 +234,7 @@ def write(document: Frozen, path: Path) -> Path:
 def read(path: Path, kind: type[Document], what: str, verb: str) -> Document:
     """Read a document of a kind. what, verb: how the error calls it, and what makes it again. Raises ConfigError."""
     try:
-        return kind.model_validate_json(content(path), strict=True)  # strict: "1" is no number, nor is true
+        return from_json(kind, content(path), strict=True)  # strict: "1" is no number, nor is true
     except (OSError, ValueError) as err:  # ValueError: no text, no JSON, or not of the schema
         raise ConfigError(
             f"{path} is not a readable {what} ({first_problem(err)}); restore it, or {verb} again"

@@ -44,6 +44,13 @@ def test_what_is_no_record_is_refused(tmp_path, text):
         records.load(tmp_path / "x.json")
 
 
+def test_a_key_that_stands_twice_is_refused(record, tmp_path):
+    path = records.save(record(), tmp_path)
+    path.write_text(path.read_text().replace('"value":', '"value": 0.5, "value":', 1))
+    with pytest.raises(ConfigError, match="'value' stands there twice"):
+        records.load(path)
+
+
 def test_a_number_that_is_not_one_is_no_result():
     with pytest.raises(ValueError, match="finite"):
         Measurement(value=float("nan"), unit="", better="lower", n=1)
@@ -83,6 +90,16 @@ def test_an_edited_record_is_left_out_by_name_or_its_pages_are_still_made(make_r
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is left out is said
             assert len(load_records(tmp_path)) == len(found)
+
+
+@pytest.mark.parametrize(("key", "value"), [("date", "9999-99-99"), ("date", "2026-02-30"), ("threads", -1)])
+def test_a_record_of_no_day_and_of_no_threads_is_left_out(record, tmp_path, key, value):
+    document = record().model_dump(mode="json")
+    document["how"][key] = value
+    path = tmp_path / "records" / "x.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(document))
+    assert not records.load_all(tmp_path)[0] and f"how.{key}" in records.load_all(tmp_path)[1][path]
 
 
 @pytest.mark.parametrize(

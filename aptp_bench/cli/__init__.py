@@ -26,6 +26,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     gc.set_threshold(GARBAGE)
+    os.environ["MPLBACKEND"] = "agg"  # commands draw into files alone; a window's, or a misspelt one, ends them
     from aptp_bench.cli.commands import app
     from aptp_bench.cli.failures import outcome
     from aptp_bench.core.distributed import leave

@@ -28,7 +28,8 @@ def show_checks(checks: Sequence[Check], whole: bool = False) -> None:
                     _show_missing(console, check, whole)
     total = sum(check.download_gb or 0.0 for check in checks if not check.ok)
     if total and not whole:
-        line(console, f"\nAll weights that are missing: about {total:.0f} GB. Nothing is fetched unless you ask:")
+        console.print()
+        line(console, f"All weights that are missing: about {total:.0f} GB. Nothing is fetched unless you ask:")
         line(console, "  export APTP_BENCH_ALLOW_DOWNLOAD=1   what the hub has as it is, when needed")
         line(console, "  aptp-bench doctor --all              the command for each of them")
 

@@ -82,8 +82,10 @@ def somewhere() -> bool:
 
 
 def _say(line: str, code: int) -> int:
+    from aptp_bench.core.texts import visible
+
     try:
-        sys.stderr.write(" ".join(line.split()) + "\n")
+        sys.stderr.write(visible(" ".join(line.split())) + "\n")
         sys.stderr.flush()
     except OSError:  # the code says it still
         _drop(sys.stderr)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aptp_bench.cli.options import Device, Json, asked_for, print_json
+from aptp_bench.cli.options import Device, Json, asked_for, print_json, say
 from aptp_bench.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def generate(
     out: Annotated[Path, typer.Option(help="Folder of the images and of prompts.json.")] = Path("images"),
     steps: Annotated[int | None, typer.Option(help="Sampler steps; default: the run's.")] = None,
     guidance: Annotated[float | None, typer.Option(help="Guidance scale; default: the run's.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the noise; default: the run's.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of the noise; default: the run's.")] = None,
     index: Annotated[int, typer.Option(min=0, help="Number of the first prompt: chooses its noise and its file.")] = 0,
     batch: Annotated[int | None, typer.Option(help="Prompts sampled together; default: the run's.")] = None,
     exact: Annotated[
@@ -51,12 +51,14 @@ def generate(
     from aptp_bench.core.files import check_replaceable
     from aptp_bench.models.weights import quiet
     from aptp_bench.serving.pipeline import MARKER
-    from aptp_bench.serving.serve import check_folder, draw, open_source
+    from aptp_bench.serving.serve import check_apart, check_folder, draw, open_source
 
     asked = _texts(prompt or [], prompts, number, save)
     if asked:
+        check_apart(out, "--out", run)
         check_folder(out)
     if save is not None:
+        check_apart(save, "--save", run)
         if asked and save.resolve() == out.resolve():
             raise ConfigError(f"--out and --save both name {out}; name two folders")
         check_replaceable(save, MARKER)
@@ -119,6 +121,6 @@ def _show(rows: list[dict[str, Any]], out: Path, save: Path | None, as_json: boo
         print_json({"folder": str(out) if rows else None, "images": rows, "saved": str(save) if save else None})
         return
     for row in rows:
-        typer.echo(f"{out / row['image']}: expert {row['expert']}: {row['prompt']}")
+        say(f"{out / row['image']}: expert {row['expert']}: {row['prompt']}")
     if save is not None:
-        typer.echo(f"pipeline: {save}")
+        say(f"pipeline: {save}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aptp_bench.cli.options import print_json
+from aptp_bench.cli.options import print_json, say
 
 if TYPE_CHECKING:
     from aptp_bench.reporting.ranking.boards import Board
@@ -40,7 +40,7 @@ def leaderboard(
     made = Publication.of(results_dir, readme)
     if not check:
         for reason in made.malformed.values():
-            typer.echo(f"left out: {reason}", err=True)
+            say(f"left out: {reason}", err=True)
     if as_json:
         print_json({"boards": [_counts(board) for board in made.boards if board.pairs]})
     elif not check:

@@ -74,7 +74,7 @@ def records_in(results_dir: Path) -> dict[Path, Record]:
 
     found, malformed = load_all(results_dir)
     for reason in malformed.values():
-        typer.echo(f"left out: {reason}", err=True)
+        say(f"left out: {reason}", err=True)
     return found
 
 
@@ -97,6 +97,13 @@ def image_kinds(text: str) -> list[str]:
         if each not in IMAGE_KINDS:
             raise ConfigError(f"--format draws {' and '.join(IMAGE_KINDS)}; got '{each}'")
     return list(dict.fromkeys(found))
+
+
+def say(text: str, err: bool = False) -> None:
+    """A line that holds what users wrote: prompts, names of files."""
+    from aptp_bench.core.texts import visible
+
+    typer.echo(visible(text), err=err)
 
 
 def print_json(document: Any) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aptp_bench.cli.options import ImageKinds, image_kinds, records_in
+from aptp_bench.cli.options import ImageKinds, image_kinds, records_in, say
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -72,7 +72,7 @@ def _of_run(run: Path, only: Sequence[str]) -> Iterator[tuple[str, Figure]]:
     for note in dict.fromkeys(panel.note for panel in panels if panel.note):
         typer.echo(note, err=True)
     for name, reason in {**left_out, **why}.items():
-        typer.echo(f"left out: {name}: {reason}", err=True)
+        say(f"left out: {name}: {reason}", err=True)
 
 
 def _of_records(results_dir: Path, only: Sequence[str]) -> Iterator[tuple[str, Figure]]:

@@ -35,7 +35,7 @@ def profile(
     ] = None,
     macs: Annotated[str, typer.Option(help="How the budget's MACs are counted: exact, aptp or modules.")] = "exact",
     settings: Annotated[list[str] | None, typer.Option("--set", help="key=value, an option of the method.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the method.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the method.")] = 0,
     run: Annotated[Path | None, typer.Option(help="A run's folder: profile its experts.")] = None,
     mixture: Annotated[Path | None, typer.Option(help="A saved mixture of this model: profile its experts.")] = None,
     weights: Annotated[

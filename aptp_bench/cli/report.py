@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from aptp_bench.cli.options import say
+
 if TYPE_CHECKING:
     from aptp_bench.core.progress import Progress
 
@@ -31,8 +33,8 @@ def report(
     check_writable(place.parent, "--out")
     threads.use_threads()
     for name, reason in _write(run, place, reporter()).items():
-        typer.echo(f"left out: {name}: {reason}", err=True)
-    typer.echo(f"report: {place}")
+        say(f"left out: {name}: {reason}", err=True)
+    say(f"report: {place}")
 
 
 def left_beside(run: Path, progress: Progress) -> Path | None:
@@ -42,7 +44,7 @@ def left_beside(run: Path, progress: Progress) -> Path | None:
     try:
         _write(run, run / FILE, progress)
     except AptpBenchError as err:
-        typer.echo(f"no report: {err}", err=True)
+        say(f"no report: {err}", err=True)
         return None
     return run / FILE
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aptp_bench.cli.options import STDIN, Json, asked_for, print_json
+from aptp_bench.cli.options import STDIN, Json, asked_for, print_json, say
 from aptp_bench.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _show(routes: Routes, run: Path, top: int, out: Path | None) -> None:
     if out is None:
         for row in routes.rows():
             cost = "".join(f", {row[f'macs_{name}']:.3f} of the MACs" for name in routes.conventions[:1])
-            typer.echo(f"expert {row['expert']}{cost}: {row['prompt']}")
+            say(f"expert {row['expert']}{cost}: {row['prompt']}")
     console, ratios = wide_console(), [f"MACs {name} / dense" for name in routes.conventions]
     table = plain_table(["expert", *ratios, "prompts", "share", "words"])
     for row in routes.experts_table(top):
@@ -102,7 +102,7 @@ def _show(routes: Routes, run: Path, top: int, out: Path | None) -> None:
     else:
         _show_costs(routes, record)
     if out is not None:
-        typer.echo(f"routes: {out}")
+        say(f"routes: {out}")
 
 
 def _show_costs(routes: Routes, record: Record) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aptp_bench.cli.options import Device, Json, Keep, Refresh, ResultsDir, Track, Verify, print_json
+from aptp_bench.cli.options import Device, Json, Keep, Refresh, ResultsDir, Track, Verify, print_json, say
 from aptp_bench.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -138,8 +138,9 @@ def _show_plan(asked: Suite, runs: list[Run], as_json: bool) -> None:
         rows = [{"label": run.label, "seed": run.seed, "command": run.recipe.command} for run in runs]
         print_json({"title": asked.title, "about": asked.about, "runs": rows, "left_out": asked.left_out})
         return
-    typer.echo(f"{asked.title}\n{asked.about}")
+    say(asked.title)
+    say(asked.about)
     for run in runs:
-        typer.echo(f"{run.name}: {run.recipe.command} --no-reference")
+        say(f"{run.name}: {run.recipe.command} --no-reference")
     for label, why in asked.left_out.items():
-        typer.echo(f"left out: {label}: {why}")
+        say(f"left out: {label}: {why}")

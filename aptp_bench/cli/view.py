@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from aptp_bench.budget import CONVENTIONS
+from aptp_bench.core.texts import visible
 from aptp_bench.reporting.numbers import MEGA, brief
 from aptp_bench.reporting.ranking.names import ARROWS
 from aptp_bench.reporting.worlds import SAID
@@ -61,7 +62,7 @@ def show_suite(title: str, rows: Mapping[str, Sequence[Record]]) -> None:
     columns = [*_metric_rows(groups), *_cost_rows(groups)]
     table = plain_table(["", *(name for name, _ in columns)])
     for label, cells in zip(rows, zip(*(cells for _, cells in columns), strict=True), strict=True):
-        table.add_row(escape(label), *(cell.replace(" [", "\n[") for cell in cells))
+        table.add_row(escape(visible(label)), *(cell.replace(" [", "\n[") for cell in cells))
     titled(console, title, table)
     most = max(len(records) for records in groups)
     line(console, "value [95 % interval]" if most == 1 else f"mean [least, greatest] over up to {most} seeds")
@@ -213,13 +214,13 @@ def wide_console() -> Console:
 
 def titled(console: Console, title: str, table: Table) -> None:
     """A table below its title, which rich would fold to the table's width."""
-    console.print(title, style="bold", highlight=False, markup=False, soft_wrap=True)
+    console.print(visible(title), style="bold", highlight=False, markup=False, soft_wrap=True)
     console.print(table)
 
 
 def line(console: Console, text: str) -> None:
     """Text as it is, unbroken, so that a command in it can be copied."""
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
+    console.print(visible(text), highlight=False, markup=False, soft_wrap=True)
 
 
 def plain_table(columns: Sequence[str]) -> Table:

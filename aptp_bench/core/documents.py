@@ -11,6 +11,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticCustomError
 
+from aptp_bench.core.texts import unambiguous_json
+
 Document = TypeVar("Document", bound=BaseModel)
 TRUTH = PydanticCustomError("truth_for_a_number", "true and false are no numbers")
 
@@ -54,6 +56,15 @@ def first_problem(err: Exception) -> str:
         return (str(err).splitlines() or [type(err).__name__])[0]
     where, what, *_ = problem_of(err)
     return f"{where}: {what}" if where else what
+
+
+def from_json(kind: type[Document], text: bytes, strict: bool = False) -> Document:
+    """A JSON document as a `kind`. Raises ValueError, ValidationError among them, also for a key that stands twice.
+
+    strict: nothing is converted, "1" to a number for one.
+    """
+    unambiguous_json(text.decode("utf-8"))  # pydantic takes the last of two without a word
+    return kind.model_validate_json(text, strict=strict)
 
 
 def shipped_yaml(text: str) -> Any:
@@ -110,6 +121,32 @@ def written_yaml(text: str) -> Any:
     finally:
         if loader is not None:
             loader.dispose()
+
+
+class _Unambiguous(_Core):
+    """A document that says everything once."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """Refuse a key that stands twice, of which the last would be taken; one that is merged in may stand here too."""
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)
+        seen: set[tuple[str, Any]] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and not key.tag.endswith(":merge"):
+                if (key.tag, key.value) in seen:
+                    raise yaml.composer.ComposerError(None, None, f"'{key.value}' stands there twice", key.start_mark)
+                seen.add((key.tag, key.value))
+        return node
+
+
+def unambiguous_yaml(text: str) -> Any:
+    """The same of a file, in which no key may stand twice."""
+    made = written_yaml(text)  # first: it says what is nested too deeply
+    loader = _Unambiguous(text)
+    try:
+        loader.get_single_node()
+    finally:
+        loader.dispose()
+    return made
 
 
 def typed(kind: type[Document], document: Any) -> Document:

@@ -10,7 +10,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -129,6 +129,31 @@ def check_no_input(place: Path, option: str, *inputs: Path, ours: str = "") -> N
         inside = place.exists() and place.resolve().is_relative_to(given.resolve())
         if inside and (place.name != ours or not given.is_dir()):
             raise StoreError(f"{place} is part of what is read; name another place with {option}")
+
+
+@contextmanager
+def alone_in(folder: Path, option: str) -> Iterator[None]:
+    """A block in which no other command fills `folder`, which is made. Raises StoreError naming the option if one does.
+
+    The kernel lets go when the process dies, and nothing is left behind; where folders cannot be locked, nothing is.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # of file systems without locks
+            try:
+                fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as err:
+                what = f"another command writes into {folder}"
+                raise StoreError(f"{what}; wait for it, or name another folder with {option}") from err
+        yield
+    finally:
+        os.close(opened)
 
 
 def check_writable(folder: Path, option: str) -> None:

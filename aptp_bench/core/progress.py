@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol
 
 from aptp_bench.core.overall import Overall, clock
+from aptp_bench.core.texts import visible
 
 
 class Progress(Protocol):
@@ -97,7 +98,7 @@ class PlainProgress:
 
     def say(self, line: str) -> None:
         """The line, on stderr."""
-        sys.stderr.write(line + "\n")
+        sys.stderr.write(visible(line) + "\n")
         sys.stderr.flush()
 
 
@@ -171,7 +172,7 @@ class RichProgress:
 
     def say(self, line: str) -> None:
         """The line above the bars, on stderr."""
-        self.bars.console.print(line, markup=False, highlight=False)
+        self.bars.console.print(visible(line), markup=False, highlight=False)
 
 
 def reporter() -> RichProgress | PlainProgress:

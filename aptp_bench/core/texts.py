@@ -11,6 +11,7 @@ from aptp_bench.errors import DataError
 
 LONGEST = 10_000  # letters of a caption or a prompt: a hundred times what networks read; millions of them take minutes
 BLANK = "\u115f\u1160\u2800\u3164\uffa0"  # letters and symbols by their kind, drawn as nothing
+_MOVING = re.compile("[\0-\x08\n-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")  # a tab moves nothing else
 _NO_LETTER = re.compile("[\0\ud800-\udfff\ufffe\uffff]")  # as a pattern: data sets have millions of captions
 
 
@@ -64,6 +65,11 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(key for i, key in enumerate(keys) if key in keys[:i])
         raise ValueError(f"'{twice}' stands there twice")
     return found
+
+
+def visible(text: str) -> str:
+    """Text for a terminal, in one line: what would move its cursor, colour it or turn its letters is spelt out (\\x1b)."""
+    return _MOVING.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def brief(err: Exception) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
-from aptp_bench.core.documents import first_problem, typed, written_yaml
+from aptp_bench.core.documents import first_problem, meant, typed, unambiguous_yaml
 from aptp_bench.core.files import content
 from aptp_bench.errors import AptpBenchError, ConfigError, SuiteError
 
@@ -33,12 +33,29 @@ Result = TypeVar("Result")
 def read(kind: type[Document], path: Path, name: str, example: str) -> Document:
     """The YAML document at `path`. name: how errors call it; example: a valid one. Raises ConfigError."""
     try:
-        document = written_yaml(content(path).decode())
+        document = unambiguous_yaml(content(path).decode())
         return typed(kind, {} if document is None else document)
     except (yaml.YAMLError, UnicodeDecodeError) as err:
         raise ConfigError(f"{name} is not YAML ({' '.join(str(err).split())}); fix it and run again") from err
     except (OSError, ValueError) as err:  # pydantic's errors are ValueErrors
-        raise ConfigError(f"{name}: {first_problem(err)}; see {example} for an example") from err
+        raise ConfigError(f"{name}: {_unknown(kind, err) or first_problem(err)}; see {example} for an example") from err
+
+
+def _unknown(kind: type[BaseModel], err: Exception) -> str | None:
+    """What to say of a key that nothing reads, with the one that may be meant: also where that one is what is lacking."""
+    for each in err.errors() if isinstance(err, ValidationError) else ():
+        if each["type"] == "extra_forbidden":
+            *above, key = map(str, each["loc"])
+            known = _keys(kind) if above else kind.model_fields
+            return f"there is no {'.'.join([*above, key])}; {meant(key, known)}"
+    return None
+
+
+def _keys(kind: Any) -> set[str]:
+    """The keys of a document and of all that it holds."""
+    own = set(kind.model_fields) if isinstance(kind, type) and issubclass(kind, BaseModel) else set()
+    inner = [field.annotation for field in kind.model_fields.values()] if own else get_args(kind)
+    return own.union(*map(_keys, inner))
 
 
 def distinct(rows: Rows) -> Rows:

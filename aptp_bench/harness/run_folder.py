@@ -15,10 +15,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from aptp_bench.core.documents import Frozen, first_problem
+from aptp_bench.core.documents import Frozen, first_problem, from_json
 from aptp_bench.core.files import content, sha256_of, write_json, write_whole
 from aptp_bench.core.recipe import Recipe
-from aptp_bench.core.store import MANIFEST, Stage, Store
+from aptp_bench.core.store import MANIFEST, Stage, Store, digest_of
 from aptp_bench.errors import ConfigError
 from aptp_bench.harness import contact_sheet, replicates
 from aptp_bench.records import Record, Replicates, Samples, run_name, save
@@ -47,7 +47,7 @@ class RunFolder:
         """The run that `write` left in `folder`. Raises ConfigError if there is none."""
         folder = Path(folder)
         try:
-            document = _Document.model_validate_json(content(folder / FILE))
+            document = from_json(_Document, content(folder / FILE))
         except OSError as err:
             near = sorted(path.parent for root in (folder, folder.absolute().parent) for path in root.glob(f"*/{FILE}"))
             example = near[0] if near else "runs/aptp-coco-0.78exact-seed0-mini"
@@ -78,6 +78,24 @@ class RunFolder:
         mixture, count = (last or self.folder) / MIXTURE, len(self.record.experts)
         if len(list(mixture.glob("expert-*"))) not in (0, count):  # none: they are gone, and who reads them says so
             raise ConfigError(f"{mixture} has not the {count} experts of {self.folder / FILE}; {_again(self.record)}")
+        self._check_chain()
+
+    def _check_chain(self) -> None:
+        """Raise ConfigError for a stage that was made from others than this run's: it is another run's, of the same kind."""
+        made = {name: facts for name, folder in self.stages.items() if (facts := _made(folder))}
+        last = "finetune" if "finetune" in self.stages else "prune"
+        chain = {"finetune": ("prune", "pairs"), "generate": (last,), "generate-prompts": (last,)}
+        for name, facts in made.items():
+            before = chain.get(name, ())
+            if before and made.keys() >= set(before):
+                after = [made[each]["digest"] for each in before]
+                ours = digest_of({"name": name, "key": facts["key"], "after": after}) == facts["digest"]
+            else:
+                asked = {"method": self.recipe.method, "seed": self.recipe.seed}
+                ours = name != "prune" or asked.items() <= facts["key"].items()
+            if not ours or not self.stages[name].name.endswith(facts["digest"][:12]):
+                what = f"{self.folder / FILE} has another run's {self.stages[name].name} for its stage {name}"
+                raise ConfigError(f"{what}; {_again(self.record)}")
 
     @property
     def recipe(self) -> Recipe:
@@ -171,6 +189,15 @@ def _check_measured(run: RunFolder) -> None:
 
 def _put(content: bytes, aside: Path) -> None:
     aside.write_bytes(content)
+
+
+def _made(folder: Path) -> dict[str, Any] | None:
+    """What a stage's manifest says went into it; None where it is gone or does not say."""
+    try:
+        facts = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        return facts if isinstance(facts["digest"], str) and isinstance(facts["key"], dict) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _holds(path: Path, content: dict[str, Any]) -> bool:

@@ -246,6 +246,11 @@ def saved_experts(
     return OnDemand(read, len(folders), held)
 
 
+def part_digest(folder: Path) -> str:
+    """What the index of a mixture, or of a pipeline around it, keeps of a part's folder: a digest of its files."""
+    return _digest(folder)
+
+
 def given_back(made: Any, method: str) -> Mixture:
     """What a method's `prune` gave back, if it is a mixture. Raises PruningError with what to return instead."""
     if not isinstance(made, Mixture):

@@ -20,15 +20,16 @@ from diffusers.utils import BaseOutput
 from PIL import Image
 from torch import Tensor
 
+from aptp_bench.audio.mel import Mel
 from aptp_bench.core import provenance
 from aptp_bench.core.files import written_aside
 from aptp_bench.core.lazy import OnDemand
 from aptp_bench.core.settings import SamplingConfig
-from aptp_bench.errors import ConfigError, WeightsError, spoken_in_python
+from aptp_bench.errors import CheckpointError, ConfigError, WeightsError, spoken_in_python
 from aptp_bench.generation.generate import batches
 from aptp_bench.generation.sampling import PARTS, SCHEDULERS, parts_of, quantised
 from aptp_bench.models.checkpoint import AGAIN, json_document
-from aptp_bench.models.mixture import INDEX, Mixture, saved_experts
+from aptp_bench.models.mixture import INDEX, Mixture, part_digest, saved_experts
 from aptp_bench.models.pipelines import saved_parts
 from aptp_bench.models.storage import FILES
 from aptp_bench.models.unconditional_pipeline import AUTOENCODERS
@@ -41,6 +42,8 @@ from aptp_bench.serving.steps import TENSORS, Callback, OwnDraws, offloaded, on_
 
 MIXTURE = "mixture"
 MARKER = f"{MIXTURE}/{INDEX}"  # a folder that has it was written here
+MEL = "mel/mel_config.json"  # as in AudioDiffusion's repositories
+DIGESTS = "_digests"  # in the index: part -> of its files; none in folders of earlier releases
 PREDICTED = ("epsilon", "v_prediction")  # what a network of ours may predict
 MULTIPLE = 8  # diffusers refuses other heights and widths, whatever the autoencoder
 OutputType = Literal["pil", "pt", "np", "latent"]
@@ -82,6 +85,7 @@ class RoutedPipeline(DiffusionPipeline):
 
     mixture: Mixture
     record: Record | None = None  # of the run that made it: its model card is written from it
+    mel: Mel | None = None  # how images are sounds; None where they are none
     model_cpu_offload_seq = "text_encoder->vae"  # and each expert between them, while it works
     _optional_components = ["text_encoder", "tokenizer"]
     _callback_tensor_inputs = TENSORS
@@ -189,6 +193,7 @@ class RoutedPipeline(DiffusionPipeline):
             )
         parts = _whole(folder, index)
         made = cls.around(parts, folder / MIXTURE, device, wanted, held)
+        made.mel = Mel.read(folder / MEL) if (folder / MEL).is_file() else None
         made.record = load(folder / RECORD) if (folder / RECORD).is_file() else None
         return made
 
@@ -214,8 +219,12 @@ class RoutedPipeline(DiffusionPipeline):
         with written_aside(folder, marker=MARKER) as aside, quiet():
             for name, part in self.parts.items():
                 part.save_pretrained(aside / name)
-            self.mixture.save(aside / MIXTURE)
+            if self.mel is not None:
+                self.mel.save(aside / MEL)
+            digests = {part.name: part_digest(part) for part in sorted(aside.iterdir())}
+            self.mixture.save(aside / MIXTURE)  # which keeps its own
             facts = {k: v for k, v in json.loads(self.to_json_string()).items() if k != "_name_or_path"}
+            facts[DIGESTS] = digests
             (aside / self.config_name).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
             hub.describe(aside, PIPELINE, place, self.record)
 
@@ -358,11 +367,17 @@ class RoutedPipeline(DiffusionPipeline):
 
 
 def _whole(folder: Path, index: Mapping[str, Any]) -> dict[str, Any]:
-    """The parts of a saved pipeline but its mixture. Raises WeightsError where one that its index names is missing."""
+    """The parts of a saved pipeline but its mixture. Raises WeightsError where one that its index names is missing or edited."""
     for name in PARTS:
         if any(index.get(name) or ()) and not (folder / name).is_dir():  # [null, null]: it has none
             raise WeightsError(f"{folder / name} is missing; {AGAIN}")
+    _check_digests(folder, index.get(DIGESTS, {}))
     parts = saved_parts(folder)
+    if "tokenizer" in parts:
+        most, said = parts["text_encoder"].config.max_position_embeddings, parts["tokenizer"].model_max_length
+        if said > most:  # where its config does not say, it is 1e30
+            what = f"texts of {said:.4g} tokens for an encoder of {most}"
+            raise WeightsError(f"{folder / 'tokenizer'} makes {what}; {AGAIN}")
     predicts = parts["scheduler"].config.prediction_type
     if predicts not in PREDICTED:
         what = f"{folder / 'scheduler'} takes networks that predict '{predicts}'; known are {', '.join(PREDICTED)}"
@@ -392,6 +407,17 @@ def _only_asked_anyway(call: str, given: Mapping[str, Any], does: str) -> None:
     for name, value in given.items():
         if value is not None and not any(value is known for known in ASKED_ANYWAY.get(name, ())):
             raise ConfigError(f"RoutedPipeline.{call} cannot do {name}={value!r}; {does}: leave {name} out")
+
+
+def _check_digests(folder: Path, digests: Any) -> None:
+    """Raise CheckpointError for a part that is not as it was saved: another scheduler draws other images without a word."""
+    if not isinstance(digests, dict):
+        raise CheckpointError(f"{folder / RoutedPipeline.config_name} is corrupt ({DIGESTS} is no object); {AGAIN}")
+    for name, digest in digests.items():
+        if part_digest(folder / name) != digest:
+            raise CheckpointError(
+                f"{folder / name} is not what was saved there: edited, or moved from elsewhere; {AGAIN}"
+            )
 
 
 def _as(kind: OutputType, images: Tensor) -> Any:

@@ -15,9 +15,10 @@ from aptp_bench import registry
 from aptp_bench.audio import files as sounds
 from aptp_bench.audio.mel import Mel
 from aptp_bench.core.digests import weights_digest
-from aptp_bench.core.files import check_writable, write_json
+from aptp_bench.core.files import alone_in, check_writable, write_json
 from aptp_bench.core.settings import SamplingConfig
-from aptp_bench.errors import ConfigError, WeightsError
+from aptp_bench.core.store import MANIFEST
+from aptp_bench.errors import ConfigError, StoreError, WeightsError
 from aptp_bench.generation.images import image_path, write_image
 from aptp_bench.generation.sampling import NEGATIVE_PROMPT, parts_of, quantised
 from aptp_bench.harness.run_folder import RunFolder
@@ -26,27 +27,28 @@ from aptp_bench.serving.pipeline import RoutedPipeline
 from aptp_bench.serving.requests import Request
 
 INDEX = "prompts.json"
-MEL = "mel/mel_config.json"  # as in AudioDiffusion's repositories
 
 
 @dataclass(frozen=True)
 class Source:
     """A pipeline, and how its images are sampled unless told otherwise.
 
-    mel: how they are sounds, None if they are none; name: what the images are of, None where nothing tells two apart.
+    name: what the images are of, None where nothing tells two apart.
     """
 
     pipeline: RoutedPipeline
     sampling: SamplingConfig
     seed: int = 0
-    mel: Mel | None = None
     name: str | None = None
+
+    @property
+    def mel(self) -> Mel | None:
+        """How images are sounds, None if they are none."""
+        return self.pipeline.mel
 
     def save(self, folder: Path) -> None:
         """Write the pipeline, which `open_source` reads. Raises CheckpointError."""
         self.pipeline.save_pretrained(folder)
-        if self.mel is not None:
-            self.mel.save(folder / MEL)
 
 
 def open_source(folder: Path, device: torch.device, dtype: torch.dtype = torch.float32, held: int = 1) -> Source:
@@ -55,8 +57,7 @@ def open_source(folder: Path, device: torch.device, dtype: torch.dtype = torch.f
     Raises ConfigError if it is neither, WeightsError if the run's model has other weights now.
     """
     if (folder / RoutedPipeline.config_name).is_file():
-        mel = Mel.read(folder / MEL) if (folder / MEL).is_file() else None
-        return Source(RoutedPipeline.from_pretrained(folder, device, dtype, held), SamplingConfig(), mel=mel)
+        return Source(RoutedPipeline.from_pretrained(folder, device, dtype, held), SamplingConfig())
     run = RunFolder.load(folder)
     recipe, mixture = run.recipe, run.mixture
     model = registry.get("models", recipe.model)()
@@ -65,8 +66,8 @@ def open_source(folder: Path, device: torch.device, dtype: torch.dtype = torch.f
         raise WeightsError(f"{recipe.model} has other weights than when {folder} was made; {run.record.how.command}")
     parts = parts_of(teacher, recipe.sampling.scheduler)
     pipeline = RoutedPipeline.around(parts, mixture, device, dtype, held)
-    pipeline.record = run.record
-    return Source(pipeline, recipe.sampling, recipe.seed, model.mel, run.mixture.parent.name)
+    pipeline.record, pipeline.mel = run.record, model.mel
+    return Source(pipeline, recipe.sampling, recipe.seed, run.mixture.parent.name)
 
 
 def check_folder(folder: Path) -> None:
@@ -78,13 +79,22 @@ def check_folder(folder: Path) -> None:
     check_writable(folder, "--out")
 
 
+def check_apart(place: Path, option: str, source: Path) -> None:
+    """Raise StoreError where what is written would lie inside of what is read, or of a finished stage: its digest would change."""
+    above = place.resolve().parents
+    read = next((each for each in above if each == source.resolve() or (each / MANIFEST).is_file()), None)
+    if read is not None:
+        raise StoreError(f"{place} lies inside of {read}, which is read; name another place with {option}")
+
+
 @torch.inference_mode()
 def draw(source: Source, prompts: Sequence[str], folder: Path, first: int = 0) -> list[dict[str, Any]]:
     """Write one PNG a prompt, numbered from `first`, which chooses its noise too, and prompts.json beside them.
 
     Images are written as they are done; their names are numbers whatever the prompts say. A row a prompt: image,
     prompt, index, expert. Spectrograms have a WAV file each beside them. What was killed goes on where it stopped; the
-    images of another request go first, or a kill in the middle would pass them off as these.
+    images of another request go first, or a kill in the middle would pass them off as these. Raises StoreError where
+    another command fills the folder.
     """
     routes = source.pipeline.mixture.route(requests.texts(prompts))
     numbers = range(first, first + len(prompts))
@@ -95,13 +105,14 @@ def draw(source: Source, prompts: Sequence[str], folder: Path, first: int = 0) -
     sampling = source.sampling.model_dump(mode="json")
     made = {"of": source.name, "dtype": str(source.pipeline.dtype), "seed": source.seed, "sampling": sampling}
     index = {**made, "images": rows}
-    there = _index(folder)
-    if there is not None and (source.name is None or there != index):
-        _clear(folder, there)
-    left = [at for at, row in enumerate(rows) if not (folder / row["image"]).is_file()]
-    write_json(folder / INDEX, index)
-    if left:
-        _draw([prompts[at] for at in left], routes[left], [numbers[at] for at in left], source, folder)
+    with alone_in(folder, "--out"):  # of two requests at once, one would name the other's images
+        there = _index(folder)
+        if there is not None and (source.name is None or there != index):
+            _clear(folder, there)
+        left = [at for at, row in enumerate(rows) if not (folder / row["image"]).is_file()]
+        write_json(folder / INDEX, index)
+        if left:
+            _draw([prompts[at] for at in left], routes[left], [numbers[at] for at in left], source, folder)
     return rows
 
 

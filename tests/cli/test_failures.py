@@ -10,7 +10,7 @@ import pytest
 
 from aptp_bench import assets
 from aptp_bench.cli.failures import MEND, STOPPED, outcome
-from aptp_bench.errors import DataError
+from aptp_bench.errors import ConfigError, DataError
 from aptp_bench.harness import run
 
 RUN = ["run", "--method", "dense", "--dataset", "coco", "--scale", "smoke"]
@@ -114,6 +114,14 @@ def test_our_errors_are_one_line_and_bugs_keep_their_traceback(capfd):
     for bug in (ZeroDivisionError(), OSError(errno.EBADF, "Bad file descriptor")):
         with pytest.raises(type(bug)):
             outcome(fails(bug))
+
+
+def test_an_error_moves_no_terminal(capfd):
+    def refused():
+        raise ConfigError("'\x1b[2J' is no name")
+
+    assert outcome(refused) == MEND
+    assert capfd.readouterr().err == "error: '\\x1b[2J' is no name\n"
 
 
 def test_the_exit_code_is_the_commands():

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from aptp_bench.cli.failures import MEND
+from aptp_bench.core.files import alone_in
 from aptp_bench.generation.image_sets import Files
 from aptp_bench.generation.images import read_image
 from aptp_bench.harness.inputs import Materials
@@ -49,6 +50,12 @@ def test_a_saved_pipeline_draws_the_same(call, a_run, tmp_path):
     assert call("generate", "--run", "pipe", *words, "--out", "second")[0] == 0
     assert torch.equal(images(tmp_path / "first", 2), images(tmp_path / "second", 2))
     assert call("generate", "--run", "pipe", "--save", "again")[1] == "pipeline: again\n"
+
+
+def test_prompts_move_no_terminal(call, a_run):
+    for words in (["generate", "--steps", "1"], ["route"]):
+        code, out = call(*words, "--run", a_run, "--prompt", "a \x1b[2Jdog\nrm")
+        assert code == 0 and "a \\x1b[2Jdog\\nrm\n" in out and "\x1b[2J" not in out
 
 
 def test_what_was_killed_goes_on_and_another_request_is_drawn_anew(call, a_run, tmp_path, monkeypatch):
@@ -139,6 +146,7 @@ def test_what_prompts_say_names_no_file(call, a_run, tmp_path):
         (["--prompt", "a", "--guidance", "-1"], "not within 0 and 100"),
         (["--prompt", "a", "--guidance", "inf"], "not within 0 and 100"),
         (["--prompt", "a", "--guidance", "nan"], "not within 0 and 100"),
+        (["--prompt", "a", "--seed", "-1"], "--seed"),
         (["--prompt", "a", "--batch", "0"], "batches of 0"),
         (["--prompt", "a", "--held", "0"], "--held"),
         (["--prompt", "a", "--dtype", "int8"], "--dtype"),
@@ -153,6 +161,31 @@ def test_bad_input_is_one_line_and_draws_nothing(call, a_run, tmp_path, words, l
     code, out = call("generate", *(words if "--run" in words else ["--run", a_run, *words]))
     assert code == MEND and line in call.err and call.err.count("\n") == 1 and out == ""
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_nothing_is_written_into_what_is_read(call, a_run, tmp_path):
+    assert call("generate", "--run", a_run, "--save", "pipe")[0] == 0
+    stage = RunFolder.load(Path(a_run)).mixture
+    before = sorted(tmp_path.rglob("*"))
+    for run, place in (
+        ("pipe", "pipe/new"),
+        ("./pipe", "pipe/unet/a/b"),
+        (a_run, f"{a_run}/new"),
+        (a_run, stage / "new"),
+    ):
+        for words in (["--prompt", "a", "--out", str(place)], ["--save", str(place)]):
+            assert call("generate", "--run", run, *words)[0] == MEND
+            assert "which is read; name another place with --" in call.err
+    assert sorted(tmp_path.rglob("*")) == before and not (stage / "new").exists()
+    assert call("generate", "--run", "pipe", "--save", "pipe")[0] == 0
+
+
+def test_two_commands_do_not_fill_one_folder_at_once(call, a_run, tmp_path):
+    words = ("generate", "--run", a_run, "--steps", "1", "--prompt", "a", "--out", "drawn")
+    with alone_in(tmp_path / "drawn", "--out"):
+        assert call(*words)[0] == MEND and "another command writes into drawn; wait for it" in call.err
+        assert not any((tmp_path / "drawn").iterdir())
+    assert call(*words)[0] == 0
 
 
 def test_a_model_that_changed_is_refused(call, a_run, tiny):

@@ -94,3 +94,10 @@ def test_listing_loads_no_network_library() -> None:
     code += "import sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert not NETWORKS & set(done.stdout.split())
+
+
+def test_commands_draw_whatever_backend_a_user_has_for_windows() -> None:
+    code = "import sys; from aptp_bench.cli import main; sys.argv[1:] = ['--version']\n"
+    code += "try:\n main()\nexcept SystemExit:\n import matplotlib"
+    environment = {**os.environ, "MPLBACKEND": "nonsense"}
+    subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True, timeout=60)

@@ -18,6 +18,7 @@ from aptp_bench.core.documents import (
     problem_of,
     shipped_yaml,
     typed,
+    unambiguous_yaml,
     written_yaml,
 )
 
@@ -116,3 +117,14 @@ def test_true_and_false_are_no_numbers(document: dict[str, Any], where: str | No
     with pytest.raises(ValidationError) as caught:
         typed(Counts, document)
     assert problem_of(caught.value).where == where
+
+
+@pytest.mark.parametrize("text", ["a: 1\na: 2", "x: [{b: 1, 'b': 2}]", "- &m {a: 1}\n- {<<: *m, b: 1, b: 2}"])
+def test_a_key_that_stands_twice_is_no_yaml(text: str) -> None:
+    with pytest.raises(yaml.YAMLError, match="stands there twice"):
+        unambiguous_yaml(text)
+
+
+def test_a_key_that_is_merged_in_may_stand_beside_its_change() -> None:
+    both = unambiguous_yaml("- {<<: &m {a: 1, b: 2}, b: 3}\n- {<<: *m, b: 4}\n- *m")
+    assert both == [{"a": 1, "b": 3}, {"a": 1, "b": 4}, {"a": 1, "b": 2}]

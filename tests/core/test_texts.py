@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aptp_bench.core.texts import LONGEST, decoded, flaw, is_json, lines, unambiguous_json
+from aptp_bench.core.texts import LONGEST, decoded, flaw, is_json, lines, unambiguous_json, visible
 from aptp_bench.errors import DataError
 
 
@@ -23,6 +23,19 @@ def test_what_is_no_character_is_in_no_text(odd: str) -> None:
 def test_a_text_has_a_length_that_is_read_in_no_time() -> None:
     assert flaw("a" * LONGEST) is None
     assert "letters" in str(flaw("a " * LONGEST))
+
+
+@pytest.mark.parametrize(
+    "moving", ["\x1b[2J", "\x1b]0;title\x07", "a\rb", "\x9b31m", "a\nb", "\u202eexe", "\x7f", "\0"]
+)
+def test_a_line_moves_no_terminal(moving: str) -> None:
+    assert visible(moving) != moving and visible(visible(moving)) == visible(moving)
+    assert visible(moving).isprintable() and visible(moving).isascii()
+
+
+def test_what_only_shows_is_shown_as_it_is() -> None:
+    for text in ("a\tcar", "ein Bär \U0001f469\u200d\U0001f680", "\u05d0\u05d1", "C:\\x1b"):
+        assert visible(text) == text
 
 
 def test_marks_of_joined_files_are_no_part_of_their_lines() -> None:

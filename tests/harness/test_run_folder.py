@@ -104,6 +104,28 @@ def test_other_documents_are_refused(tiny_run, tmp_path, change, line):
     assert "\n" not in str(caught.value)
 
 
+def test_another_runs_stage_of_the_same_kind_is_refused(tiny_run, tmp_path):
+    _, folder = made(tiny_run("norm", "budget.ratio=0.8"), tmp_path)
+    whole = json.loads((folder / run_folder.FILE).read_text())
+    _, dense = made(tiny_run("dense"), tmp_path)
+    _, other = made(tiny_run("norm", "budget.ratio=0.9"), tmp_path)
+    RunFolder.load(folder)
+    for from_whom, name in ((dense, "generate"), (dense, "prune"), (other, "finetune"), (other, "prune")):
+        stage = RunFolder.load(from_whom).stages[name].name
+        (folder / run_folder.FILE).write_text(json.dumps(merged(whole, {"stages": {name: stage}})))
+        with pytest.raises(ConfigError, match=r"has another run's .*; run again: "):
+            RunFolder.load(folder)
+        (folder / run_folder.FILE).write_text(json.dumps(whole))
+
+
+def test_a_key_that_stands_twice_is_refused(tiny_run, tmp_path):
+    _, folder = made(tiny_run("dense"), tmp_path)
+    text = (folder / run_folder.FILE).read_text()
+    (folder / run_folder.FILE).write_text(text.replace('"world":', '"world": "smoke", "world":', 1))
+    with pytest.raises(ConfigError, match="'world' stands there twice"):
+        RunFolder.load(folder)
+
+
 def test_a_run_whose_document_was_edited_is_refused_or_not_submitted(tiny_run, tmp_path):
     record, folder = made(tiny_run("norm", "budget.ratio=0.8"), tmp_path)
     document = json.loads((folder / run_folder.FILE).read_text())

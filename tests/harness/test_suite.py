@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -235,3 +236,21 @@ def test_a_setting_may_be_of_one_method_alone(tmp_path: Path) -> None:
         Suite.load(write(tmp_path, rows=rows)).runs(["aptp.acumulate=16"])
     with pytest.raises(ConfigError, match=r"no row of .* is of method aptp_equal; they are of"):
         Suite.load(write(tmp_path, rows=rows)).runs(["aptp_equal.accumulate=16"])
+
+
+@pytest.mark.parametrize(
+    ("written", "line"),
+    [
+        ("title: t\ndatset: coco\nrows: []", "there is no datset; did you mean 'dataset'?"),
+        (
+            "title: t\ndataset: coco\nrows: [{label: a, metod: norm}]",
+            "there is no rows.0.metod; did you mean 'method'?",
+        ),
+        ("title: t\ndataset: coco\nrows: [{label: a, method: norm, mini: {setings: []}}]", "did you mean 'settings'?"),
+        ("title: t\ndataset: coco\ndataset: cc3m\nrows: []", "'dataset' stands there twice"),
+    ],
+)
+def test_a_misspelt_or_doubled_key_is_named(tmp_path, written, line):
+    (tmp_path / "s.yaml").write_text(written)
+    with pytest.raises(ConfigError, match=re.escape(line)):
+        Suite.load(str(tmp_path / "s.yaml"))

@@ -422,7 +422,41 @@ def test_a_part_that_is_missing_is_named(saved: Path, part: str) -> None:
         opened(saved)
 
 
+def as_older_releases_saved(folder: Path) -> None:
+    """Take out what the index says of each part's files."""
+    index = json.loads((folder / "model_index.json").read_text())
+    del index["_digests"]
+    (folder / "model_index.json").write_text(json.dumps(index))
+
+
+@pytest.mark.parametrize("part", ["vae", "text_encoder", "tokenizer", "scheduler"])
+def test_a_part_that_was_edited_is_refused(saved: Path, part: str) -> None:
+    (saved / part / ".DS_Store").touch()
+    opened(saved)
+    path = next((saved / part).glob("*config.json"))
+    path.write_text(path.read_text() + "\n")
+    with pytest.raises(CheckpointError, match=f"{part} is not what was saved there.*; save the network again"):
+        opened(saved)
+    as_older_releases_saved(saved)
+    opened(saved)
+
+
+def test_what_was_changed_in_python_is_saved_as_it_is(saved: Path) -> None:
+    pipe = opened(saved)
+    pipe.scheduler = LCMScheduler.from_config(pipe.scheduler.config)
+    pipe.save_pretrained(saved)
+    assert isinstance(opened(saved).scheduler, LCMScheduler)
+
+
+def test_a_tokenizer_without_its_length_is_refused(saved: Path) -> None:
+    as_older_releases_saved(saved)
+    (saved / "tokenizer" / "tokenizer_config.json").write_text("{}")
+    with pytest.raises(WeightsError, match=r"tokenizer makes texts of 1e.30 tokens for an encoder of"):
+        opened(saved)
+
+
 def test_a_scheduler_of_other_networks_is_refused(saved: Path) -> None:
+    as_older_releases_saved(saved)
     path = saved / "scheduler" / "scheduler_config.json"
     config = json.loads(path.read_text())
     path.write_text(json.dumps({**config, "prediction_type": "sample"}))
