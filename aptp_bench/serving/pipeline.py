@@ -152,6 +152,7 @@ class RoutedPipeline(DiffusionPipeline):
             made = cls(**{**pipeline.parts, MIXTURE: pipeline.mixture, **parts})
             if MIXTURE not in parts:
                 made._source, made._held, made.record = pipeline._source, pipeline._held, pipeline.record
+            made.mel = pipeline.mel
         elif MIXTURE in parts:
             whole = cls.of(pipeline, parts[MIXTURE])
             made = cls(**{**whole.parts, "scheduler": pipeline.scheduler, **parts})
