@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from aptp_bench.errors import DataError, FigureError
+from aptp_bench.errors import ConfigError, DataError, FigureError
 from aptp_bench.generation.images import image_path, read_image, write_image
 from aptp_bench.reporting.figures import samples
 from aptp_bench.reporting.figures.facts import RunFacts, facts_of
@@ -99,7 +99,9 @@ def test_other_captions_than_those_that_were_drawn_are_refused(finished: Any, tm
     document["key"]["captions"] = hashlib.sha256(b"others").hexdigest()
     manifest.write_text(json.dumps(document))
     with pytest.raises(DataError, match=r"are not those that .* drew"):
-        facts_of(facts.run.folder).captions()
+        facts.captions()
+    with pytest.raises(ConfigError, match="another run's"):  # opened anew: a stage of other captions is another stage
+        facts_of(facts.run.folder)
 
 
 def test_large_images_become_small_ones_and_small_ones_stay(tmp_path: Path) -> None:
