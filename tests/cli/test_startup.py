@@ -100,4 +100,5 @@ def test_commands_draw_whatever_backend_a_user_has_for_windows() -> None:
     code = "import sys; from aptp_bench.cli import main; sys.argv[1:] = ['--version']\n"
     code += "try:\n main()\nexcept SystemExit:\n import matplotlib"
     environment = {**os.environ, "MPLBACKEND": "nonsense"}
-    subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
