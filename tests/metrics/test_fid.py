@@ -95,6 +95,20 @@ def test_moments_are_those_of_numpy_in_any_blocks(monkeypatch: pytest.MonkeyPatc
     assert np.allclose(rest.covariance, numpy_moments(x[40:])[1], rtol=1e-11)
 
 
+def test_many_features_in_float32_give_the_distance_of_float64(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a mean far from zero, a dead feature, and rows that come in order of size."""
+    monkeypatch.setattr(fid, "CHUNK", 300)
+    monkeypatch.setattr(fid, "CHEAP", 32)
+    a, b = (torch.cat([x + 50, torch.zeros(len(x), 1)], 1) for x in (features(1500, 64, 1, 0.2), features(900, 64, 2)))
+    a = a[a.norm(dim=1).argsort()]
+    assert frechet_distance(a, b)[0] == pytest.approx(frechet_distance(a.double(), b.double())[0], abs=1e-5)
+    kinds = Moments.of(a), Moments.of(a.double())
+    torch.testing.assert_close(kinds[0].covariance, kinds[1].covariance, rtol=1e-5, atol=1e-6)
+    assert not torch.equal(kinds[0].outer, kinds[1].outer)  # the quick way was taken
+    found, exact = judged(b, kinds[0]), judged(b.double(), kinds[1])
+    torch.testing.assert_close(found.influences, exact.influences, rtol=1e-3, atol=1e-4)
+
+
 def test_the_interval_is_as_wide_as_fresh_samples_scatter() -> None:
     real = features(1000, 24, 10)
     values = torch.tensor([frechet_distance(features(200, 24, 100 + i, 2.0), real)[0] for i in range(40)])
