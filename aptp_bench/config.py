@@ -136,9 +136,23 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 def placed(document: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
     """`document` with the dotted key set."""
-    for part in reversed(key.split(".")):
+    for part in reversed(_parts(key)):
         value = {part: value}
     return merged(document, value)
+
+
+def _parts(key: str) -> list[str]:
+    """Those of a dotted key. A plugin's name is one of them, and may have a dot: backbone_config.hps-v2.1.batch."""
+    section, _, rest = key.partition(".")
+    named = (
+        [name for name in registry.plugins(OPTIONS[section]) if f"{rest}.".startswith(f"{name}.")]
+        if section in OPTIONS
+        else []
+    )
+    if not named:
+        return key.split(".")
+    name = max(named, key=len)
+    return [section, name, *rest[len(name) + 1 :].split(".")] if rest != name else [section, name]
 
 
 def parsed(setting: str, known: Sequence[str], see: str) -> tuple[str, Any]:

@@ -103,6 +103,11 @@ class Checkpoint(Method):
         inputs = example_inputs(job.teacher.unet, tokens=job.tokens)
         cost, whole = (count(each, inputs, job.budget.convention).total for each in (unet, job.teacher.unet))
         missed, said = job.budget.missed_by(cost / whole), f"{cost / whole:.4f} of the {job.budget.convention} MACs"
+        if missed > TOLERANCE and job.budget.ratio == 1:
+            fix = "name the one that it was pruned from with --model"
+            raise BudgetError(
+                f"{self.config.label} has {said} of the model's own U-Net, and more is no pruned one; {fix}"
+            )
         if missed > TOLERANCE:
             raise BudgetError(f"{self.config.label} keeps {said}; leave out --budget to measure it as it is")
         return Mixture.of_one(unet.requires_grad_(False), f"{self.config.label}, as published: {said}")

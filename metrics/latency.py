@@ -20,13 +20,12 @@ if TYPE_CHECKING:
     from aptp_bench.profiling.setups import Setup
     from aptp_bench.profiling.speed import Protocol, Times
 
-CALLS_PER_IMAGE_TIMED = 5  # an image is dozens of U-Net calls: it is timed this many times less often
-
 
 class Latency(Metric):
     """Seconds per image, traffic-weighted over the experts, the router's time included."""
 
     name, unit, better = "latency", "s", "lower"
+    timed = True
     needs = frozenset({"mixture"})
 
     def __call__(self, evidence: Evidence) -> Measurement:
@@ -56,6 +55,7 @@ class Speedup(Metric):
     """Share of the dense network's time for an image that is saved: (t0 - t) / t0, from the timing of latency."""
 
     name, unit, better = "speedup", "%", "higher"
+    timed = True
     title = "Speed-up"
     needs = frozenset({"mixture"})
     paper = "Castells et al., LD-Pruner, CVPR Workshops 2024, pp. 821-830"
@@ -124,7 +124,7 @@ def timing(evidence: Evidence) -> tuple[Setup, Protocol]:
         tokens=tokens_of(system.teacher),
         warmup=often.warmup,
         repeats=often.repeats,
-        images=max(2, often.repeats // CALLS_PER_IMAGE_TIMED),
+        images=often.images,
         sampling=system.sampling.model_copy(update={"exact": False}),  # as calls are timed
         routes=often.repeats,
         prompts=evidence.captions,

@@ -193,3 +193,10 @@ def test_a_role_is_played_by_those_who_can():
                 elif kind.world == networks[own].world:
                     with pytest.raises(ConfigError, match=f"backbones.{role}="):
                         recipe("dense", "coco", scale, {}, [f"backbones.{role}={name}"])
+
+
+def test_options_of_a_plugin_whose_name_has_a_dot_are_reached() -> None:
+    asked = recipe("norm", "coco", "paper", {}, ["backbone_config.hps-v2.1.batch=2"])
+    assert asked.backbone_config == {"hps-v2.1": {"batch": 2}}
+    with pytest.raises(ConfigError, match=r"hps-v2\.1\.batch"):
+        recipe("norm", "coco", "paper", {}, ["backbone_config.hps-v2.1.bach=2"])

@@ -24,6 +24,7 @@ class DINOv2Large(Backbone):
 
     name, role, world = "dinov2-large", ("dino",), "paper"
     hub_ids = ("facebook/dinov2-large",)
+    macs = {"linear": 8.1e10}
     resize = f"to {SIZE}x{SIZE}, Pillow bicubic with antialias, 8 bits"
 
     @cached_property

@@ -38,6 +38,7 @@ class MiniEar(SoundBackbone):
     """The mini world's classifier of sounds, in the place of VGGish."""
 
     name, role, world, embedded = "mini-ear", ("audio",), "mini", "ear"
+    macs = {"convolution": 1.41e7}
     mel = MINI
     resize = f"resampled to {MINI.rate} Hz, the first {MINI.seconds:.3f} s, Mel spectrogram {MINI.bands}x{MINI.frames}"
 
@@ -75,6 +76,7 @@ class VGGish(SoundBackbone):
     """VGGish (Hershey et al. 2017, arXiv:1609.09430), the network that FAD is defined with."""
 
     name, role, world = "vggish", ("audio",), "paper"
+    macs = {"convolution": 5.18e9}
     mel = AUDIO_DIFFUSION
 
     class Config(BackboneConfig):

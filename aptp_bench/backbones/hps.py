@@ -30,6 +30,7 @@ class HPSv21(Backbone):
     """HPS v2.1: CLIP ViT-H/14 tuned on human choices (Wu et al. 2023, arXiv:2306.09341), read with open_clip."""
 
     name, role, world = "hps-v2.1", ("hps",), "paper"
+    macs = {"linear": 1.67e11}
 
     @classmethod
     def fix(cls) -> str | None:

@@ -25,6 +25,7 @@ INCEPTION = (
     "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
 )
 CLIP_FILES = ("*.json", "*.txt", "model*.safetensors")
+MEASURED = 256  # pixels of the images that the papers' metrics look at
 MINI_EDGE = 32  # pixels; what the mini world's Inception was trained on
 
 
@@ -196,12 +197,14 @@ class MiniCLIP(CLIPBackbone):
     """The mini world's CLIP, trained on its captioned scenes."""
 
     name, role, world, embedded = "mini-clip", ("clip_score", "cmmd"), "mini", "clip"
+    macs = {"linear": 1.07e7}
 
 
 class MiniPick(CLIPBackbone):
     """The mini world's preference model: its CLIP, tuned on pairs of better and worse drawings."""
 
     name, role, world, embedded = "mini-pick", ("preference",), "mini", "pick"
+    macs = {"linear": 1.07e7}
 
 
 class CLIPViTB32(CLIPBackbone):
@@ -209,6 +212,7 @@ class CLIPViTB32(CLIPBackbone):
 
     name, role, world = "clip-vit-b-32", ("clip_score", "cmmd"), "paper"
     hub_ids = ("openai/clip-vit-base-patch32",)
+    macs = {"linear": 4.4e9}
 
 
 class CLIPViTL14At336(CLIPBackbone):
@@ -216,6 +220,7 @@ class CLIPViTL14At336(CLIPBackbone):
 
     name, role, world = "clip-vit-l-14-336", ("cmmd", "clip_score"), "paper"
     hub_ids, crop_first = ("openai/clip-vit-large-patch14-336",), True
+    macs = {"linear": 1.91e11}
 
 
 class PickScoreV1(CLIPBackbone):
@@ -223,12 +228,14 @@ class PickScoreV1(CLIPBackbone):
 
     name, role, world = "pickscore-v1", ("preference",), "paper"
     hub_ids, processor_ids = ("yuvalkirstain/PickScore_v1",), ("laion/CLIP-ViT-H-14-laion2B-s32B-b79K",)
+    macs = {"linear": 1.67e11}
 
 
 class MiniInception(Backbone):
     """The mini world's classifier of scenes, in the place of Inception-v3."""
 
     name, role, world, embedded = "mini-inception", ("inception",), "mini", "inception"
+    macs = {"convolution": 2.54e7}
     resize = f"to {MINI_EDGE}, Pillow bicubic with antialias, 8 bits (as they are if that size)"
 
     @cached_property
@@ -253,6 +260,7 @@ class Inception2015(Backbone):
     """Inception-v3 of 2015-12-05, the network FID and Inception Score are defined with."""
 
     name, role, world = "inception-2015", ("inception",), "paper"
+    macs = {"convolution": 5.71e9}
 
     class Config(BackboneConfig):
         """The default mode is the one of the paper's own script."""
@@ -299,6 +307,7 @@ class LPIPSAlex(Backbone):
 
     name, role, world, pairs = "lpips-alex", ("perceptual",), "paper", True
     resize = "as they are"
+    macs = {"convolution": 1.74e9}
 
     @classmethod
     def fix(cls) -> str | None:
@@ -309,6 +318,11 @@ class LPIPSAlex(Backbone):
             f"s.save_file({{k: v for k, v in L('alex').net.state_dict().items() if k[:5] != 'lins.'}}, '{target}')"
         )
         return f'fetch and convert them: mkdir -p {target.parent} && python -c "{script}"'
+
+    @classmethod
+    def macs_of(cls, pixels: int) -> dict[Literal["convolution", "linear"], float]:
+        """As many more as there are pixels more."""
+        return {kind: macs * (pixels / MEASURED) ** 2 for kind, macs in cls.macs.items()}
 
     @cached_property
     def network(self) -> nn.Module:

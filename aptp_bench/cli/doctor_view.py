@@ -42,7 +42,7 @@ def _show_ready(console: Console, fine: Sequence[Check], apart: bool) -> None:
         return
     for kind, found in groupby(fine, key=lambda check: check.what.partition(" ")[0]):
         names = ", ".join(check.what.partition(" ")[2] for check in found)
-        said(console, f"  ok        {kind}s: {names}", INDENT)
+        said(console, f"  ok        {kind.removesuffix('s')}s: {names}", INDENT)
 
 
 def _show_missing(console: Console, check: Check, whole: bool) -> None:

@@ -26,6 +26,10 @@ def show(plan: Plan) -> None:
     there = "" if plan.memory_gib is None else f" with {plan.memory_gib:,.4g} GiB"
     titled(console, f"{plan.title}: planned for {plan.processes} × {plan.device}{there}", table)
     line(console, "time, memory of a process at the worst moment, disk; = made by another row; – not estimated")
+    line(
+        console,
+        "measure: passes of the metrics' networks over images, and what is timed; reading files and sums come to it",
+    )
     line(console, f"expected at {plan.efficiency:.0%} {plan.basis}; at best {said(plan.seconds * plan.efficiency)}")
     kinds = ", ".join(f"{kind} {amount / GB:,.1f} GB" for kind, amount in plan.disk_bytes.items())
     line(console, f"disk: {kinds}; features and a training's last state come to it")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from aptp_bench.contracts.base import Plugin
@@ -18,6 +18,12 @@ class BackbonePlugin(Plugin, ABC):
     role: ClassVar[tuple[str, ...]]
     world: ClassVar[Literal["mini", "paper"]]
     pairs: ClassVar[bool] = False  # True: it compares two images and has no features of one
+    macs: ClassVar[Mapping[Literal["convolution", "linear"], float]] = {}  # of an image, for plans; empty: not known
+
+    @classmethod
+    def macs_of(cls, pixels: int) -> Mapping[Literal["convolution", "linear"], float]:
+        """`macs` of an image, or of a pair, of so many pixels, width = height. Most networks bring all images to one size."""
+        return cls.macs
 
     @abstractmethod
     def image_features(self, images: torch.Tensor) -> dict[str, torch.Tensor]:

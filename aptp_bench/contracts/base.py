@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import ConfigDict, ValidationError
+from pydantic import ConfigDict, ValidationError, field_validator
 
 from aptp_bench.core.documents import Frozen, problem_of, typed
+from aptp_bench.core.files import at_home
 from aptp_bench.errors import ConfigError
 
 
@@ -14,6 +16,12 @@ class PluginConfig(Frozen):
     """The settings of one plugin: frozen, unknown keys and numbers that are not finite refused, each field with its meaning."""
 
     model_config = ConfigDict(allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _at_home(cls, value: Any) -> Any:
+        """Paths may begin with ~."""
+        return at_home(value) if isinstance(value, Path) else value
 
 
 class Plugin:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -33,7 +33,15 @@ class DatasetPlugin(Plugin, ABC):
 
     def missing(self) -> str | None:
         """Which of its files is not where its settings say, and the setting that names another place."""
-        return _absent(dict(self.config))
+        return _absent(dict(self.config)) or _first_absent(self.places())
+
+    def places(self) -> Iterable[tuple[str, Path]]:
+        """Files and folders that loading wants below those that settings name, each with that setting."""
+        return ()
+
+    def images_of(self, pairs: int) -> int:
+        """How many images so many training pairs have at most, known without the files: what plans count latents by."""
+        return pairs
 
     @abstractmethod
     def load(self, split: str, limit: int | None = None) -> datasets.Dataset:
@@ -41,7 +49,11 @@ class DatasetPlugin(Plugin, ABC):
 
 
 def _absent(options: Mapping[str, Any]) -> str | None:
-    for name, place in options.items():
-        if isinstance(place, Path) and not place.exists():
+    return _first_absent((name, place) for name, place in options.items() if isinstance(place, Path))
+
+
+def _first_absent(places: Iterable[tuple[str, Path]]) -> str | None:
+    for name, place in places:
+        if not place.exists():
             return f"{place} is not there; put the files there or name another place with --set dataset_config.{name}=…"
     return None

@@ -37,6 +37,8 @@ class Metric(Plugin, ABC):
     tie: ClassVar[float] = 0.0  # relative gap below which two values say nothing, whatever their intervals
     counted: ClassVar[bool] = False  # True: counted, not estimated: the value has no interval because it is exact
 
+    timed: ClassVar[bool] = False  # True: it times calls and images, as the recipe's `latency` says
+
     @classmethod
     def is_quality(cls) -> bool:
         """Whether it judges images rather than what they cost."""

@@ -22,6 +22,11 @@ NAMED = 150  # letters of a file's name in that of the file beside it, which may
 UNFINISHED = (".tmp", ".partial")  # suffixes of a file that is being written
 
 
+def at_home(path: Path | str) -> Path:
+    """A path whose ~ is somebody's home; one of nobody stays as it is. Shells leave ~ alone behind "key="."""
+    return Path(os.path.expanduser(path))
+
+
 def write_whole(path: Path, write: Callable[[Path], Any]) -> Path:
     """`write` a file beside `path`, then rename it into place: a reader sees the old file or the whole new one.
 

@@ -19,6 +19,9 @@ MOST_STEPS = (
 )
 
 
+CALLS_PER_IMAGE_TIMED = 5  # an image is dozens of U-Net calls: it is timed this many times less often
+
+
 class Settings(Frozen):
     """Numbers that are numbers: neither infinite nor none."""
 
@@ -161,6 +164,11 @@ class LatencyConfig(Settings):
     warmup: int = Field(2, ge=0, description="untimed calls before the timed ones")
     repeats: int = Field(10, gt=1, description="timed calls; the median and the spread are reported")
     batch: int = Field(1, gt=0, description="samples in a call")
+
+    @property
+    def images(self) -> int:
+        """Batches of whole images that are timed."""
+        return max(2, self.repeats // CALLS_PER_IMAGE_TIMED)
 
 
 def _unless_default(dumped: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:

@@ -58,6 +58,18 @@ class CC3M(DatasetPlugin):
 
     config: Config
 
+    def missing(self) -> str | None:
+        """Which of its files is not where its settings say: shards, or tables and a folder of images."""
+        try:
+            tables = [split for split in self.splits if not shards.of_split(self.config.root, (split, FOLDERS[split]))]
+            for split in tables:
+                _table_file(self.config.root, split)
+            if tables:
+                _Files(self.config.root / "images", FOLDERS[tables[0]])
+        except DataError as err:
+            return str(err)
+        return None
+
     def load(self, split: str, limit: int | None = None) -> datasets.Dataset:
         """The first `limit` rows that have an image. Raises DataError for missing files and malformed lines."""
         table.check_split(self, split)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import datasets
 
 AGAIN = "download the official captions file again"
+TRAIN_IMAGES = {"2014": 82_783, "2017": 118_287}  # of a release (cocodataset.org)
 SAMPLE_SEED = 42  # the APTP authors' seed of the 30,000 evaluation captions
 
 
@@ -59,11 +60,21 @@ class COCO2014(DatasetPlugin):
 
     config: Config
 
+    def places(self) -> Iterator[tuple[str, Path]]:
+        """Annotations and images of both splits."""
+        for split in self.splits:
+            yield "root", _annotations(self.config.root, split, self.config.year)
+            yield "root", self.config.root / f"{split}{self.config.year}"
+
+    def images_of(self, pairs: int) -> int:
+        """Five captions share an image."""
+        return min(pairs, TRAIN_IMAGES[self.config.year])
+
     def load(self, split: str, limit: int | None = None) -> datasets.Dataset:
         """The first `limit` pairs of a split. Raises DataError for missing or unreadable files."""
         table.check_split(self, split)
         folder = self.config.root / f"{split}{self.config.year}"
-        document = _document(self.config.root / "annotations" / f"captions_{split}{self.config.year}.json")
+        document = _document(_annotations(self.config.root, split, self.config.year))
         rows = pairs(document) if split == "train" else evaluation_pairs(document, self.config.val_images)
         rows = rows[: table.first(limit, len(rows))]
         paths = _present(folder, rows)
@@ -134,6 +145,10 @@ def evaluation_pairs(document: dict[str, Any], count: int) -> list[Pair]:
         raise DataError(f"{count} validation images asked, the annotations have {len(rows)}; {fix}")
     chosen = np.random.RandomState(SAMPLE_SEED).choice(len(rows), count, replace=False)
     return [rows[i] for i in chosen]
+
+
+def _annotations(root: Path, split: str, year: str) -> Path:
+    return root / "annotations" / f"captions_{split}{year}.json"
 
 
 def _document(path: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from aptp_bench.core.digests import data_digest, weights_digest
 from aptp_bench.core.recipe import Recipe
 from aptp_bench.errors import DataError
 from aptp_bench.generation.image_sets import Rows
+from aptp_bench.harness.readiness import of_prompts
 from aptp_bench.harness.sources import source_of
 from aptp_bench.pruning.unets import tokens_of
 
@@ -94,7 +95,10 @@ def _prompts(recipe: Recipe) -> datasets.Dataset | None:
     if recipe.prompts is None or recipe.sizes.partiprompts == 0:
         return None
     source = registry.get("datasets", recipe.prompts)(**recipe.prompts_config)
-    return split_rows(source, source.splits[-1], recipe.sizes.partiprompts)
+    try:
+        return split_rows(source, source.splits[-1], recipe.sizes.partiprompts)
+    except DataError as err:
+        raise DataError(of_prompts(str(err))) from err
 
 
 def split_rows(source: DatasetPlugin, split: str, size: int) -> datasets.Dataset:

@@ -24,9 +24,8 @@ def needs(recipe: Recipe) -> Iterator[Need]:
     yield Need(f"dataset {recipe.dataset}", registry.get("datasets", recipe.dataset)(**recipe.dataset_config).missing())
     if recipe.prompts and recipe.sizes.partiprompts:
         source = registry.get("datasets", recipe.prompts)(**recipe.prompts_config)
-        yield Need(
-            f"prompts {recipe.prompts}", (source.missing() or "").replace("dataset_config", "prompts_config") or None
-        )
+        lacks = source.missing()
+        yield Need(f"prompts {recipe.prompts}", lacks and of_prompts(lacks))
     yield Need(f"model {recipe.model}", registry.get("models", recipe.model)().lacks(recipe.weights))
     method = registry.get("methods", recipe.method)(**recipe.method_config)
     why = method.missing()
@@ -37,3 +36,8 @@ def needs(recipe: Recipe) -> Iterator[Need]:
     yield Need(f"method {recipe.method}", why)
     lacking = unmeasured(recipe)
     yield from (Need(f"metric {name}", lacking.get(name), stops=False) for name in recipe.metrics)
+
+
+def of_prompts(said: str) -> str:
+    """What a data set says of its settings, where these are the second evaluation set's."""
+    return said.replace("dataset_config", "prompts_config")

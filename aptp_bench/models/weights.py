@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aptp_bench.core.files import feed
+from aptp_bench.core.files import at_home, feed
 from aptp_bench.errors import WeightsError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 def home() -> Path:
     """The folder that holds one sub-folder a network: $APTP_BENCH_WEIGHTS, or one in the user's cache."""
     chosen = os.environ.get(HOME)
-    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "aptp-bench" / "weights"
+    return at_home(chosen) if chosen else Path.home() / ".cache" / "aptp-bench" / "weights"
 
 
 def downloads_allowed() -> bool:
@@ -55,7 +55,7 @@ def find(name: str, weights: str | None, hub_ids: Sequence[str], files: Sequence
 
 def on_hub(weights: str) -> bool:
     """Whether weights that were named can only be had from the hub: no folder is there, and it may be a repository's id."""
-    return not Path(weights).expanduser().exists() and HUB_ID.fullmatch(weights) is not None
+    return not at_home(weights).exists() and HUB_ID.fullmatch(weights) is not None
 
 
 def lacking(hub_ids: Sequence[str], search: Callable[[], Path], parts: Sequence[str] = ("",)) -> str | None:
@@ -170,7 +170,7 @@ def first_line(err: BaseException) -> str:
 
 
 def _named(name: str, weights: str, files: Sequence[str]) -> Path:
-    path = Path(weights).expanduser()
+    path = at_home(weights)
     if path.exists():
         return path
     if HUB_ID.fullmatch(weights) is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
@@ -15,6 +16,7 @@ from aptp_bench.errors import ConfigError
 from aptp_bench.planning.facts import Facts
 from aptp_bench.planning.loops import Load
 from aptp_bench.planning.machine import BASIS, GIB, Machine
+from aptp_bench.planning.measuring import Reading
 from aptp_bench.planning.stages import Run
 
 HOUR, GB = 3600.0, 1e9
@@ -113,6 +115,7 @@ def _rows(runs: Sequence[tuple[str, Recipe]], machine: Machine, suite: bool) -> 
     """The rows, and what does not fit the device."""
     facts_of = cache(Facts)
     makers: dict[str, str] = {}
+    done: set[str] = set()
     rows: list[PlannedRow] = []
     unfit: list[str] = []
     for label, recipe in runs:
@@ -120,12 +123,21 @@ def _rows(runs: Sequence[tuple[str, Recipe]], machine: Machine, suite: bool) -> 
         prefix = f"{recipe.method}." if suite else ""
         for name, identity, load in Run(recipe, facts_of(recipe.model), machine, prefix).loads():
             owner = makers.setdefault(identity, label)
-            stages.append(_stage(name, load, "" if owner == label else owner, machine))
+            stages.append(_stage(name, _left(load, done), "" if owner == label else owner, machine))
             if load.fix and owner == label:
                 unfit.append(f"{label}: {_unfit(name, load, machine)}")
         own = sum(stage.seconds or 0.0 for stage in stages if not stage.made_by)
         rows.append(PlannedRow(label=label, command=recipe.command, seconds=own, stages=tuple(stages)))
     return rows, unfit
+
+
+def _left(load: Load, done: set[str]) -> Load:
+    """What is left of a stage's work after what was done before it, to which it is added."""
+    if not isinstance(load, Reading) or load.works is None:
+        return load
+    left = {what: seconds for what, seconds in load.works if what not in done}
+    done.update(left)
+    return replace(load, bound_s=sum(left.values()))
 
 
 def _stage(name: str, load: Load, maker: str, machine: Machine) -> PlannedStage:

@@ -18,8 +18,10 @@ from aptp_bench.harness import plans
 from aptp_bench.planning.facts import Facts
 from aptp_bench.planning.loops import Load, Loop, activations, batched, narrowed
 from aptp_bench.planning.machine import Machine
+from aptp_bench.planning.measuring import measuring
 
 STORED = 2  # bytes of a number of a latent or a text embedding on disk
+MEASURE = "measure-"
 PNG = 0.45  # of its bytes as pixels is what an image's file takes: 24 GB were 31,632 images of 768 pixels
 REDRAWN = 128  # images at most that the reference draws again from other noise
 
@@ -38,7 +40,9 @@ class Run:
         makers = {"pairs": self.pairs, "prune": self.prune, "finetune": self.finetune}
         for name in plans.stages(self.recipe, anywhere=True):
             on = next((on for on in plans.GENERATED if name in (plans.GENERATED[on], plans.COMPARED[on])), None)
-            if on is None:
+            if name.startswith(MEASURE):
+                yield name, self.identity(name), measuring(self, name.removeprefix(MEASURE))
+            elif on is None:
                 yield name, self.identity(name), makers[name]() if name in makers else Load()
             elif name == plans.COMPARED[on]:
                 yield self._compared(on)
@@ -82,18 +86,19 @@ class Run:
         return FLOAT * sum(self.facts.parameters(part) for part in parts)
 
     def pairs(self) -> Load:
-        """Latents of images, embeddings of prompts where they are stored. Pairs that share an image count in full."""
-        r = self.recipe
+        """Latents of images, each once however many captions it has, and embeddings of prompts where they are stored."""
+        r, at_once = self.recipe, self.recipe.encode_batch
         if not self.facts.whole:
             return Load()
+        images = registry.get("datasets", r.dataset)(**r.dataset_config).images_of(r.sizes.train)
         encoding = self.facts.encoding(r.resolution.train)
-        numbers = self.facts.numbers_of("latent") * self._latents[0] ** 2
-        calls, bound = self.machine.share(r.sizes.train) / r.encode_batch, self.machine.bound(encoding, r.encode_batch)
+        bound = self.machine.share(images) / at_once * self.machine.bound(encoding, at_once)
+        numbers = images * self.facts.numbers_of("latent") * self._latents[0] ** 2
         if self._reads and self._stores_text:
-            bound += self.machine.bound(self.facts.reading(), r.encode_batch)
-            numbers += self.facts.numbers_of("text")
-        held = batched(self.machine, activations(encoding), r.encode_batch, self.networks, "encode_batch")
-        return replace(held, bound_s=calls * bound, disk=STORED * numbers * r.sizes.train, kind="pairs")
+            bound += self.machine.share(r.sizes.train) / at_once * self.machine.bound(self.facts.reading(), at_once)
+            numbers += r.sizes.train * self.facts.numbers_of("text")
+        held = batched(self.machine, activations(encoding), at_once, self.networks, "encode_batch")
+        return replace(held, bound_s=bound, disk=STORED * numbers, kind="pairs")
 
     def prune(self) -> Load:
         """The phases that the method has, one after another, and its experts."""
@@ -128,15 +133,11 @@ class Run:
         """A call of an expert for every step of the sampler, both halves of guidance at once, and the decoder."""
         r, size = self.recipe, self._latents[1]
         images = r.sizes.val if on == "dataset" else r.sizes.partiprompts
-        s, guided = r.sampling, 2 if r.sampling.guidance > 1 else 1
-        calls = s.steps + (s.scheduler == "pndm")
-        network = self.facts.forward(size)
-        bound = calls * r.budget.ratio * self.machine.bound(network, guided * s.batch, s.dtype)
+        s, guided, network = r.sampling, self._guided, self.facts.forward(size)
+        bound = self.image(s.batch)(r.budget.ratio)
         each = guided * activations(network, s.dtype)
         if self.facts.whole:
-            decoding = self.facts.decoding(size)
-            bound += self.machine.bound(decoding, s.batch, s.dtype)
-            each = max(each, activations(decoding, s.dtype))
+            each = max(each, activations(self.facts.decoding(size), s.dtype))
         held = batched(self.machine, each, s.batch, self.networks + self.expert_bytes, "sampling.batch")
         if held.fix and s.dtype != "bfloat16":
             half = guided * activations(network, "bfloat16")
@@ -148,6 +149,29 @@ class Run:
                 )
         disk = round(PNG * 3 * self.facts.kind.resolution**2) * images
         return replace(held, bound_s=bound * self.machine.share(images) / s.batch, disk=disk, kind="images")
+
+    def call(self, batch: int) -> float:
+        """Seconds at best of a dense call for a batch of images, both halves of guidance at once."""
+        s = self.recipe.sampling
+        return self.machine.bound(self.facts.forward(self._latents[1]), self._guided * batch, s.dtype)
+
+    def image(self, batch: int) -> Callable[[float], float]:
+        """Seconds at best of a batch of images by a network of which so much is left."""
+        s, size = self.recipe.sampling, self._latents[1]
+        calls = (s.steps + (s.scheduler == "pndm")) * self.call(batch)
+        decoding = self.machine.bound(self.facts.decoding(size), batch, s.dtype) if self.facts.whole else 0.0
+        return lambda left: calls * left + decoding
+
+    def seen(self, need: str, on: str) -> tuple[str, int]:
+        """What metrics look at: the identity of a set of images, and how many there are of it."""
+        r = self.recipe
+        size = r.sizes.val if on == "dataset" else r.sizes.partiprompts
+        if need == "images":
+            return self.identity(plans.GENERATED[on]), size
+        if need == "reference":
+            return self._compared(on)[1], size if config.reference_of(r) is not None else min(size, REDRAWN)
+        learnt = not self.facts.kind.reads_prompts()  # the papers of unconditional models measure against those
+        return digest_of([r.dataset, r.dataset_config, learnt]), r.sizes.train if learnt else size
 
     def identity(self, stage: str) -> str:
         """A digest of what of the recipe decides a stage, up to there."""
@@ -165,6 +189,11 @@ class Run:
     def _reads(self) -> bool:
         """Whether there is a text encoder."""
         return self.facts.whole and bool(self.facts.kind.reads_prompts())
+
+    @property
+    def _guided(self) -> int:
+        """Samples of a call for an image."""
+        return 2 if self.recipe.sampling.guidance > 1 else 1
 
     @property
     def _stores_text(self) -> bool:

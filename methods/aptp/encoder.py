@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aptp_bench.assets import path as asset
+from aptp_bench.core.files import at_home
 from aptp_bench.errors import WeightsError
 from aptp_bench.models import weights
 
@@ -56,7 +57,7 @@ def found(name: str) -> Path:
     if name.startswith("embedded:"):
         return asset(name.partition(":")[2])
     fix = f"fetch it (APTP_BENCH_ALLOW_DOWNLOAD=1) or name the folder where it lies as the encoder (asked for: {name})"
-    local = Path(name).expanduser()
+    local = at_home(name)
     if local.is_dir():
         return local
     return weights.find(name.rpartition("/")[2], None, [name], FILES, fix)

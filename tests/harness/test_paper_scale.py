@@ -150,6 +150,14 @@ def test_a_lab_with_its_own_folders_fills_the_papers_table(
         assert cells["clip"] is not None and cells["clip"].summary is not None, label
 
 
+def test_a_run_without_its_second_prompts_names_their_setting(short: None, lab: list[str], capfd: Any) -> None:
+    words = ["run", "--method", "dense", "--dataset", "coco", "--scale", "paper", "--device", "cpu"]
+    places = [word for word in lab if "accumulate" not in word and "encoder" not in word and word != "--set"]
+    asked = [*places[:1], "prompts_config.path=nowhere.tsv", *places[2:]]
+    assert outcome(lambda: app([*words, *(w for each in asked for w in ("--set", each))], standalone_mode=False)) == 2
+    assert "prompts_config.path" in capfd.readouterr().err
+
+
 @pytest.fixture
 def fetched(tmp_path: Path, build_encoder: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder that one stands in, with what the guide lets one fetch where it says; inception's weights are left out."""

@@ -31,7 +31,10 @@ def nothing_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_run_looks_where_its_settings_say(tmp_path: Path, build_encoder: Callable[[Path], Path]) -> None:
     assert set(lacking()) == {"dataset coco2014", "prompts partiprompts-full", "model sd21", "method aptp"}
-    (tmp_path / "there").mkdir()
+    for name in ("annotations", "train2014", "val2014"):
+        (tmp_path / "there" / name).mkdir(parents=True)
+    for split in ("train", "val"):
+        (tmp_path / "there" / "annotations" / f"captions_{split}2014.json").write_text("{}")
     (tmp_path / "p2.tsv").write_text("Prompt\tCategory\tChallenge\na\tb\tc\n")
     elsewhere = [f"dataset_config.root={tmp_path / 'there'}", f"prompts_config.path={tmp_path / 'p2.tsv'}"]
     assert lacking(*elsewhere, f"encoder={build_encoder(tmp_path / 'encoder')}", weights="random") == {}
@@ -83,3 +86,29 @@ def test_it_is_said_before_the_first_stage(tiny_run: Callable[..., Any], tmp_pat
     asked = tiny_run("norm", "metrics=[macs,ssim]", "reference=null")
     session.carry_out([asked], Store(tmp_path / "runs", Telling()), "cpu")
     assert said[0].startswith("ssim will not be measured") and any(line.startswith("stage") for line in said)
+
+
+def test_a_folder_that_is_there_and_lacks_what_belongs_in_it_is_lacking(tmp_path: Path) -> None:
+    (tmp_path / "coco" / "annotations").mkdir(parents=True)
+    assert "captions_train2014.json" in lacking(f"dataset_config.root={tmp_path / 'coco'}")["dataset coco2014"]
+    for name in ("captions_train2017.json", "captions_val2017.json"):
+        (tmp_path / "coco" / "annotations" / name).write_text("{}")
+    later = lacking(f"dataset_config.root={tmp_path / 'coco'}", "dataset_config.year=2017")
+    assert "train2017" in later["dataset coco2014"]
+    (tmp_path / "cc3m").mkdir()
+    asked = recipe("norm", "cc3m", "paper", {}, [f"dataset_config.root={tmp_path / 'cc3m'}"])
+    for there, says in ((None, "train.tsv"), ("train.tsv", "val.tsv"), ("val.tsv", "images"), ("images/", "")):
+        if there is not None:
+            (tmp_path / "cc3m" / there).mkdir() if there.endswith("/") else (tmp_path / "cc3m" / there).write_text("")
+        (found,) = [need for need in needs(asked) if need.what == "dataset cc3m-full"]
+        assert says in str(found.lacks) if says else found.lacks is None
+
+
+def test_a_tilde_is_somebodys_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shells leave it as it is behind "key="."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "p2.tsv").write_text("Prompt\tCategory\tChallenge\na\tb\tc\n")
+    shutil.copytree(asset("stable_diffusion"), tmp_path / "mine")
+    assert "prompts partiprompts-full" not in lacking("prompts_config.path=~/p2.tsv")
+    assert "model sd21" not in lacking(weights="~/mine")
+    assert "nobody-of-this-name" in lacking(weights="~nobody-of-this-name/w")["model sd21"]

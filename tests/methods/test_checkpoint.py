@@ -44,6 +44,12 @@ def test_a_budget_is_an_upper_bound(folder: Path, job: Any, left: Any) -> None:
         Checkpoint(folder=str(folder)).prune(job(own - 0.1))
 
 
+def test_what_costs_more_than_the_model_was_pruned_from_another(job: Any, tmp_path: Path) -> None:
+    save_unet(tiny_pipeline(layers_per_block=3).unet, tmp_path / "larger")
+    with pytest.raises(BudgetError, match="--model"):
+        Checkpoint(folder=str(tmp_path / "larger")).prune(job(1.0))
+
+
 def test_another_models_weights_are_refused(job: Any, tmp_path: Path) -> None:
     save_unet(tiny_pipeline(cross_attention_dim=32).unet, tmp_path / "other")
     with pytest.raises(CheckpointError, match="cross_attention_dim"):

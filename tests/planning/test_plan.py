@@ -6,6 +6,7 @@ import json
 import math
 import re
 import statistics
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,13 @@ from aptp_bench import config
 from aptp_bench.errors import ConfigError
 from aptp_bench.harness import plans
 from aptp_bench.harness.suite import Suite
+from aptp_bench.planning import facts
 from aptp_bench.planning import plan as planning
+from aptp_bench.planning.__main__ import recipes
+from aptp_bench.planning.facts import Facts
 from aptp_bench.planning.machine import EFFICIENCY, Machine
 from aptp_bench.planning.plan import Plan, plan
+from aptp_bench.planning.stages import Run
 from aptp_bench.plugins import Method
 
 ROOT = Path(__file__).parents[2]
@@ -202,3 +207,46 @@ def test_the_efficiency_is_what_the_records_of_speed_have() -> None:
                 shares.append(bound / timing["call"]["median_s"])
     assert len(shares) >= 10
     assert statistics.median(shares) == pytest.approx(EFFICIENCY, abs=0.05)
+
+
+def test_every_image_is_counted_once_however_many_captions_it_has(tmp_path: Path) -> None:
+    """Latents of SD 2.1 at 256 px are 4 x 32 x 32 numbers of two bytes; COCO 2014 has 82,783 training images."""
+    for pairs, images in ((400_000, 82_783), (1_000, 1_000)):
+        found = planned(one(f"sizes.train={pairs}"), tmp_path)
+        assert found.disk_bytes["pairs"] == 2 * 4 * 32 * 32 * images
+    texts = planned(one("sizes.train=400000", "store_text=true"), tmp_path).disk_bytes["pairs"]
+    assert texts == 2 * (4 * 32 * 32 * 82_783 + 77 * 1024 * 400_000)
+
+
+def test_plans_of_what_comes_with_the_package_count_nothing_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counting takes seconds, and loads torch; `python -m aptp_bench.planning` makes what is missing here."""
+
+    def counting() -> Any:
+        raise AssertionError("counted anew")
+
+    monkeypatch.setattr(facts, "_counting", counting)
+    facts_of = cache(Facts)
+    alike = {(each.model, each.method, each.scale, each.resolution): each for each in recipes()}
+    for each in alike.values():
+        assert list(Run(each, facts_of(each.model), Machine.of("A100", memory_gib=HUGE)).loads())
+
+
+def test_the_guide_says_what_a_plan_says(tmp_path: Path) -> None:
+    guide = " ".join((ROOT / "docs" / "paper_scale.md").read_text(encoding="utf-8").split())
+    found = planned(table(), tmp_path, processes=8, memory_gib=80)
+    (last,) = [stage for stage in found.rows[-1].stages if stage.stage == "finetune"]
+    minutes = [sum(s.seconds or 0 for s in row.stages if s.stage.startswith("measure-")) / 60 for row in found.rows]
+    rest = max(amount for stage, amount in found.memory_bytes.items() if stage != "prune")
+    expected = {
+        r"about ([\d.]+) hours of all eight": found.seconds / 3600,
+        r"needs ([\d.]+) GiB in APTP's search": found.memory_bytes["prune"] / 2**30,
+        r"search, ([\d.]+) elsewhere": rest / 2**30,
+        r"the folder of runs ([\d.]+) GB": sum(found.disk_bytes.values()) / 1e9,
+        r"the encoded pairs, ([\d.]+) GB": found.disk_bytes["pairs"] / 1e9,
+        r"of a mixture of eight, ([\d.]+) GB": last.disk_bytes / 1e9,
+        r"files: ([\d.]+) to": min(minutes),
+        r"to ([\d.]+) minutes a row": max(minutes),
+    }
+    said = {words: re.search(words, guide) for words in expected}
+    assert all(said.values()), said
+    assert {words: float(each[1]) for words, each in said.items() if each} == pytest.approx(expected, rel=0.04)
