@@ -73,9 +73,23 @@ class BKSDM(Method):
         "snr_gamma": None,
     }
 
-    def forecast(self, sketch: Sketch) -> Forecast:
-        """It runs no network: members of the family are counted."""
-        return Forecast()
+    def forecast(self, sketch: Sketch) -> Forecast | None:
+        """It runs no network: members of the family are counted, of which each keeps another share of the parameters."""
+        c, budget = self.config, sketch.budget
+        asked = f"{c.order}, {c.side}, {budget.ratio:g} {budget.convention}" if c.variant == "budget" else c.variant
+
+        def kept() -> int:
+            return chosen(sketch.unet(), sketch.tokens, budget, c)[0].parameters
+
+        def whole() -> int:
+            return sum(p.numel() for p in sketch.unet().parameters())
+
+        try:
+            return Forecast(
+                size=sketch.noted(f"bk_sdm parameters, {asked}", kept) / sketch.noted("parameters unet", whole)
+            )
+        except (BudgetError, ConfigError, PruningError):
+            return None  # `prune` says why
 
     def prune(self, job: Job) -> Mixture:
         """The chosen member, with a remark if it misses the budget by more than the tolerance.
@@ -83,20 +97,14 @@ class BKSDM(Method):
         Raises BudgetError if every member costs more, PruningError if the U-Net is not of Stable Diffusion's kind,
         ConfigError if the variant does not fit it.
         """
-        from aptp_bench.models.mixture import Mixture
-        from aptp_bench.pruning.macs import example_inputs  # imported late: torch is not needed to list methods
+        from aptp_bench.models.mixture import Mixture  # imported late: torch is not needed to list methods
 
-        unet, config = job.teacher.unet, self.config
-        whole = dense(unet)
-        inputs = example_inputs(unet, tokens=job.tokens)
-        offers = priced(unet, whole, inputs, job.budget.convention)
-        if config.variant == "budget":
-            pool = [offers[member] for member in (offers if config.order == "nearest" else path(whole, offers))]
-            offer = nearest(pool, job.budget, config.side)
+        unet, variant = job.teacher.unet, self.config.variant
+        offer, pool = chosen(unet, job.tokens, job.budget, self.config)
+        if variant == "budget":
             remark = _why_not_nearer(offer, pool, job.budget)
         else:
-            offer = offers[fixed(config.variant, whole, offers)]
-            remark = _off(offer, job.budget, f"{config.variant} is {offer.member} whatever the budget")
+            remark = _off(offer, job.budget, f"{variant} is {offer.member} whatever the budget")
         return Mixture.of_one(build(unet, offer.member), remark)
 
 
@@ -240,6 +248,18 @@ def priced(
             left, parameters = (_left(amounts, most.without(member)) for amounts in (macs, sizes))
             offers[member] = Offer(member, left, left / total, parameters)
     return offers
+
+
+def chosen(unet: Any, tokens: int, budget: Budget, config: BKSDMConfig) -> tuple[Offer, list[Offer]]:
+    """The member that the settings ask for, and those that it was chosen from. unet: on the meta device or not."""
+    from aptp_bench.pruning.macs import example_inputs
+
+    whole = dense(unet)
+    offers = priced(unet, whole, example_inputs(unet, tokens=tokens), budget.convention)
+    if config.variant != "budget":
+        return offers[fixed(config.variant, whole, offers)], list(offers.values())
+    pool = [offers[member] for member in (offers if config.order == "nearest" else path(whole, offers))]
+    return nearest(pool, budget, config.side), pool
 
 
 def nearest(offers: Iterable[Offer], budget: Budget, side: Literal["below", "either"]) -> Offer:

@@ -88,11 +88,14 @@ class Sketch:
     """What a forecast may look at. unet: makes the dense U-Net on the meta device, which takes seconds.
 
     noted: (name, count) -> a number that follows from the geometry alone, counted at the first time that it is asked for.
+    tokens: of a prompt; budget: what is asked of the experts.
     """
 
     unet: Callable[[], Any]
     noted: Callable[[str, Callable[[], int]], int]
     reads_prompts: bool
+    tokens: int
+    budget: Budget
 
 
 class Method(Plugin, ABC):

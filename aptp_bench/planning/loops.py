@@ -104,18 +104,19 @@ class Loop:
         return cost.fitting(self.rows, room, precision, self.machine.processes, shards)
 
 
-def narrowed(cost: StepCost, left: float) -> StepCost:
-    """A step on a network of which so much is left, where `cost` is of the dense one: its memory, not its operations.
+def narrowed(cost: StepCost, parameters: float, macs: float) -> StepCost:
+    """A step on a network that keeps these shares, where `cost` is of the dense one: its memory, not its operations.
 
     Gradients and moments shrink as the parameters do. A quarter of the activations stays: what goes from block to block,
-    and the teacher's. Norm's experts at 0.78 and 0.5 hold that within 15 %; a method that removes more parameters than MACs
-    holds less.
+    and the teacher's; the rest shrinks as the MACs do.
     """
     lines = {
-        name: tuple((round(fixed * left), round(each * (1 + 3 * left) / 4)) for fixed, each in getattr(cost, name))
+        name: tuple(
+            (round(fixed * parameters), round(each * (1 + 3 * macs) / 4)) for fixed, each in getattr(cost, name)
+        )
         for name in ("first", "later")
     }
-    numbers = {name: round(getattr(cost, name) * left) for name in ("trained", "cast", "widest")}
+    numbers = {name: round(getattr(cost, name) * parameters) for name in ("trained", "cast", "widest")}
     return cost.model_copy(update={**lines, **numbers})
 
 

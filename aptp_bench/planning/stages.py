@@ -59,7 +59,7 @@ class Run:
         """What the method says of itself."""
         kind = self.facts.kind
         forecast: Forecast | None = self.method.forecast(
-            Sketch(lambda: kind().skeleton(), self.facts.noted, kind.reads_prompts())
+            Sketch(lambda: kind().skeleton(), self.facts.noted, kind.reads_prompts(), kind.tokens, self.recipe.budget)
         )
         return forecast
 
@@ -116,13 +116,13 @@ class Run:
     def finetune(self) -> Load:
         """A pass of the teacher, and of an expert forward and back, which takes the budget's share of a dense one."""
         c, size = self.tuning, self._latents[0]
-        left = self.expert_bytes / (FLOAT * self.facts.parameters("unet"))
-        cost = narrowed(self.facts.learning("weights", True, size, c.gradient_checkpointing), left)
+        left = self.expert_bytes / (FLOAT * self.facts.parameters("unet")), self.recipe.budget.ratio
+        cost = narrowed(self.facts.learning("weights", True, size, c.gradient_checkpointing), *left)
         sparing = self._sparing(c.gradient_checkpointing, "weights", True, size)
         steps = c.steps * (self.experts if c.share == "each" else 1)
         loop = Loop(
             self.machine, cost, self.machine.share_of_batch(c.batch), steps, self.networks, c.accumulate, c.precision, "finetune.",
-            sparing and (lambda: narrowed(sparing(), left)), self.expert_bytes, c.shard,
+            sparing and (lambda: narrowed(sparing(), *left)), self.expert_bytes, c.shard,
         )  # fmt: skip
         taught = loop.bound_s(self.facts.forward(size))
         learnt = (loop.bound_s(cost) - taught) * self.recipe.budget.ratio

@@ -28,7 +28,7 @@ def dense() -> Any:
     return MiniSD().load()
 
 
-@pytest.mark.parametrize(("method", "budget", "batch"), [("norm", 0.78, 16), ("norm", 0.5, 40)])
+@pytest.mark.parametrize(("method", "budget", "batch"), [("norm", 0.78, 16), ("norm", 0.5, 40), ("bk_sdm", 0.64, 16)])
 def test_a_pruned_network_is_tuned_in_what_is_planned(
     dense: Any, method: str, budget: float, batch: int, tmp_path: Path
 ) -> None:
