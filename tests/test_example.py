@@ -23,7 +23,7 @@ SHORT = ["sizes.train=16", "sizes.val=4", "sizes.partiprompts=0", "sampling.step
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The interpreter of a new environment that sees this one's packages and holds the example besides."""
     root = tmp_path_factory.mktemp("stranger")
-    venv.create(root / "env", with_pip=True)
+    venv.create(root / "env", with_pip=False)
     (folder,) = (root / "env").glob("lib/python*/site-packages")
     here = sysconfig.get_paths()["purelib"]
     (folder / "beside.pth").write_text(f"import site; site.addsitedir({here!r})\n")
@@ -33,7 +33,8 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     build = [sys.executable, "-m", "pip", "wheel", *alone, "--no-build-isolation", "-w", root, root / "plugin"]
     subprocess.run(build, check=True, capture_output=True)
     (wheel,) = root.glob("*.whl")
-    subprocess.run([python, "-m", "pip", "install", *alone, wheel], check=True, capture_output=True, env=_alone())
+    install = [sys.executable, "-m", "pip", "--python", python, "install", *alone, wheel]
+    subprocess.run(install, check=True, capture_output=True, env=_alone())
     return python
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import os
 import re
@@ -9,6 +10,8 @@ import runpy
 import shlex
 import shutil
 import sys
+from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -20,11 +23,12 @@ from aptp_bench import config
 from aptp_bench.cli import app
 from aptp_bench.cli.failures import outcome
 from aptp_bench.core.recipe import Recipe
-from aptp_bench.core.settings import TrainConfig
+from aptp_bench.core.settings import SamplingConfig, TrainConfig
+from aptp_bench.core.store import MANIFEST
 from aptp_bench.generation.images import write_image
 from aptp_bench.harness import suite
 from aptp_bench.methods.aptp import pruning
-from aptp_bench.profiling import speed
+from aptp_bench.profiling import request, speed
 from aptp_bench.profiling.timing import alternately
 from aptp_bench.training import finetune
 from aptp_bench.training.loop import Row, read_trained, train
@@ -44,6 +48,7 @@ SHORT: dict[str, Any] = {  # laid on the recipes of the mini world: the same sta
     "latency": {"warmup": 0, "repeats": 2},
 }
 MOST_STEPS, MOST_PROMPTS = 4, 32  # of a training, of sampling, of an evaluation set that the command itself gives
+PLOTTED = ["fid", "fad", "pairs"]  # of the committed records, where a command asks for all of their fifty figures
 SHORT_COCO = {"model": "deeper-sd", "resolution": {"train": 8}}
 SHORT_METHODS = {
     "aptp": {"experts": 2, "warmup_steps": 2, "joint_steps": 2, "batch": 32, "align_steps": 20},
@@ -67,6 +72,7 @@ def printed() -> list[list[str]]:
 
 
 COMMANDS = printed()
+plot: Any = importlib.import_module("aptp_bench.cli.plot")
 
 
 def carried_out(words: list[str]) -> int:
@@ -80,10 +86,22 @@ def carried_out(words: list[str]) -> int:
     return int(ended.value.code or 0)
 
 
+@pytest.fixture(scope="module")
+def stages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Finished stages of the commands so far: each is named by all that went into it, so a command reads what another made."""
+    return tmp_path_factory.mktemp("stages")
+
+
 @pytest.fixture
 def place(
-    tmp_path: Path, tracked: Path, finished: Any, register: Any, snippet: Any, monkeypatch: pytest.MonkeyPatch
-) -> Path:
+    tmp_path: Path,
+    tracked: Path,
+    finished: Any,
+    stages: Path,
+    register: Any,
+    snippet: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Path]:
     """A checkout in which something was run, with the files that pages speak of."""
     made, home = finished("aptp"), tmp_path / "checkout"
     shutil.copytree(tracked / "results", home / "results", copy_function=os.link)
@@ -92,6 +110,9 @@ def place(
     (dense,) = (path for path in (home / "runs").glob("dense-*") if (path / "run.json").is_file())
     shutil.move(home / "runs" / made.name, home / "runs" / APTP)
     dense.rename(home / "runs" / DENSE)
+    for stage in stages.iterdir():
+        if not (home / "runs" / stage.name).exists():
+            shutil.copytree(stage, home / "runs" / stage.name, copy_function=os.link)
     for folder in ("my_images", "dense_images"):
         for number in range(4):
             write_image(home / folder, number, torch.full((32, 32, 3), 40 * number, dtype=torch.uint8))
@@ -99,7 +120,10 @@ def place(
         (home / file).write_text("a red car\ntwo dogs\na boat\na tree\n", encoding="utf-8")
     register("methods", "outermost", snippet("method.md", "Outermost"))
     monkeypatch.chdir(home)
-    return home
+    yield home
+    for manifest in (home / "runs").glob(f"*/{MANIFEST}"):
+        if not (stages / manifest.parent.name).exists():
+            manifest.parent.rename(stages / manifest.parent.name)
 
 
 @pytest.fixture(scope="module")
@@ -138,16 +162,28 @@ def short(register: Any, deeper: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         sampling = found.sampling.model_copy(update={"steps": min(found.sampling.steps, MOST_STEPS)})
         return found.model_copy(update={"sizes": sizes, "sampling": sampling})
 
-    def short_timed(calls: Any, device: Any, warmup: int, repeats: int) -> Any:
-        return alternately(calls, device, min(warmup, 1), min(repeats, 2))
-
-    monkeypatch.setattr(speed, "alternately", short_timed)
     monkeypatch.setattr(config, "preset", preset)
     monkeypatch.setattr(config, "recipe", recipe)
     for trains in (finetune, pruning):
         monkeypatch.setattr(trains, "train", few)
     monkeypatch.setattr(finetune, "read_trained", read_few)
     monkeypatch.setattr(suite, "_runs", inspect.unwrap(suite._runs))  # rows that others resolved are whole
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Timings of two calls and of images of a few steps; figures of a few metrics."""
+    plotted = plot._of_records
+
+    def short_timed(calls: Any, device: Any, warmup: int, repeats: int) -> Any:
+        return alternately(calls, device, min(warmup, 1), min(repeats, 2))
+
+    def plotted_few(results: Path, only: Sequence[str]) -> Iterator[tuple[str, Any]]:
+        return plotted(results, only or PLOTTED)
+
+    monkeypatch.setattr(speed, "alternately", short_timed)
+    monkeypatch.setattr(request, "Protocol", partial(speed.Protocol, sampling=SamplingConfig(steps=MOST_STEPS)))
+    monkeypatch.setattr(plot, "_of_records", plotted_few)
 
 
 def test_there_are_commands_of_every_kind() -> None:

@@ -22,6 +22,7 @@ from torch.utils.flop_counter import flop_registry
 
 from aptp_bench.core.costs import KINDS, Kind, Operation
 from aptp_bench.core.living import Living
+from aptp_bench.core.meta import Remembered
 
 _PRODUCTS: dict[str, Kind] = {
     "convolution": "convolution",
@@ -54,7 +55,8 @@ def trace(network: nn.Module, call: Callable[[Any], object]) -> Trace:
 def record(call: Callable[[Recorder], object], networks: Iterable[nn.Module]) -> Recorder:
     """What `call`, which may go backward too, executes and holds on the meta device beside the tensors of `networks`."""
     tensors = [tensor for network in networks for tensor in (*network.parameters(), *network.buffers())]
-    with _FusedAttention() as fused, Recorder({_key(t): t.numel() for t in tensors}, fused) as recorder:
+    known = {_key(t): t.numel() for t in tensors}
+    with _FusedAttention() as fused, Remembered(), Recorder(known, fused) as recorder:
         call(recorder)
     return recorder
 

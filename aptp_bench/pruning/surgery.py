@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -82,6 +83,8 @@ def clone(
     """
     memo: dict[int, Any] = {id(p): nn.Parameter(t, p.requires_grad) for p, t in (tensors or {}).items()}
     memo |= {id(_module(unet, path)): module for path, module in (modules or {}).items()}
+    # a module has a dozen tables of hooks, of which copy makes hard work; nearly all are empty
+    memo |= {id(t): OrderedDict() for m in unet.modules() for t in vars(m).values() if type(t) is OrderedDict and not t}
     twin = copy.deepcopy(unet, memo)
     for module in twin.modules():
         for hooks in (module._forward_hooks, module._forward_pre_hooks):

@@ -29,7 +29,7 @@ def scores(rng: np.random.Generator, entries: int, k: int, n: int = 200, between
 def judged(board: Board) -> list[Difference]:
     """Every pair of a board, its seeds pooled."""
     entries, k, _ = board.shape
-    pairs = [Components.of(board[a] - board[b]) for a, b in itertools.combinations(range(entries), 2)]
+    pairs = Components.of_all([board[a] - board[b] for a, b in itertools.combinations(range(entries), 2)])
     spread = PairSpread.of(pairs, (entries - 1) * (k - 1))
     return [Difference.of(pair, spread) for pair in pairs]
 

@@ -50,7 +50,8 @@ LITTLE = dataclasses.replace(
     },
 )
 WHOLE_SIZE = {"bk_sdm", "dense"}  # on the teacher of `aptp-bench check`: bk_sdm is made for four stages
-SHORT = {"aptp": {"experts": 2, "warmup_steps": 1, "joint_steps": 2, "batch": 16, "align_steps": 20}}
+FEW = {"experts": 2, "warmup_steps": 1, "joint_steps": 2, "batch": 16, "align_steps": 20}
+SHORT = {"aptp": FEW, "aptp_equal": FEW}
 
 
 @pytest.fixture

@@ -128,6 +128,7 @@ def _clip(folder: Path) -> None:
         CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}).save_pretrained(folder)
 
 
+@pytest.mark.slow
 def test_a_lab_with_its_own_folders_fills_the_papers_table(
     short: None, lab: list[str], tmp_path: Path, capfd: Any
 ) -> None:
@@ -171,6 +172,7 @@ def fetched(tmp_path: Path, build_encoder: Callable[[Path], Path], monkeypatch: 
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_guide_is_followed_word_for_word(
     short: None, fetched: Path, capfd: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,8 @@ import pytest
 PROGRAM = """
 import sys
 from pathlib import Path
+sys.path.insert(0, sys.argv.pop(1))
+import conftest
 from aptp_bench.contracts import evidence
 from aptp_bench.core import tensors
 from aptp_bench.core.distributed import Ranks
@@ -34,13 +36,15 @@ def watched(module, name, where):
 watched(tensors, "write_tensors", lambda folder, *rest: folder.name.partition("-")[0])
 watched(latents, "_write", lambda path, *rest: "pairs")
 
+conftest.add_plugin("models", "tiny-sd", conftest.tiny_plugin(conftest.tiny_pipeline()))
+
 from aptp_bench.cli import main
 main()
 """
 SMALL = [
     "sizes.train=48", "sizes.val=16", "sizes.partiprompts=4", "sampling.steps=2", "sampling.batch=4", "encode_batch=8",
     "experts=2", "warmup_steps=1", "joint_steps=2", "align_steps=2", "batch=16", "finetune.steps=8",
-    "finetune.batch=8", "finetune.accumulate=2", "resolution.measure=8",
+    "finetune.batch=8", "finetune.accumulate=2", "resolution.train=8", "resolution.measure=8",
     "metrics=[macs,parameters,latency,fid,clip_score,cmmd,inception_score,ssim,psnr,clip_similarity,pick_score]",
 ]  # fmt: skip
 LAUNCH = ["-m", "torch.distributed.run", "--nproc_per_node=2", "--rdzv_backend=c10d", "--rdzv_endpoint=localhost:0"]
@@ -50,8 +54,9 @@ def made(folder: Path, launch: list[str]) -> tuple[dict[str, Any], list[str]]:
     """The record of a run, and who did what."""
     folder.mkdir()
     (folder / "program.py").write_text(PROGRAM)
-    words = [sys.executable, *launch, str(folder / "program.py"), str(folder / "did")]
-    words += ["run", "--method", "aptp", "--dataset", "coco", "--scale", "smoke", "--device", "cpu", "--no-reference"]
+    words = [sys.executable, *launch, str(folder / "program.py"), str(Path(__file__).parents[1]), str(folder / "did")]
+    words += ["run", "--method", "aptp", "--dataset", "coco", "--scale", "smoke", "--model", "tiny-sd"]
+    words += ["--device", "cpu", "--no-reference"]
     words += ["--no-report", "--runs-dir", str(folder / "runs"), "--results-dir", str(folder / "results")]
     words += [word for setting in SMALL for word in ("--set", setting)]
     quiet = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}

@@ -161,6 +161,13 @@ def test_remembered_counts_are_not_confused(unet, monkeypatch):
     assert len(macs._COUNTED) == 2
 
 
+def test_they_are_the_same_in_inference_mode(unet, monkeypatch):
+    usual = count(unet, example_inputs(unet), "exact")
+    monkeypatch.setattr(macs, "_COUNTED", {})
+    with torch.inference_mode():
+        assert count(unet, example_inputs(unet), "exact") == usual
+
+
 def test_network_and_inputs_are_left_alone(unet, inputs):
     given, before = inputs(), {name: p.clone() for name, p in unet.named_parameters()}
     count(unet, given, "aptp")

@@ -13,7 +13,7 @@ from matplotlib.transforms import Bbox
 
 from aptp_bench.reporting.figures import room
 from aptp_bench.reporting.figures.looks import looks_of
-from aptp_bench.reporting.figures.style import EDGE, PLAIN
+from aptp_bench.reporting.figures.style import EDGE, PLAIN, lay_out
 from aptp_bench.reporting.ranking.entries import Entry
 from aptp_bench.reporting.ranking.names import method_title
 from aptp_bench.reporting.ranking.names import title as named
@@ -94,8 +94,7 @@ def _budgets(
 ) -> None:
     """Say the budget, or the name, beside each point whose method has several, as far as there is room."""
     looks, several = looks_of([point.entry for point in points]), Counter(point.entry.method for point in points)
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # the axes have their place now, and labels are written beside what stands there
+    lay_out(figure)  # labels are written beside what stands there
     corners = axes.transData.transform(stairs)
     taken = [Bbox([one, other]).padded(2) for one, other in pairwise(corners)]
     taken += [box for p, x in zip(points, places, strict=True) for box in room.boxes(axes, x, p.y, _heights(p))]

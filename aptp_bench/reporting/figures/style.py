@@ -26,6 +26,15 @@ DPI = 150
 PLAIN: dict[str, Any] = {"svg.hashsalt": "aptp-bench", "svg.fonttype": "none", "font.size": 9}
 
 
+def lay_out(figure: Figure) -> None:
+    """Give everything its place, once: a figure whose layout is constrained is else laid out and drawn again at each saving."""
+    import matplotlib as mpl
+
+    with mpl.rc_context(PLAIN):
+        figure.draw_without_rendering()
+        figure.set_layout_engine(None)
+
+
 def save(figure: Figure, path: Path) -> None:
     """Write a .png or .svg on white, whole or not at all; the same figure gives the same bytes."""
     import matplotlib as mpl

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
-
 from aptp_bench.core.files import write_text, write_whole
 from aptp_bench.reporting.figures import style, svg_digest
 from aptp_bench.reporting.numbers import rounded
@@ -33,9 +31,7 @@ class Drawn:
 
         It is laid out here, once: each saving would move it a little, so that a file would depend on those before it.
         """
-        with mpl.rc_context(style.PLAIN):
-            figure.draw_without_rendering()
-        figure.set_layout_engine("none")
+        style.lay_out(figure)
         return cls(figure, plain(data))
 
 
