@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from aptp_bench.generation.image_sets import Fit
 
 EPILOG = "Example: aptp-bench evaluate images/ --captions captions.txt --reals photos/ --metrics fid,clip_score --json"
+
+READ = ("resolution.measure", "metrics", "metric_config", "backbones", "backbone_config")
+READ_OF_DATASET = ("dataset_config", "sizes.val")
 
 
 def evaluate(
@@ -53,6 +57,7 @@ def evaluate(
     if reals is not None and dataset is not None:
         raise ConfigError("real images come from --reals or from --dataset, not from both; leave one out")
     recipe = config.recipe("dense", dataset or "coco", scale, settings=settings or ())  # "coco": none of it is read
+    _check_read(settings or (), dataset)
     captioned(folder, captions)  # refused before torch is loaded, which takes seconds
 
     from aptp_bench.core import provenance, threads
@@ -73,6 +78,15 @@ def evaluate(
     if names and found["skipped"]:  # after what was measured is shown: nothing is lost
         lost = "; ".join(f"{name}: {why}" for name, why in found["skipped"].items())
         raise MetricError(f"asked for and not measured: {lost}")
+
+
+def _check_read(settings: Sequence[str], dataset: str | None) -> None:
+    """Raise ConfigError for a setting that nothing here reads: its user would take what is measured for what was asked."""
+    read = READ if dataset is None else (*READ, *READ_OF_DATASET)
+    for key in (setting.partition("=")[0] for setting in settings):
+        if not f"{key}.".startswith(tuple(f"{each}." for each in read)):
+            of = " (without --dataset)" if dataset is None else ""
+            raise ConfigError(f"--set {key} changes nothing that evaluate measures{of}; it reads {', '.join(read)}")
 
 
 def _reals(folder: Path | None, dataset: str | None, recipe: Recipe, fit: Fit | None) -> ImageSet | None:

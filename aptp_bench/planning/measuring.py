@@ -42,10 +42,11 @@ def _passes(run: Run, metric: Any, network: Any, macs: dict[Any, float]) -> Iter
     operations = tuple(Operation(kind, kind, round(each), 0, 0) for kind, each in macs.items())
     cost = StepCost(operations=operations, trained=0, first=((0, 0),), later=((0, 0),))
     sets = {need: run.seen(need, metric.on) for need in ("images", "reals", "reference") if need in metric.needs}
-    if network.pairs:
+    if network.pairs and "reference" in sets:
         sets = {"reference": (digest_of([*sets.values()]), sets["reference"][1])}
+    how = [network.name, run.recipe.backbone_config.get(network.name, {}), run.recipe.resolution.measure]
     for what, images in sets.values():
-        yield digest_of([what, network.name]), run.machine.bound(cost, run.machine.share(images))
+        yield digest_of([what, *how]), run.machine.bound(cost, run.machine.share(images))
 
 
 def _timing(run: Run) -> float:

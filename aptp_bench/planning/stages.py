@@ -171,7 +171,8 @@ class Run:
         if need == "reference":
             return self._compared(on)[1], size if config.reference_of(r) is not None else min(size, REDRAWN)
         learnt = not self.facts.kind.reads_prompts()  # the papers of unconditional models measure against those
-        return digest_of([r.dataset, r.dataset_config, learnt]), r.sizes.train if learnt else size
+        real = r.sizes.train if learnt else size
+        return digest_of([r.dataset, r.dataset_config, learnt, real]), real
 
     def identity(self, stage: str) -> str:
         """A digest of what of the recipe decides a stage, up to there."""

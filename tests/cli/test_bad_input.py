@@ -194,6 +194,18 @@ def test_captions_that_are_none(refused: Any, call: Any, room: Path, name: str, 
     assert name[0] == "c" or name in call.err  # for what they hold, not for the run
 
 
+@pytest.mark.parametrize("key", ["finetune.steps", "sampling.steps", "seed", "sizes.train", "prompts", "as"])
+def test_evaluate_takes_no_setting_that_it_does_not_read(refused: Any, call: Any, key: str) -> None:
+    words = ["evaluate", "images", "--captions", "captions.txt", "--metrics", "clip_score"]
+    assert refused(*words, "--dataset", "coco", "--set", f"{key}=1") == 2
+
+
+def test_settings_of_a_dataset_want_one(refused: Any, call: Any) -> None:
+    words = ["evaluate", "images", "--captions", "captions.txt", "--metrics", "fid"]
+    assert refused(*words, "--reals", "images", "--set", "sizes.val=2") == 2 and "--dataset" in call.err
+    assert refused(*words, "--dataset", "coco", "--set", "sizes.val=2") == 0
+
+
 SUITES = [
     b"", b"[", b"- 1", b"3", b"\xff\xfe\x00", b"[" * 5000, b"{a: " * 5000, b"rows: 3", b"title: [1]\nrows: []", b"a: &x [*x]",
     b"!!python/object/apply:os.system ['true']", b"title: t\ndataset: coco\nrows:\n - {label: a, method: norm, budget: .nan}",
