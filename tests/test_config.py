@@ -91,7 +91,9 @@ def test_the_command_makes_the_same_recipe():
 
 
 def test_the_reference_keeps_the_settings_that_are_not_the_methods():
-    made = recipe("aptp", "coco", "smoke", {}, ["sampling.steps=5", "experts=3", "method_config.lr=0.1"])
+    made = recipe(
+        "aptp", "coco", "smoke", {}, ["sampling.steps=5", "experts=3", "method_config.lr=0.1", "budget.ratio=0.7"]
+    )
     reference = reference_of(made)
     assert reference.method == "dense" and reference.budget.ratio == 1.0
     assert reference.sampling == made.sampling and reference.sizes == made.sizes
@@ -121,6 +123,9 @@ def test_the_reference_keeps_the_settings_that_are_not_the_methods():
         (["resolution.measure=100000"], "4096"),
         (["resolution.train=100000"], "4096"),
         (["sizes.val=" + "9" * 5000], "not a YAML value"),
+        (["weights="], "--set weights=null"),
+        (["finetune.clip= "], "--set finetune.clip=null"),
+        (["finetune={lr: 1e-5, lr: 1e-3}"], "'lr' stands there twice"),
         (["backbones.inception=mini-clip"], "plays clip_score, cmmd, not inception"),
     ],
 )

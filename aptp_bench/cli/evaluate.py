@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from aptp_bench.cli.options import Device, Json, print_json
+from aptp_bench.cli.options import Device, Json, print_json, settings_once
 from aptp_bench.errors import ConfigError, MetricError
 
 if TYPE_CHECKING:
@@ -34,7 +34,9 @@ def evaluate(
     settings: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", help="key=value, as in run: dataset_config.root=DIR, sizes.val=64, metric_config.fid.groups=50."
+            "--set",
+            callback=settings_once,
+            help="key=value, as in run: dataset_config.root=DIR, sizes.val=64, metric_config.fid.groups=50.",
         ),
     ] = None,
     fit: Annotated[

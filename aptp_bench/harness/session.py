@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from aptp_bench import config
 from aptp_bench.config import Recipe
 from aptp_bench.core.distributed import Ranks, left_alone
-from aptp_bench.core.documents import meant
+from aptp_bench.core.documents import meant, said_once
 from aptp_bench.core.progress import Progress, SilentProgress, reporter
 from aptp_bench.core.store import Store
 from aptp_bench.errors import ConfigError, spoken_in_python
@@ -58,7 +58,12 @@ def resolved(
     for name in flags:
         if name not in FLAGS:
             raise ConfigError(f"a run has no flag '{name}'; {meant(name, FLAGS)}")
-    recipe = config.recipe(method, dataset, scale, {FLAGS[name]: value for name, value in flags.items()}, settings)
+    keys = {FLAGS[name]: value for name, value in flags.items() if value is not None}
+    try:
+        said_once([*(f"{key}=" for key in keys), *settings])
+    except ValueError as err:
+        raise ConfigError(str(err)) from err
+    recipe = config.recipe(method, dataset, scale, keys, settings)
     return config.with_reference(recipe) if reference else [recipe]
 
 

@@ -254,3 +254,16 @@ def test_a_misspelt_or_doubled_key_is_named(tmp_path, written, line):
     (tmp_path / "s.yaml").write_text(written)
     with pytest.raises(ConfigError, match=re.escape(line)):
         Suite.load(str(tmp_path / "s.yaml"))
+
+
+@pytest.mark.parametrize("twice", ["settings: [seed=1, seed=2]", "mini: {settings: [order=1, method_config.order=2]}"])
+def test_a_setting_that_one_place_says_twice_is_refused_and_another_place_may_change_it(
+    tmp_path: Path, twice: str
+) -> None:
+    suite = tmp_path / "s.yaml"
+    text = "title: t\ndataset: coco\nrows: [{label: a, method: norm, settings: [order=2]}]\n"
+    suite.write_text(text + "settings: [order=1]\n")
+    assert Suite.load(str(suite)).runs(["order=3"])[0].recipe.method_config["order"] == 3
+    suite.write_text(text + twice + "\n")
+    with pytest.raises(ConfigError, match="given twice"):
+        Suite.load(str(suite))
