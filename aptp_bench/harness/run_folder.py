@@ -83,19 +83,25 @@ class RunFolder:
     def _check_chain(self) -> None:
         """Raise ConfigError for a stage that was made from others than this run's: it is another run's, of the same kind."""
         made = {name: facts for name, folder in self.stages.items() if (facts := _made(folder))}
-        last = "finetune" if "finetune" in self.stages else "prune"
-        chain = {"finetune": ("prune", "pairs"), "generate": (last,), "generate-prompts": (last,)}
         for name, facts in made.items():
-            before = chain.get(name, ())
-            if before and made.keys() >= set(before):
-                after = [made[each]["digest"] for each in before]
-                ours = digest_of({"name": name, "key": facts["key"], "after": after}) == facts["digest"]
-            else:
-                asked = {"method": self.recipe.method, "seed": self.recipe.seed}
-                ours = name != "prune" or asked.items() <= facts["key"].items()
-            if not ours or not self.stages[name].name.endswith(facts["digest"][:12]):
+            if not self.stages[name].name.endswith(facts["digest"][:12]) or not self._ours(name, made):
                 what = f"{self.folder / FILE} has another run's {self.stages[name].name} for its stage {name}"
                 raise ConfigError(f"{what}; {_again(self.record)}")
+
+    def _ours(self, name: str, made: Mapping[str, Mapping[str, Any]]) -> bool:
+        """Whether the manifest of a stage says that it was made for this run; also where that cannot be told."""
+        facts, kind = made[name], self.stages[name].name.rpartition("-")[0]
+        if name == "prune":
+            return {"method": self.recipe.method, "seed": self.recipe.seed}.items() <= facts["key"].items()
+        if name.startswith("reference") and kind != name:  # the dense network's own run drew them, of the same prompts
+            own = made.get(kind, facts)["key"]
+            return all(facts["key"].get(key) == own.get(key) for key in ("captions", "seed", "model"))
+        chains = _chains(name, "finetune" if "finetune" in self.stages else "prune")
+        chains = [chain for chain in chains if self.stages.keys() >= set(chain)]
+        if not chains or any(each not in made for chain in chains for each in chain):  # some are gone
+            return True
+        after = [[made[each]["digest"] for each in chain] for chain in chains]
+        return facts["digest"] in (digest_of({"name": name, "key": facts["key"], "after": each}) for each in after)
 
     @property
     def recipe(self) -> Recipe:
@@ -185,6 +191,18 @@ def _check_measured(run: RunFolder) -> None:
                 raise ConfigError(
                     f"{run.folder / FILE} says {name} {result.value:g}, measured was {measured:g}; {_again(run.record)}"
                 )
+
+
+def _chains(name: str, last: str) -> list[tuple[str, ...]]:
+    """From which stages one is made, as far as its name tells. last: the one whose mixture is measured."""
+    if name == "finetune":
+        return [("prune", "pairs")]
+    if name.startswith(("generate", "reference")):
+        return [(last,)]
+    if not name.startswith("measure-"):
+        return []
+    drawn = [(last, f"generate{on}") for on in ("", "-prompts")]
+    return [*drawn, *((*each, each[1].replace("generate", "reference")) for each in drawn)]
 
 
 def _put(content: bytes, aside: Path) -> None:
