@@ -17,7 +17,8 @@ from aptp_bench.errors import AptpBenchError
 
 MEND, UNREAD = 2, 141
 GONE = "the folder that this command was started in is gone; go to one that is there"
-OUTSIDE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG}  # the user's to mend
+_OUTSIDE = "ENOSPC EDQUOT EROFS EACCES EPERM ENAMETOOLONG EFBIG EIO"  # the user's to mend
+OUTSIDE = {getattr(errno, name) for name in _OUTSIDE.split()}
 
 
 def outcome(command: Callable[[], Any]) -> int:
