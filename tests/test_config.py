@@ -123,6 +123,8 @@ def test_the_reference_keeps_the_settings_that_are_not_the_methods():
         (["resolution.measure=100000"], "4096"),
         (["resolution.train=100000"], "4096"),
         (["sizes.val=" + "9" * 5000], "not a YAML value"),
+        (["sizes.val=100000000000"], "100000000"),
+        (["latency.batch=100000000"], "100000"),
         (["weights="], "--set weights=null"),
         (["finetune.clip= "], "--set finetune.clip=null"),
         (["finetune={lr: 1e-5, lr: 1e-3}"], "'lr' stands there twice"),
