@@ -378,6 +378,7 @@ def test_a_scheduler_that_draws_draws_as_in_diffusers(small_sd: Any, each: bool)
     assert torch.equal(ours(PROMPTS[:2], generator=drawn(), exact=False, **settings).images, want)
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_a_scheduler_that_is_set_is_followed_as_in_diffusers(small_sd: Any) -> None:
     """Diffusers changes some of its settings, such as clip_sample, where a pipeline is made, and not where one is set."""
     ours = RoutedPipeline.of(copy.deepcopy(small_sd), Mixture.of_one(small_sd.unet))
