@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import shlex
+
 import pytest
 import yaml
 
 from aptp_bench import registry
 from aptp_bench.config import SCALES, Recipe, merged, parsed, placed, preset, recipe, reference_of
 from aptp_bench.errors import BudgetError, ConfigError, UnknownNameError
+from aptp_bench.harness.session import resolved
 
 
 def test_the_paper_scale_samples_as_the_paper_does():
@@ -200,3 +203,21 @@ def test_a_role_is_played_by_those_who_can():
                 elif kind.world == networks[own].world:
                     with pytest.raises(ConfigError, match=f"backbones.{role}="):
                         recipe("dense", "coco", scale, {}, [f"backbones.{role}={name}"])
+
+
+@pytest.mark.parametrize(
+    ("flags", "settings", "clear"),
+    [
+        ({"seed": 1}, ["seed=2"], False), ({"seed": 2}, ["seed=2"], True), ({"budget": 0.8}, ["budget.ratio=0.7"], False),
+        ({"budget": 0.123457}, ["budget.ratio=0.123456789"], True), ({"model": "mini"}, ["model=mini-sd"], True),
+        ({}, ["seed=1", "seed=1"], False),
+    ],
+)  # fmt: skip
+def test_a_flag_and_a_setting_may_not_differ(flags, settings, clear):
+    """The command of a record gives both."""
+    if clear:
+        (made,) = resolved("norm", "coco", "mini", settings, flags, False)
+        assert shlex.split(made.command)[-1] == settings[-1]
+        return
+    with pytest.raises(ConfigError, match="leave one out"):
+        resolved("norm", "coco", "mini", settings, flags, False)

@@ -187,6 +187,19 @@ def said_once(settings: Sequence[str]) -> Sequence[str]:
     return settings
 
 
+def last_said(settings: Sequence[str]) -> list[str]:
+    """Lines of several places, one after the other, without those that a later one says anew: what a command gives once."""
+    kept: list[str] = []
+    later: set[str] = set()
+    for setting in reversed(settings):
+        key, _, text = setting.partition("=")
+        leaves = _leaves(key.removeprefix("method_config."), text)
+        if key == "as" or not later.issuperset(leaves):
+            kept.append(setting)
+        later.update(leaves)
+    return kept[::-1]
+
+
 def _leaves(key: str, text: str) -> list[str]:
     """The keys that a setting says: of a mapping those in it."""
     try:

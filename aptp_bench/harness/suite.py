@@ -18,7 +18,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from aptp_bench import config, registry
 from aptp_bench.budget import Convention
-from aptp_bench.core.documents import Frozen, meant, said_once, shipped_yaml
+from aptp_bench.core.documents import Frozen, last_said, meant, said_once, shipped_yaml
 from aptp_bench.core.recipe import Recipe, World
 from aptp_bench.errors import AptpBenchError, ConfigError
 from aptp_bench.harness import rows as table
@@ -131,7 +131,7 @@ class Suite(Frozen):
         """A row at a seed, resolved."""
         flags = {"budget.ratio": row.budget, "budget.convention": self.macs, "seed": seed}
         own = [_of_method(setting, str(row.method)) for setting in extra]
-        settings = [*self.settings, *row.settings, *(setting for setting in own if setting)]
+        settings = last_said([*self.settings, *row.settings, *(setting for setting in own if setting)])
         try:
             return config.recipe(str(row.method), self.dataset, self.scale or DEFAULT_SCALE, flags, settings)
         except AptpBenchError as err:
