@@ -91,8 +91,8 @@ class RunFolder:
     def _ours(self, name: str, made: Mapping[str, Mapping[str, Any]]) -> bool:
         """Whether the manifest of a stage says that it was made for this run; also where that cannot be told."""
         facts, kind = made[name], self.stages[name].name.rpartition("-")[0]
-        if name == "prune":
-            return {"method": self.recipe.method, "seed": self.recipe.seed}.items() <= facts["key"].items()
+        if not _says(self._asked(name), facts["key"]):
+            return False
         if name.startswith("reference") and kind != name:  # the dense network's own run drew them, of the same prompts
             own = made.get(kind, facts)["key"]
             return all(facts["key"].get(key) == own.get(key) for key in ("captions", "seed", "model"))
@@ -102,6 +102,18 @@ class RunFolder:
             return True
         after = [[made[each]["digest"] for each in chain] for chain in chains]
         return facts["digest"] in (digest_of({"name": name, "key": facts["key"], "after": each}) for each in after)
+
+    def _asked(self, name: str) -> dict[str, Any]:
+        """What the recipe says of a stage, by the names that its key has for it."""
+        what = self.recipe
+        if name == "prune":
+            budget = what.budget.model_dump(mode="json")
+            return {"method": what.method, "seed": what.seed, "budget": budget, "config": what.method_config}
+        if name == "finetune":
+            return {"seed": what.seed, "config": what.finetune}
+        if name.startswith("generate"):
+            return {"seed": what.seed, "sampling": what.sampling.model_dump(mode="json")}
+        return {}
 
     @property
     def recipe(self) -> Recipe:
@@ -203,6 +215,15 @@ def _chains(name: str, last: str) -> list[tuple[str, ...]]:
         return []
     drawn = [(last, f"generate{on}") for on in ("", "-prompts")]
     return [*drawn, *((*each, each[1].replace("generate", "reference")) for each in drawn)]
+
+
+def _says(asked: Mapping[str, Any], key: Mapping[str, Any]) -> bool:
+    """Whether a stage's key says what was asked for, of what it says at all: sections leave out what decides no number."""
+    for name in asked.keys() & key.keys():
+        parts = isinstance(asked[name], Mapping) and isinstance(key[name], Mapping)
+        if not (key[name].items() <= asked[name].items() if parts else key[name] == asked[name]):
+            return False
+    return True
 
 
 def _put(content: bytes, aside: Path) -> None:
