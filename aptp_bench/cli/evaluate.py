@@ -54,6 +54,7 @@ def evaluate(
 
     if reals is not None and dataset is not None:
         raise ConfigError("real images come from --reals or from --dataset, not from both; leave one out")
+    names = _names(metrics)
     recipe = config.recipe("dense", dataset or "coco", scale, settings=settings or ())  # "coco": none of it is read
     captioned(folder, captions)  # refused before torch is loaded, which takes seconds
 
@@ -61,11 +62,11 @@ def evaluate(
     from aptp_bench.models.weights import quiet
 
     threads.use_threads()
-    names = [name.strip() for name in metrics.split(",") if name.strip()] if metrics else None
     with quiet():
         real_set = _reals(reals, dataset, recipe, fit)
-        made = Made(folder, captions, reference, fit)
-        found = measure_folder(made, real_set, names, recipe, provenance.device(device))
+        found = measure_folder(
+            Made(folder, captions, reference, fit), real_set, names, recipe, provenance.device(device)
+        )
     if as_json:
         print_json(found)
     else:
@@ -75,6 +76,17 @@ def evaluate(
     if names and found["skipped"]:  # after what was measured is shown: nothing is lost
         lost = "; ".join(f"{name}: {why}" for name, why in found["skipped"].items())
         raise MetricError(f"asked for and not measured: {lost}")
+
+
+def _names(metrics: str | None) -> list[str] | None:
+    """What a comma stands between. Raises ConfigError for none, and for one that stands there twice."""
+    if metrics is None:
+        return None
+    names = [name.strip() for name in metrics.split(",")]
+    if not all(names) or len(set(names)) < len(names):
+        what = "names one twice" if all(names) else "has nothing where a name should be"
+        raise ConfigError(f"--metrics {metrics} {what}; name each metric once: --metrics fid,clip_score")
+    return names
 
 
 def _reals(folder: Path | None, dataset: str | None, recipe: Recipe, fit: Fit | None) -> ImageSet | None:

@@ -22,6 +22,8 @@ RUN = ["run", "--method", "dense", "--dataset", "coco", "--scale", "smoke"]
         (["run", "--method", "atpt", "--dataset", "coco"], "unknown method 'atpt'; did you mean 'aptp'?"),
         (["route", "--run", "", "--prompt", "a cat"], "--run is empty"),
         (["evaluate", "images", "--captions", "c.txt", "--reals="], "--reals= is empty"),
+        (["evaluate", "x", "--captions", "c.txt", "--metrics", "fid,fid"], "names one twice"),
+        (["evaluate", "x", "--captions", "c.txt", "--metrics", "fid,,"], "name each metric once"),
         (["tables", " "], "an argument is empty"),
         (["run", "--method", "aptp"], "Missing option '--dataset' (see: "),
         ([*RUN, "--budgt", "0.5"], "--budget"),
