@@ -31,7 +31,7 @@ from aptp_bench.generation.sampling import PARTS, SCHEDULERS, finite, parts_of, 
 from aptp_bench.models.checkpoint import AGAIN, json_document
 from aptp_bench.models.mixture import INDEX, Mixture, part_digest, saved_experts
 from aptp_bench.models.pipelines import saved_parts
-from aptp_bench.models.storage import FILES
+from aptp_bench.models.storage import FILES, check_dtype
 from aptp_bench.models.unconditional_pipeline import AUTOENCODERS
 from aptp_bench.models.weights import HUB_ID, find, quiet
 from aptp_bench.records import Record, load
@@ -277,6 +277,8 @@ class RoutedPipeline(DiffusionPipeline):
         """
         if output_type not in (known := OutputType.__args__):  # type: ignore[attr-defined]
             raise ConfigError(f"unknown output type '{output_type}'; take one of {', '.join(known)}")
+        if not isinstance(exact, bool | None):
+            raise ConfigError(f"exact is {exact!r}; give True, False or None")
         exact = self._execution_device.type == "cpu" if exact is None else exact
         sampling = requests.sampling(num_inference_steps, guidance_scale, batch_size, exact)
         prompts = requests.texts(prompt)
@@ -397,8 +399,7 @@ def _check_mixture(mixture: Any) -> None:
 def _dtype(dtype: torch.dtype | None, torch_dtype: torch.dtype | None) -> torch.dtype | None:
     """The one that is given: diffusers calls it dtype, and torch_dtype in its older releases. Raises ConfigError."""
     for name, given in (("dtype", dtype), ("torch_dtype", torch_dtype)):
-        if not isinstance(given, (torch.dtype, type(None))):
-            raise ConfigError(f"{name} is {given!r}; give one of torch's, e.g. torch.float16")
+        check_dtype(name, given)
     if None not in (dtype, torch_dtype) and dtype != torch_dtype:
         raise ConfigError(f"dtype is {dtype} and torch_dtype {torch_dtype}; give one of them")
     return dtype if torch_dtype is None else torch_dtype

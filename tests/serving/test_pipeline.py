@@ -154,6 +154,11 @@ def test_a_callback_sees_every_step_of_every_batch_and_may_change_latents(pipe):
     assert not zeros.any()
 
 
+def test_a_callback_that_gives_nothing_back_is_told_what_to_return(pipe):
+    with pytest.raises(ConfigError, match="gave back a NoneType; return the dictionary"):
+        pipe(PROMPTS[:2], callback_on_step_end=lambda *_: None, **STEPS)
+
+
 def test_diffusers_own_callbacks_work(pipe):
     cut_off = SDCFGCutoffCallback(cutoff_step_ratio=None, cutoff_step_index=1)
     changed = latents(pipe, PROMPTS[:2], callback_on_step_end=cut_off, batch_size=1)  # it keeps one prompt's text
@@ -342,6 +347,16 @@ BAD = [
     ({"generator": [torch.Generator()]}, "1 generators for 3 images"),
     ({"generator": torch.Generator(), "indices": [0, 1, 2]}, "leave out them or the generator"),
     ({"callback_on_step_end": print, "callback_on_step_end_tensor_inputs": ["image"]}, "tensor 'image'.*latents"),
+    ({"callback_on_step_end": 3}, "callback_on_step_end is 3; give a function"),
+    ({"seed": 1.5}, "seed is 1.5; give a whole number"),
+    ({"seed": -1}, "seed is -1; give 0 or more"),
+    ({"indices": [0, 1, -2]}, "an index is -2"),
+    ({"latents": np.zeros((3, 4, 8, 8))}, "latents are a ndarray; give a tensor"),
+    ({"latents": torch.zeros(3, 4, 8, 8, dtype=torch.int64)}, "latents are torch.int64"),
+    ({"prompt": {"a dog": 1}}, "the prompt is .*; give a list"),
+    ({"prompt": ["a", "b", "\ud800"]}, "holds what is no character"),
+    ({"negative_prompt": 3}, "the negative prompt is 3; give a list"),
+    ({"exact": "no"}, "exact is 'no'"),
 ]
 
 
