@@ -22,6 +22,7 @@ from aptp_bench.contracts.base import Plugin
 from aptp_bench.core.documents import nearest, problem_of, shipped_yaml, typed, written_yaml
 from aptp_bench.core.recipe import Recipe, World
 from aptp_bench.core.settings import FinetuneConfig
+from aptp_bench.core.texts import brief
 from aptp_bench.errors import ConfigError
 
 SCALES: tuple[str, ...] = get_args(World)
@@ -92,7 +93,7 @@ def reference_of(asked: Recipe) -> Recipe | None:
     """The recipe of the reference row; None if there is none or this is it."""
     if asked.reference in (None, asked.method):
         return None
-    own = Recipe.model_fields.keys() - {"method_config"}
+    own = Recipe.model_fields.keys() - {"method_config", "budget"}  # it is the whole network
     kept = tuple(s for s in asked.settings if s.partition("=")[0].partition(".")[0] in own)
     flags = {"model": asked.model, "weights": asked.weights, "seed": asked.seed}
     flags["budget.convention"] = asked.budget.convention
@@ -163,12 +164,15 @@ def parsed(setting: str, known: Sequence[str], see: str) -> tuple[str, Any]:
     key, equals, text = setting.partition("=")
     if not equals or not key:
         raise ConfigError(f"--set takes key=value, e.g. --set sampling.steps=10; got '{setting}'")
+    if not text.strip():  # YAML reads none; more often a shell's variable was empty
+        raise ConfigError(f"--set {key}= has no value; give one, or null where none is meant: --set {key}=null")
     for full in (key, f"method_config.{key}"):
         if full in known:
             try:
                 return full, _value(text)
             except yaml.YAMLError as err:
-                what = f"--set {key}: '{text[:SHOWN]}' is not a YAML value"
+                why = getattr(err, "problem", None) or err
+                what = f"--set {key}: '{text[:SHOWN]}' is not a YAML value ({brief(why)})"
                 raise ConfigError(f"{what}; quote it, e.g. --set '{key}=\"text\"'") from err
     raise ConfigError(f"there is no setting '{key}'; {_near(key, known)} (see them all: {see})")
 

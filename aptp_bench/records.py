@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from aptp_bench.budget import CONVENTIONS
-from aptp_bench.core.documents import Frozen, first_problem, from_json
+from aptp_bench.core.documents import Frozen, first_problem, from_json, not_plain
 from aptp_bench.core.files import content, write_text
 from aptp_bench.core.recipe import Recipe, Task, World
 from aptp_bench.errors import ConfigError
@@ -42,6 +42,17 @@ class Measurement(Frozen):
     detail: dict[str, Any] = {}  # what else must be known: device, dtype, backbone, resize, per-expert values
     # one number a prompt, in the order of the prompts, whose mean is the value; never in a document: see Replicates
     replicates: tuple[Number, ...] | None = Field(None, exclude=True, repr=False)
+
+    @field_validator("detail")
+    @classmethod
+    def _plain(cls, detail: dict[str, Any]) -> dict[str, Any]:
+        try:
+            for key, value in detail.items():
+                for odd in not_plain(value):
+                    raise ValueError(f"{key} holds {odd!r:.80} ({type(odd).__name__}), which no JSON document can hold")
+        except RecursionError as err:
+            raise ValueError("it holds itself, which no JSON document can") from err
+        return detail
 
     @model_validator(mode="after")
     def _one_a_prompt(self) -> Measurement:

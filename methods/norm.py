@@ -33,7 +33,9 @@ class Norm(Method):
     class Config(NarrowingConfig):
         """Defaults are the paper's."""
 
-        order: float = Field(1.0, gt=0, description="order p of the norm; paper 1, the APTP authors' baseline 2")
+        order: float = Field(  # beyond these bounds the powers of small weights are all 0, or all 1, in float32
+            1.0, ge=0.1, le=8, description="order p of the norm; paper 1, the APTP authors' baseline 2"
+        )
         layers: Literal["first", "all"] = Field(
             "first",
             description="whose weights count where layers are coupled; first: the filters of one layer that writes the "

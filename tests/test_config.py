@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import shlex
+
 import pytest
 import yaml
 
 from aptp_bench import registry
 from aptp_bench.config import SCALES, Recipe, merged, parsed, placed, preset, recipe, reference_of
 from aptp_bench.errors import BudgetError, ConfigError, UnknownNameError
+from aptp_bench.harness.session import resolved
 
 
 def test_the_paper_scale_samples_as_the_paper_does():
@@ -91,7 +94,9 @@ def test_the_command_makes_the_same_recipe():
 
 
 def test_the_reference_keeps_the_settings_that_are_not_the_methods():
-    made = recipe("aptp", "coco", "smoke", {}, ["sampling.steps=5", "experts=3", "method_config.lr=0.1"])
+    made = recipe(
+        "aptp", "coco", "smoke", {}, ["sampling.steps=5", "experts=3", "method_config.lr=0.1", "budget.ratio=0.7"]
+    )
     reference = reference_of(made)
     assert reference.method == "dense" and reference.budget.ratio == 1.0
     assert reference.sampling == made.sampling and reference.sizes == made.sizes
@@ -121,6 +126,11 @@ def test_the_reference_keeps_the_settings_that_are_not_the_methods():
         (["resolution.measure=100000"], "4096"),
         (["resolution.train=100000"], "4096"),
         (["sizes.val=" + "9" * 5000], "not a YAML value"),
+        (["sizes.val=100000000000"], "100000000"),
+        (["latency.batch=100000000"], "100000"),
+        (["weights="], "--set weights=null"),
+        (["finetune.clip= "], "--set finetune.clip=null"),
+        (["finetune={lr: 1e-5, lr: 1e-3}"], "'lr' stands there twice"),
         (["backbones.inception=mini-clip"], "plays clip_score, cmmd, not inception"),
     ],
 )
@@ -200,3 +210,21 @@ def test_options_of_a_plugin_whose_name_has_a_dot_are_reached() -> None:
     assert asked.backbone_config == {"hps-v2.1": {"batch": 2}}
     with pytest.raises(ConfigError, match=r"hps-v2\.1\.batch"):
         recipe("norm", "coco", "paper", {}, ["backbone_config.hps-v2.1.bach=2"])
+
+
+@pytest.mark.parametrize(
+    ("flags", "settings", "clear"),
+    [
+        ({"seed": 1}, ["seed=2"], False), ({"seed": 2}, ["seed=2"], True), ({"budget": 0.8}, ["budget.ratio=0.7"], False),
+        ({"budget": 0.123457}, ["budget.ratio=0.123456789"], True), ({"model": "mini"}, ["model=mini-sd"], True),
+        ({}, ["seed=1", "seed=1"], False),
+    ],
+)  # fmt: skip
+def test_a_flag_and_a_setting_may_not_differ(flags, settings, clear):
+    """The command of a record gives both."""
+    if clear:
+        (made,) = resolved("norm", "coco", "mini", settings, flags, False)
+        assert shlex.split(made.command)[-1] == settings[-1]
+        return
+    with pytest.raises(ConfigError, match="leave one out"):
+        resolved("norm", "coco", "mini", settings, flags, False)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from types import ModuleType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+import typer.core
 
 from aptp_bench import __version__
 from aptp_bench.cli import (
@@ -28,9 +29,23 @@ from aptp_bench.cli import (
     tables,
 )
 from aptp_bench.cli.failures import GONE, somewhere
-from aptp_bench.errors import StoreError
+from aptp_bench.errors import ConfigError, StoreError
+
+
+class Commands(typer.core.TyperGroup):
+    """All of them; what is empty on the command line is refused before any is chosen."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Raises ConfigError for an empty word, such as a shell's variable without a value: as a path it is this folder."""
+        for before, word in zip(["", *args], args, strict=False):
+            if not word.strip() or (word.startswith("--") and word.endswith("=")):
+                place = word.strip() or (before if before.startswith("-") else "an argument")
+                raise ConfigError(f"{place} is empty; give it a value, or leave it out")
+        return super().parse_args(ctx, args)
+
 
 app = typer.Typer(
+    cls=Commands,
     name="aptp-bench",
     help="Prune, fine-tune, sample and measure text-to-image diffusion models: every method through the same harness.",
     epilog="Begin with: aptp-bench run --method aptp --dataset coco --scale smoke",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from aptp_bench.cli.options import Device, Json, print_json
+from aptp_bench.cli.options import Device, Json, print_json, settings_once
 from aptp_bench.errors import ConfigError, MetricError
 
 if TYPE_CHECKING:
@@ -38,7 +38,9 @@ def evaluate(
     settings: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", help="key=value, as in run: dataset_config.root=DIR, sizes.val=64, metric_config.fid.groups=50."
+            "--set",
+            callback=settings_once,
+            help="key=value, as in run: dataset_config.root=DIR, sizes.val=64, metric_config.fid.groups=50.",
         ),
     ] = None,
     fit: Annotated[
@@ -56,6 +58,7 @@ def evaluate(
 
     if reals is not None and dataset is not None:
         raise ConfigError("real images come from --reals or from --dataset, not from both; leave one out")
+    names = _names(metrics)
     recipe = config.recipe("dense", dataset or "coco", scale, settings=settings or ())  # "coco": none of it is read
     _check_read(settings or (), dataset)
     captioned(folder, captions)  # refused before torch is loaded, which takes seconds
@@ -64,11 +67,11 @@ def evaluate(
     from aptp_bench.models.weights import quiet
 
     threads.use_threads()
-    names = [name.strip() for name in metrics.split(",") if name.strip()] if metrics else None
     with quiet():
         real_set = _reals(reals, dataset, recipe, fit)
-        made = Made(folder, captions, reference, fit)
-        found = measure_folder(made, real_set, names, recipe, provenance.device(device))
+        found = measure_folder(
+            Made(folder, captions, reference, fit), real_set, names, recipe, provenance.device(device)
+        )
     if as_json:
         print_json(found)
     else:
@@ -87,6 +90,17 @@ def _check_read(settings: Sequence[str], dataset: str | None) -> None:
         if not f"{key}.".startswith(tuple(f"{each}." for each in read)):
             of = " (without --dataset)" if dataset is None else ""
             raise ConfigError(f"--set {key} changes nothing that evaluate measures{of}; it reads {', '.join(read)}")
+
+
+def _names(metrics: str | None) -> list[str] | None:
+    """What a comma stands between. Raises ConfigError for none, and for one that stands there twice."""
+    if metrics is None:
+        return None
+    names = [name.strip() for name in metrics.split(",")]
+    if not all(names) or len(set(names)) < len(names):
+        what = "names one twice" if all(names) else "has nothing where a name should be"
+        raise ConfigError(f"--metrics {metrics} {what}; name each metric once: --metrics fid,clip_score")
+    return names
 
 
 def _reals(folder: Path | None, dataset: str | None, recipe: Recipe, fit: Fit | None) -> ImageSet | None:

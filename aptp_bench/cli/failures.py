@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,7 +18,8 @@ from aptp_bench.errors import AptpBenchError
 
 MEND, UNREAD = 2, 141
 GONE = "the folder that this command was started in is gone; go to one that is there"
-OUTSIDE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG}  # the user's to mend
+_OUTSIDE = "ENOSPC EDQUOT EROFS EACCES EPERM ENAMETOOLONG EFBIG EIO"  # the user's to mend
+OUTSIDE = {getattr(errno, name) for name in _OUTSIDE.split()}
 
 
 def outcome(command: Callable[[], Any]) -> int:
@@ -59,7 +61,17 @@ def _line(err: Exception) -> str | None:
     """What to tell the user; None for a bug."""
     if isinstance(err, AptpBenchError):
         return str(err)
-    return _outside(err) if isinstance(err, OSError) else usage_line(err)
+    return _outside(err) if isinstance(err, OSError) else _full(err) or usage_line(err)
+
+
+def _full(err: Exception) -> str | None:
+    """What to do where there was not enough memory; None for other errors. torch need not be loaded to tell its own."""
+    kinds = {kind.__name__ for kind in type(err).__mro__}
+    if kinds.isdisjoint({"MemoryError", "OutOfMemoryError"}) and "can't allocate memory" not in str(err):
+        return None
+    asked = re.search(r"allocate ([\d.]+ \w+)", str(err))
+    smaller = "run: --set sampling.batch=1 --set finetune.accumulate=auto, generate: --batch 1"
+    return f"there is not enough memory{f' ({asked[1]} more)' if asked else ''}; take less at once ({smaller})"
 
 
 def _outside(err: OSError) -> str | None:

@@ -30,6 +30,18 @@ def _track(word: str | None) -> str | None:
     return word
 
 
+def settings_once(given: list[str] | None) -> list[str] | None:
+    """The lines of --set as they are: the callback of every such option. Raises ConfigError where two say the same."""
+    from aptp_bench.core.documents import said_once
+    from aptp_bench.errors import ConfigError
+
+    try:
+        said_once(given or ())
+    except ValueError as err:
+        raise ConfigError(str(err)) from err
+    return given
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …; auto takes a GPU if there is one.")]
 Refresh = Annotated[

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from aptp_bench.cli.options import Device, Json, print_json
+from aptp_bench.cli.options import Device, Json, print_json, settings_once
 from aptp_bench.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -34,7 +34,9 @@ def profile(
         float | None, typer.Option(help="Share of the dense MACs that the method keeps; default: 0.78.")
     ] = None,
     macs: Annotated[str, typer.Option(help="How the budget's MACs are counted: exact, aptp or modules.")] = "exact",
-    settings: Annotated[list[str] | None, typer.Option("--set", help="key=value, an option of the method.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", callback=settings_once, help="key=value, an option of the method.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the method.")] = 0,
     run: Annotated[Path | None, typer.Option(help="A run's folder: profile its experts.")] = None,
     mixture: Annotated[Path | None, typer.Option(help="A saved mixture of this model: profile its experts.")] = None,
@@ -111,13 +113,14 @@ def profile(
 
 
 def _check_plot(path: Path) -> None:
-    from aptp_bench.core.files import check_regular
+    from aptp_bench.core.files import check_regular, check_writable
 
     if path.suffix not in (".png", ".svg"):
         raise ConfigError(f"--plot draws .png and .svg; got '{path.name}'")
     if not path.absolute().parent.is_dir():
         raise ConfigError(f"--plot: {path.absolute().parent} is no folder; make it first")
     check_regular(path)
+    check_writable(path.absolute().parent, "--plot")
 
 
 def _draw(profiler: Profiler, path: Path) -> None:

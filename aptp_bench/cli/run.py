@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aptp_bench.cli.options import Device, Json, Keep, Refresh, ResultsDir, Track, Verify, print_json
+from aptp_bench.cli.options import Device, Json, Keep, Refresh, ResultsDir, Track, Verify, print_json, settings_once
 
 if TYPE_CHECKING:
     from aptp_bench.core.recipe import Recipe
@@ -35,7 +35,8 @@ def run(
     seed: Annotated[int | None, typer.Option(help="Seed of pruning, fine-tuning and noise.")] = None,
     weights: Annotated[str | None, typer.Option(help="The teacher's: a folder, a hub id, or random.")] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="key=value, any setting; --dry-run shows them.")
+        list[str] | None,
+        typer.Option("--set", callback=settings_once, help="key=value, any setting; --dry-run shows them."),
     ] = None,
     as_: Annotated[
         str | None,

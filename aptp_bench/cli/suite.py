@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aptp_bench.cli.options import Device, Json, Keep, Refresh, ResultsDir, Track, Verify, print_json, say
+from aptp_bench.cli.options import (
+    Device,
+    Json,
+    Keep,
+    Refresh,
+    ResultsDir,
+    Track,
+    Verify,
+    print_json,
+    say,
+    settings_once,
+)
 from aptp_bench.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -33,6 +44,7 @@ def suite(
         list[str] | None,
         typer.Option(
             "--set",
+            callback=settings_once,
             help="key=value for every row, over what the suite says; METHOD.key=value for the rows of a method.",
         ),
     ] = None,

@@ -47,9 +47,10 @@ def tables(
 
 def _show(text: str, out: Path | None) -> None:
     """Print the text as UTF-8 whatever the terminal's encoding, or write it."""
-    from aptp_bench.core.files import write_text
+    from aptp_bench.core.files import check_writable, write_text
 
     if out is None:
         typer.echo(text.encode("utf-8"), nl=False)
     else:
+        check_writable(out.absolute().parent, "--out")
         typer.echo(write_text(out, text))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import yaml
@@ -14,6 +15,7 @@ from pydantic_core import PydanticCustomError
 from aptp_bench.core.texts import unambiguous_json
 
 Document = TypeVar("Document", bound=BaseModel)
+MOST_VALUES = 100_000  # of a document that a user writes: the longest suite has two thousand
 TRUTH = PydanticCustomError("truth_for_a_number", "true and false are no numbers")
 
 
@@ -32,6 +34,21 @@ def execution(kind: type[BaseModel]) -> set[str]:
     """Names of the settings that decide no number: where things lie, in how many parts work is done, how often it is saved."""
     extras = {name: field.json_schema_extra for name, field in kind.model_fields.items()}
     return {name for name, extra in extras.items() if isinstance(extra, dict) and extra.get("execution")}
+
+
+def not_plain(value: Any) -> Iterator[Any]:
+    """The parts of a value that JSON cannot hold as they are: a tensor, a path, NaN, half of a letter, a number for a key."""
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from not_plain(key) if isinstance(key, str) else (key,)
+            yield from not_plain(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from not_plain(part)
+    elif isinstance(value, str):
+        yield from () if value == value.encode(errors="ignore").decode() else (value,)
+    elif not (value is None or isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value))):
+        yield value
 
 
 class Problem(NamedTuple):
@@ -108,21 +125,6 @@ for _kind, _pattern, _first in (
 _Core.add_constructor("tag:yaml.org,2002:int", _Core.whole)
 
 
-def written_yaml(text: str) -> Any:
-    """A YAML document, or the value of a setting, as a user writes it. Raises yaml.YAMLError, whatever is wrong."""
-    loader = None
-    try:
-        loader = _Core(text)
-        return loader.get_single_data()
-    except RecursionError as err:
-        raise yaml.YAMLError("it is nested too deeply") from err
-    except (ValueError, LookupError, TypeError, AttributeError) as err:  # of PyYAML's own constructors: !!float x
-        raise yaml.YAMLError(f"a value is not of its type: {first_problem(err)}") from err
-    finally:
-        if loader is not None:
-            loader.dispose()
-
-
 class _Unambiguous(_Core):
     """A document that says everything once."""
 
@@ -138,15 +140,73 @@ class _Unambiguous(_Core):
         return node
 
 
-def unambiguous_yaml(text: str) -> Any:
-    """The same of a file, in which no key may stand twice."""
-    made = written_yaml(text)  # first: it says what is nested too deeply
-    loader = _Unambiguous(text)
+def written_yaml(text: str) -> Any:
+    """A YAML document, or the value of a setting, as a user writes it: no key may stand twice in it.
+
+    Raises yaml.YAMLError, whatever is wrong.
+    """
+    loader = None
     try:
-        loader.get_single_node()
+        loader = _Unambiguous(text)
+        node = loader.get_single_node()
+        _check_size(node)
+        return None if node is None else loader.construct_document(node)
+    except RecursionError as err:
+        raise yaml.YAMLError("it is nested too deeply") from err
+    except (ValueError, LookupError, TypeError, AttributeError) as err:  # of PyYAML's own constructors: !!float x
+        raise yaml.YAMLError(f"a value is not of its type: {first_problem(err)}") from err
     finally:
-        loader.dispose()
-    return made
+        if loader is not None:
+            loader.dispose()
+
+
+def _check_size(node: yaml.Node | None) -> None:
+    """Raise YAMLError for a document that says little and means millions of values, or holds itself: readers never end."""
+    sizes: dict[int, int] = {}
+
+    def size(each: yaml.Node) -> int:
+        if id(each) not in sizes:
+            sizes[id(each)] = MOST_VALUES + 1  # until it is known: met again below itself it has no end
+            parts = [part for pair in each.value for part in pair] if isinstance(each, yaml.MappingNode) else each.value
+            sizes[id(each)] = 1 if isinstance(each, yaml.ScalarNode) else 1 + sum(map(size, parts))
+        return sizes[id(each)]
+
+    if node is not None and size(node) > MOST_VALUES:
+        raise yaml.YAMLError(f"it holds itself, or more than {MOST_VALUES:,} values")
+
+
+def said_once(settings: Sequence[str]) -> Sequence[str]:
+    """ "key=value" lines that are written in one place, as they are. Raises ValueError where two say the same key: one is not heard."""
+    seen: set[str] = set()
+    for setting in settings:
+        key, _, text = setting.partition("=")
+        for leaf in _leaves(key.removeprefix("method_config."), text):
+            if leaf in seen:
+                raise ValueError(f"the setting '{leaf}' is given twice; leave one out")
+            seen.add(leaf)
+    return settings
+
+
+def last_said(settings: Sequence[str]) -> list[str]:
+    """Lines of several places, one after the other, without those that a later one says anew: what a command gives once."""
+    kept: list[str] = []
+    later: set[str] = set()
+    for setting in reversed(settings):
+        key, _, text = setting.partition("=")
+        leaves = _leaves(key.removeprefix("method_config."), text)
+        if key == "as" or not later.issuperset(leaves):
+            kept.append(setting)
+        later.update(leaves)
+    return kept[::-1]
+
+
+def _leaves(key: str, text: str) -> list[str]:
+    """The keys that a setting says: of a mapping those in it."""
+    try:
+        value = written_yaml(text) if "{" in text else None
+    except yaml.YAMLError:  # said where it is read
+        value = None
+    return [f"{key}.{name}" for name in value] if isinstance(value, dict) else [key]
 
 
 def typed(kind: type[Document], document: Any) -> Document:

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -19,6 +20,9 @@ from aptp_bench.errors import CheckpointError, StoreError
 
 BLOCK = 1 << 20
 NAMED = 150  # letters of a file's name in that of the file beside it, which may not be too long
+STAGE = re.compile(r".+-[0-9a-f]{12}")  # the name of a finished stage's folder
+SAVED = ("model_index.json", "mixture.json", "pruning.json")  # of pipelines, mixtures and pruned networks
+RUST = re.compile(r"I/O error: (.+) \(os error \d+\)")
 UNFINISHED = (".tmp", ".partial")  # suffixes of a file that is being written
 
 
@@ -39,12 +43,32 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         write(aside)
         aside.replace(target)
-    except OSError as err:
-        raise StoreError(f"{path} cannot be written ({err.strerror or err}); make room or name another place") from err
+    except Exception as err:
+        if (reason := _unwritten(err)) is not None:
+            raise StoreError(f"{path} cannot be written ({reason}); make room or name another place") from err
+        raise
     finally:
         if aside.parent.is_dir():
             aside.unlink(missing_ok=True)
     return path
+
+
+class Unwritten(CheckpointError):
+    """A folder that the system did not let be written, and what it said."""
+
+    def __init__(self, folder: Path, reason: str) -> None:
+        super().__init__(f"{folder} cannot be written ({reason}); make room or name another folder")
+        self.reason = reason
+
+
+def _unwritten(err: Exception) -> str | None:
+    """What the system said where it did not write, also to a library in Rust, whose errors are of a kind of their own."""
+    if isinstance(err, Unwritten):  # of a folder inside
+        return err.reason
+    if isinstance(err, OSError):
+        return err.strerror or str(err)
+    found = RUST.search(str(err))
+    return found[1] if found else None
 
 
 def check_regular(path: Path) -> None:
@@ -87,7 +111,8 @@ def written_aside(folder: Path, marker: str, ours: str = "") -> Iterator[Path]:
     """A new folder to write into, renamed to `folder` at the end of the block and removed if the block fails.
 
     An existing folder is replaced only if it is empty or holds `marker`, and nothing beside what the new one has and what
-    the pattern `ours` says, so that no one else's files are lost; hidden ones are carried over.
+    the pattern `ours` says, so that no one else's files are lost; hidden ones are carried over. Raises CheckpointError
+    naming the folder, also for what a full disk stops.
     """
     check_replaceable(folder, marker)
     try:
@@ -102,6 +127,14 @@ def written_aside(folder: Path, marker: str, ours: str = "") -> Iterator[Path]:
             _carry_over(folder, fresh, ours)
             folder.rename(aside / "old")
         fresh.rename(folder)
+    except Exception as err:
+        if (reason := _unwritten(err)) and getattr(err, "errno", None) not in (
+            errno.ENOENT,
+            errno.EISDIR,
+            errno.ENOTDIR,
+        ):
+            raise Unwritten(folder, reason) from err
+        raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
@@ -161,8 +194,28 @@ def alone_in(folder: Path, option: str) -> Iterator[None]:
         os.close(opened)
 
 
+def sealed(folder: Path) -> Path | None:
+    """The finished stage or the saved network that a folder is, or lies in: a file more, and its digest is another's."""
+    for each in (folder.resolve(), *folder.resolve().parents):
+        stage = STAGE.fullmatch(each.name) and (each / "manifest.json").is_file()
+        if stage or any((each / name).is_file() for name in SAVED):
+            return each
+    return None
+
+
 def check_writable(folder: Path, option: str) -> None:
-    """Try whether `folder` can be written, or made; nothing is left behind. Raises StoreError naming the option."""
+    """Try whether `folder` can be written, or made, and nothing finished is; nothing is left behind.
+
+    Raises StoreError naming the option.
+    """
+    try:
+        inside = sealed(folder)
+    except OSError as err:  # a name that is too long
+        raise StoreError(
+            f"cannot write in {folder} ({err.strerror or err}); choose another folder with {option}"
+        ) from err
+    if inside is not None:
+        raise StoreError(f"{folder} belongs to {inside}, which is finished; choose another folder with {option}")
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     try:
         with tempfile.TemporaryFile(dir=there):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from aptp_bench.errors import DataError
 
@@ -41,7 +42,9 @@ def check_order(files: Iterable[Path], fix: str = RENAME) -> None:
     check_places(files, fix)
     ranked = sorted(files, key=lambda path: natural(path.name))
     for first, second in pairwise(ranked):
-        if _pattern(first) != _pattern(second) and (first.name > second.name or place(first) > place(second)):
+        if _pattern(first) != _pattern(second) and any(
+            a > b for a, b in zip(_ranks(first), _ranks(second), strict=True)
+        ):
             raise DataError(f"{first.parent} holds {first.name} and {second.name}, whose order is not clear; {fix}")
     numbers = [path for path in ranked if NUMBER.fullmatch(path.stem)]
     for first, second in pairwise(numbers):
@@ -56,6 +59,14 @@ def check_places(files: Iterable[Path], fix: str = RENAME) -> None:
         first = seen.setdefault(place(path), path)
         if first is not path:
             raise DataError(f"{path.parent} holds {first.name} and {path.name}, whose order is not clear; {fix}")
+
+
+def _ranks(path: Path) -> Iterator[Any]:
+    """What people sort a name by: as text, and as numbers and letters, with an accent in its letter and after it."""
+    for form in ("NFC", "NFD"):
+        name = unicodedata.normalize(form, path.name)  # type: ignore[arg-type]
+        yield name
+        yield natural(os.path.splitext(name)[0])[:-1]
 
 
 def _pattern(path: Path) -> str:

@@ -18,6 +18,7 @@ OPTIONAL = (
 )  # sections that documents have where they say something
 Name = Annotated[str, Field(pattern=r"^\w[\w.-]*$", max_length=100)]  # of a plugin; file names are made of it
 MOST_EDGE = 4096  # pixels: twice what any published model makes; far larger ones fit no memory
+MOST_ROWS = 100_000_000  # thirty times CC3M
 World = Literal["mini", "smoke", "paper"]
 Task = Literal["text-to-image", "image", "audio"]  # what a model makes
 
@@ -25,9 +26,9 @@ Task = Literal["text-to-image", "image", "audio"]  # what a model makes
 class Sizes(Frozen):
     """How many rows of each data set a run uses."""
 
-    train: int = Field(gt=0, description="training pairs")
-    val: int = Field(gt=0, description="held-out captions, one image generated for each")
-    partiprompts: int = Field(ge=0, description="prompts of the second evaluation set; 0: leave it out")
+    train: int = Field(gt=0, le=MOST_ROWS, description="training pairs")
+    val: int = Field(gt=0, le=MOST_ROWS, description="held-out captions, one image generated for each")
+    partiprompts: int = Field(ge=0, le=MOST_ROWS, description="prompts of the second evaluation set; 0: leave it out")
 
 
 class Resolution(Frozen):

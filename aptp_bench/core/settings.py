@@ -18,6 +18,8 @@ MOST_STEPS = (
     1000  # the diffusion steps that every model here was trained on: of more, samplers make steps that do nothing
 )
 
+MOST_CALLS = 100_000  # timed, or samples of one: hours of timing
+
 
 CALLS_PER_IMAGE_TIMED = 5  # an image is dozens of U-Net calls: it is timed this many times less often
 
@@ -161,9 +163,9 @@ class SamplingConfig(Settings):
 class LatencyConfig(Settings):
     """How one U-Net call is timed."""
 
-    warmup: int = Field(2, ge=0, description="untimed calls before the timed ones")
-    repeats: int = Field(10, gt=1, description="timed calls; the median and the spread are reported")
-    batch: int = Field(1, gt=0, description="samples in a call")
+    warmup: int = Field(2, ge=0, le=MOST_CALLS, description="untimed calls before the timed ones")
+    repeats: int = Field(10, gt=1, le=MOST_CALLS, description="timed calls; the median and the spread are reported")
+    batch: int = Field(1, gt=0, le=MOST_CALLS, description="samples in a call")
 
     @property
     def images(self) -> int:

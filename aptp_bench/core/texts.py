@@ -72,7 +72,7 @@ def visible(text: str) -> str:
     return _MOVING.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
-def brief(err: Exception) -> str:
+def brief(err: object) -> str:
     """An error in a part of a line."""
     return " ".join(str(err).split())[:120]
 

@@ -118,8 +118,11 @@ class _Files:
             raise DataError(f"there is no folder {folder}; put CC3M's images there or set dataset_config.root")
         self.folder = folder
         target = folder / downloads
-        names = os.listdir(target) if target.is_dir() else []
-        self._downloaded = {_stem(name): target / name for name in names}
+        self._downloaded: dict[str, Path] = {}
+        for name in sorted(os.listdir(target)) if target.is_dir() else ():
+            first = self._downloaded.setdefault(_stem(name), target / name)
+            if first.name != name:
+                raise DataError(f"{target} holds {first.name} and {name} for one row; remove one of them")
 
     def find(self, number: int, source: str) -> Path | None:
         """The file of a row; None for a URL that was not downloaded. Raises DataError for a path without a file."""

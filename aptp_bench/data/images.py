@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from aptp_bench.core.names import Kind
+from aptp_bench.data import png
 from aptp_bench.data.colours import in_srgb
 from aptp_bench.errors import DataError
 
@@ -34,8 +36,11 @@ def read(path: Path | str | IO[bytes], name: str | None = None) -> Image.Image:
     name: how errors call what is no file.
     """
     try:
-        with Image.open(path, formats=FORMATS) as image:
-            return rgb(image)
+        with open(path, "rb") if isinstance(path, str | Path) else nullcontext(path) as file:
+            if wrong := png.flaw(file):
+                raise ValueError(wrong)
+            with Image.open(file, formats=FORMATS) as image:
+                return rgb(image)
     except FileNotFoundError as err:
         raise DataError(f"image {name or path} is missing; restore it, or make it again") from err
     except UnidentifiedImageError as err:

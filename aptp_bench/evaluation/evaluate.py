@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 
 from aptp_bench import registry
 from aptp_bench.contracts.backbone import BackbonePlugin
 from aptp_bench.contracts.evidence import Evidence
 from aptp_bench.contracts.metric import MEND, Metric
+from aptp_bench.core.documents import first_problem
 from aptp_bench.core.progress import Progress, SilentProgress
 from aptp_bench.core.recipe import Recipe
 from aptp_bench.errors import MetricError, WeightsError
@@ -73,10 +75,18 @@ def obstacle(metric: Metric, evidence: Evidence | None, lacking: Mapping[str, st
 
 def reading(metric: Metric, evidence: Evidence) -> Measurement:
     """What `metric` says of `evidence`. Raises MetricError if that is no measurement: metrics may be a stranger's."""
-    found: Any = metric(evidence)
+    try:
+        found: Any = metric(evidence)
+    except ValidationError as err:
+        if err.title != Measurement.__name__:
+            raise
+        raise MetricError(f"{metric.name} gives no measurement: {first_problem(err)}; {MEND}") from err
     if not isinstance(found, Measurement):
         what = f"{metric.name} gives a {type(found).__name__}, not a Measurement"
         raise MetricError(f"{what}; return self.measured(value, n=…), or {MEND.partition(', or ')[2]}")
+    if (found.unit, found.better) != (metric.unit, metric.better):
+        what = f"{metric.name} is '{metric.unit}', {metric.better}, and gives '{found.unit}', {found.better}"
+        raise MetricError(f"{what}; return self.measured(value, n=…), which takes them from the class")
     return found
 
 

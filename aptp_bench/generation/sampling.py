@@ -69,6 +69,7 @@ class Sampler:
         more: further arguments of diffusers' pipeline.
         """
         made = assembled(unet, {**self.parts, "scheduler": self._scheduler()})
+        made.scheduler = self._scheduler()  # as it is set: when diffusers' pipelines are made they change some settings
         dtype, exact = self.config.dtype, RowByRow() if self.config.exact else nullcontext()
         with exact, self.calls.followed(unet), products(dtype), autocast(dtype, unet.device):
             images = made(
@@ -110,8 +111,13 @@ def quantised(images: Tensor) -> Tensor:
 
     Raises DataError where they are not finite: they would be black.
     """
+    return (finite(images).expand(-1, 3, -1, -1).clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu()
+
+
+def finite(images: Tensor) -> Tensor:
+    """Images, or latents, [n, ...] as they are. Raises DataError unless all of their numbers are finite."""
     bad = int((~images.flatten(1).isfinite().all(dim=1)).sum())
     if bad:
         what = f"{bad} of {len(images)} sampled images are not finite"
         raise DataError(f"{what}; look at the network's weights, lower the guidance, or sample in float32")
-    return (images.expand(-1, 3, -1, -1).clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu()
+    return images

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from aptp_bench.core.documents import first_problem, meant, typed, unambiguous_yaml
+from aptp_bench.core.documents import first_problem, meant, typed, written_yaml
 from aptp_bench.core.files import content
 from aptp_bench.errors import AptpBenchError, ConfigError, SuiteError
 
@@ -33,7 +33,7 @@ Result = TypeVar("Result")
 def read(kind: type[Document], path: Path, name: str, example: str) -> Document:
     """The YAML document at `path`. name: how errors call it; example: a valid one. Raises ConfigError."""
     try:
-        document = unambiguous_yaml(content(path).decode())
+        document = written_yaml(content(path).decode())
         return typed(kind, {} if document is None else document)
     except (yaml.YAMLError, UnicodeDecodeError) as err:
         raise ConfigError(f"{name} is not YAML ({' '.join(str(err).split())}); fix it and run again") from err

@@ -83,19 +83,37 @@ class RunFolder:
     def _check_chain(self) -> None:
         """Raise ConfigError for a stage that was made from others than this run's: it is another run's, of the same kind."""
         made = {name: facts for name, folder in self.stages.items() if (facts := _made(folder))}
-        last = "finetune" if "finetune" in self.stages else "prune"
-        chain = {"finetune": ("prune", "pairs"), "generate": (last,), "generate-prompts": (last,)}
         for name, facts in made.items():
-            before = chain.get(name, ())
-            if before and made.keys() >= set(before):
-                after = [made[each]["digest"] for each in before]
-                ours = digest_of({"name": name, "key": facts["key"], "after": after}) == facts["digest"]
-            else:
-                asked = {"method": self.recipe.method, "seed": self.recipe.seed}
-                ours = name != "prune" or asked.items() <= facts["key"].items()
-            if not ours or not self.stages[name].name.endswith(facts["digest"][:12]):
+            if not self.stages[name].name.endswith(facts["digest"][:12]) or not self._ours(name, made):
                 what = f"{self.folder / FILE} has another run's {self.stages[name].name} for its stage {name}"
                 raise ConfigError(f"{what}; {_again(self.record)}")
+
+    def _ours(self, name: str, made: Mapping[str, Mapping[str, Any]]) -> bool:
+        """Whether the manifest of a stage says that it was made for this run; also where that cannot be told."""
+        facts, kind = made[name], self.stages[name].name.rpartition("-")[0]
+        if not _says(self._asked(name), facts["key"]):
+            return False
+        if name.startswith("reference") and kind != name:  # the dense network's own run drew them, of the same prompts
+            own = made.get(kind, facts)["key"]
+            return all(facts["key"].get(key) == own.get(key) for key in ("captions", "seed", "model"))
+        chains = _chains(name, "finetune" if "finetune" in self.stages else "prune")
+        chains = [chain for chain in chains if self.stages.keys() >= set(chain)]
+        if not chains or any(each not in made for chain in chains for each in chain):  # some are gone
+            return True
+        after = [[made[each]["digest"] for each in chain] for chain in chains]
+        return facts["digest"] in (digest_of({"name": name, "key": facts["key"], "after": each}) for each in after)
+
+    def _asked(self, name: str) -> dict[str, Any]:
+        """What the recipe says of a stage, by the names that its key has for it."""
+        what = self.recipe
+        if name == "prune":
+            budget = what.budget.model_dump(mode="json")
+            return {"method": what.method, "seed": what.seed, "budget": budget, "config": what.method_config}
+        if name == "finetune":
+            return {"seed": what.seed, "config": what.finetune}
+        if name.startswith("generate"):
+            return {"seed": what.seed, "sampling": what.sampling.model_dump(mode="json")}
+        return {}
 
     @property
     def recipe(self) -> Recipe:
@@ -185,6 +203,27 @@ def _check_measured(run: RunFolder) -> None:
                 raise ConfigError(
                     f"{run.folder / FILE} says {name} {result.value:g}, measured was {measured:g}; {_again(run.record)}"
                 )
+
+
+def _chains(name: str, last: str) -> list[tuple[str, ...]]:
+    """From which stages one is made, as far as its name tells. last: the one whose mixture is measured."""
+    if name == "finetune":
+        return [("prune", "pairs")]
+    if name.startswith(("generate", "reference")):
+        return [(last,)]
+    if not name.startswith("measure-"):
+        return []
+    drawn = [(last, f"generate{on}") for on in ("", "-prompts")]
+    return [*drawn, *((*each, each[1].replace("generate", "reference")) for each in drawn)]
+
+
+def _says(asked: Mapping[str, Any], key: Mapping[str, Any]) -> bool:
+    """Whether a stage's key says what was asked for, of what it says at all: sections leave out what decides no number."""
+    for name in asked.keys() & key.keys():
+        parts = isinstance(asked[name], Mapping) and isinstance(key[name], Mapping)
+        if not (key[name].items() <= asked[name].items() if parts else key[name] == asked[name]):
+            return False
+    return True
 
 
 def _put(content: bytes, aside: Path) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import isclose
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aptp_bench import config
 from aptp_bench.config import Recipe
 from aptp_bench.core.distributed import Ranks, left_alone
-from aptp_bench.core.documents import meant
+from aptp_bench.core.documents import meant, said_once
 from aptp_bench.core.progress import Progress, SilentProgress, reporter
 from aptp_bench.core.store import Store
 from aptp_bench.errors import ConfigError, spoken_in_python
@@ -58,8 +60,24 @@ def resolved(
     for name in flags:
         if name not in FLAGS:
             raise ConfigError(f"a run has no flag '{name}'; {meant(name, FLAGS)}")
-    recipe = config.recipe(method, dataset, scale, {FLAGS[name]: value for name, value in flags.items()}, settings)
+    keys = {FLAGS[name]: value for name, value in flags.items() if value is not None}
+    try:
+        said_once(settings)
+    except ValueError as err:
+        raise ConfigError(str(err)) from err
+    recipe = config.recipe(method, dataset, scale, keys, settings)
+    for name, given in flags.items():
+        if given is not None and not _same(name, given, attrgetter(FLAGS[name])(recipe)):
+            what = f"{FLAGS[name]} is {given} by {name} and {attrgetter(FLAGS[name])(recipe)} by a setting"
+            raise ConfigError(f"{what}; leave one out")
     return config.with_reference(recipe) if reference else [recipe]
+
+
+def _same(name: str, given: Any, resolved: Any) -> bool:
+    """Whether a flag is what became of it: the command of a record gives both, a budget with six digits."""
+    if name == "budget":
+        return isclose(given, resolved, rel_tol=1e-5)
+    return bool((config.model_named(given) if name == "model" else given) == resolved)
 
 
 def open_store(runs_dir: Path, progress: Progress | None = None, **how: Any) -> Store:

@@ -18,7 +18,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from aptp_bench import config, registry
 from aptp_bench.budget import Convention
-from aptp_bench.core.documents import Frozen, meant, shipped_yaml
+from aptp_bench.core.documents import Frozen, last_said, meant, said_once, shipped_yaml
 from aptp_bench.core.recipe import Recipe, World
 from aptp_bench.errors import AptpBenchError, ConfigError
 from aptp_bench.harness import rows as table
@@ -29,11 +29,14 @@ DEFAULT_SCALE: World = "mini"
 TABLES = "tables"  # the folder of suites that serve every scale; they are called by their file's name alone
 
 
+Lines = Annotated[tuple[str, ...], AfterValidator(said_once)]
+
+
 class Change(Frozen):
     """What a row says at one scale: budget and reason in place of its own, settings after them."""
 
     budget: float | None = None
-    settings: tuple[str, ...] = ()
+    settings: Lines = ()
     reason: str = ""
 
 
@@ -41,7 +44,7 @@ class Common(Frozen):
     """What a suite says at one scale: a convention in place of its own, settings after them."""
 
     macs: Convention | None = None
-    settings: tuple[str, ...] = ()
+    settings: Lines = ()
 
 
 class Row(Frozen):
@@ -50,7 +53,7 @@ class Row(Frozen):
     label: str = Field(min_length=1)
     method: str | None = Field(None, description="None: a row that cannot be run, for the reason it gives")
     budget: float | None = Field(None, description="share of the dense MACs; None: the recipe's")
-    settings: tuple[str, ...] = Field((), description="key=value lines, as --set takes them")
+    settings: Lines = Field((), description="key=value lines, as --set takes them")
     reason: str = Field("", description="why the row cannot be run")
     mini: Change = Change()
     smoke: Change = Change()
@@ -82,7 +85,7 @@ class Suite(Frozen):
     scale: World | None = Field(None, description="the one that it is for; None: whichever is asked for, else mini")
     macs: Convention | None = Field(None, description="how budgets are counted; None: as the scale's recipe says")
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field((0,), min_length=1)
-    settings: tuple[str, ...] = Field((), description="key=value lines for every row")
+    settings: Lines = Field((), description="key=value lines for every row")
     mini: Common = Common()
     smoke: Common = Common()
     paper: Common = Common()
@@ -128,7 +131,7 @@ class Suite(Frozen):
         """A row at a seed, resolved."""
         flags = {"budget.ratio": row.budget, "budget.convention": self.macs, "seed": seed}
         own = [_of_method(setting, str(row.method)) for setting in extra]
-        settings = [*self.settings, *row.settings, *(setting for setting in own if setting)]
+        settings = last_said([*self.settings, *row.settings, *(setting for setting in own if setting)])
         try:
             return config.recipe(str(row.method), self.dataset, self.scale or DEFAULT_SCALE, flags, settings)
         except AptpBenchError as err:

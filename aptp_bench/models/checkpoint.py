@@ -67,6 +67,10 @@ def save_unet(unet: UNet2DConditionModel, folder: Path) -> None:
     PruningError as surgery.check_plain does.
     """
     check_plain(unet)
+    for name, tensor in unet.state_dict().items():
+        if tensor.is_meta or not tensor.isfinite().all():
+            why = "has no weights yet, it lies on the meta device" if tensor.is_meta else f"is not finite in {name}"
+            raise CheckpointError(f"the network {why}, and no such file is read again; load its weights first")
     pruning = Pruning.of(unet)
     with written_aside(Path(folder), marker=PRUNING, ours="*.index.json") as aside:
         (aside / CONFIG).write_text(json.dumps(config_of(unet), indent=2, sort_keys=True) + "\n", encoding="utf-8")

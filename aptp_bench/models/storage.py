@@ -53,6 +53,7 @@ def load(source: str | Path, device: torch.device | str = "cpu", dtype: torch.dt
     Raises WeightsError, CheckpointError among them, if a file is missing, corrupt or does not fit, ConfigError for a
     device that is not there.
     """
+    check_dtype("dtype", dtype)
     device = provenance.device(str(device))
     folder = sources.find("load", str(source), (), FILES)
     if (folder / PIPELINE).is_file():
@@ -62,6 +63,12 @@ def load(source: str | Path, device: torch.device | str = "cpu", dtype: torch.dt
             f"{source} was not saved here but by diffusers; open it with from_pretrained of its class"
         )
     return Mixture.load(folder, device, dtype) if (folder / INDEX).is_file() else load_unet(folder, device, dtype)
+
+
+def check_dtype(name: str, given: Any) -> None:
+    """Raise ConfigError for what is no type of networks' weights. name: of the argument; None: it is not given."""
+    if given is not None and not (isinstance(given, torch.dtype) and given.is_floating_point):
+        raise ConfigError(f"{name} is {given!r}; give one of torch's floating types, e.g. torch.float16")
 
 
 def opens_in_diffusers(unet: Any) -> bool:

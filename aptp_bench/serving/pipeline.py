@@ -27,11 +27,11 @@ from aptp_bench.core.lazy import OnDemand
 from aptp_bench.core.settings import SamplingConfig
 from aptp_bench.errors import CheckpointError, ConfigError, WeightsError, spoken_in_python
 from aptp_bench.generation.generate import batches
-from aptp_bench.generation.sampling import PARTS, SCHEDULERS, parts_of, quantised
+from aptp_bench.generation.sampling import PARTS, SCHEDULERS, finite, parts_of, quantised
 from aptp_bench.models.checkpoint import AGAIN, json_document
 from aptp_bench.models.mixture import INDEX, Mixture, part_digest, saved_experts
 from aptp_bench.models.pipelines import saved_parts
-from aptp_bench.models.storage import FILES
+from aptp_bench.models.storage import FILES, check_dtype
 from aptp_bench.models.unconditional_pipeline import AUTOENCODERS
 from aptp_bench.models.weights import HUB_ID, find, quiet
 from aptp_bench.records import Record, load
@@ -245,6 +245,7 @@ class RoutedPipeline(DiffusionPipeline):
     def __call__(  # noqa: PLR0913 (the parameters that users of diffusers know)
         self,
         prompt: str | Sequence[str],
+        *,
         num_inference_steps: int = 25,
         guidance_scale: float = 7.5,
         negative_prompt: str | Sequence[str] | None = None,
@@ -272,10 +273,12 @@ class RoutedPipeline(DiffusionPipeline):
         float [n, H, W, 3]; "latent", [n, C, h, w]. exact: bit for bit the same in every batch, see
         batch_invariant.RowByRow, which the smallest networks feel; None: on a CPU only. callback_on_step_end: as in
         diffusers, for every step of every batch, with the pipeline of the batch; `_interrupt` set there stops all of
-        them. Raises ConfigError.
+        them. Raises ConfigError, and DataError for images that are not finite.
         """
         if output_type not in (known := OutputType.__args__):  # type: ignore[attr-defined]
             raise ConfigError(f"unknown output type '{output_type}'; take one of {', '.join(known)}")
+        if not isinstance(exact, bool | None):
+            raise ConfigError(f"exact is {exact!r}; give True, False or None")
         exact = self._execution_device.type == "cpu" if exact is None else exact
         sampling = requests.sampling(num_inference_steps, guidance_scale, batch_size, exact)
         prompts = requests.texts(prompt)
@@ -396,8 +399,7 @@ def _check_mixture(mixture: Any) -> None:
 def _dtype(dtype: torch.dtype | None, torch_dtype: torch.dtype | None) -> torch.dtype | None:
     """The one that is given: diffusers calls it dtype, and torch_dtype in its older releases. Raises ConfigError."""
     for name, given in (("dtype", dtype), ("torch_dtype", torch_dtype)):
-        if not isinstance(given, (torch.dtype, type(None))):
-            raise ConfigError(f"{name} is {given!r}; give one of torch's, e.g. torch.float16")
+        check_dtype(name, given)
     if None not in (dtype, torch_dtype) and dtype != torch_dtype:
         raise ConfigError(f"dtype is {dtype} and torch_dtype {torch_dtype}; give one of them")
     return dtype if torch_dtype is None else torch_dtype
@@ -425,6 +427,7 @@ def _as(kind: OutputType, images: Tensor) -> Any:
     """Stacked images, float [n, 3, H, W] in [0, 1], or latents, in the type asked for."""
     if kind == "pil":
         return [Image.fromarray(np.asarray(image)) for image in quantised(images)]
+    images = finite(images)
     if kind == "np":
         return images.permute(0, 2, 3, 1).float().cpu().numpy()
     return images

@@ -15,6 +15,7 @@ from torch import Tensor
 from aptp_bench.core.noise import generator as seeded
 from aptp_bench.core.noise import starting_noise
 from aptp_bench.core.settings import MOST_GUIDANCE, MOST_STEPS, SamplingConfig
+from aptp_bench.core.texts import flaw
 from aptp_bench.errors import ConfigError
 
 
@@ -56,6 +57,8 @@ class Start:
         count = prompts * self.copies
         want = (count, *shape)
         if self.latents is not None:
+            if not isinstance(self.latents, Tensor) or not self.latents.is_floating_point():
+                raise ConfigError(f"latents are {_kind(self.latents)}; give a tensor of floats, {list(want)}")
             if tuple(self.latents.shape) != want:
                 raise ConfigError(f"latents are {list(self.latents.shape)}; this request needs {list(want)}")
             return self.latents
@@ -93,6 +96,8 @@ class Start:
         """The number of each prompt. Raises ConfigError."""
         given = range(prompts) if self.indices is None else _listed("indices", self.indices)
         numbers = [whole("an index", number) for number in given]
+        if min(numbers, default=0) < 0:
+            raise ConfigError(f"an index is {min(numbers)}; give 0 or more")
         if len(numbers) != prompts:
             raise ConfigError(
                 f"{len(numbers)} indices for {prompts} prompts; give one for each, or none for 0, 1, 2, …"
@@ -102,6 +107,8 @@ class Start:
     def _numbered(self, prompts: int, shape: tuple[int, ...]) -> Tensor:
         """Of seed, prompt number and copy alone; the first copy's is that of a prompt with one image, as a run's is."""
         numbers = self._numbers(prompts)
+        if whole("seed", self.seed) < 0:
+            raise ConfigError(f"seed is {self.seed}; give 0 or more")
         first = starting_noise(self.seed, numbers, shape)
         more = [
             [torch.randn(shape, generator=seeded("image", self.seed, number, copy)) for copy in range(1, self.copies)]
@@ -120,12 +127,15 @@ def repeated(texts: Sequence[str], copies: int) -> list[str]:
 def texts(prompts: str | Sequence[str] | None, count: int | None = None) -> list[str]:
     """Prompts as a list; one text stands for `count`. Raises ConfigError for none, for another number, for no texts."""
     if isinstance(prompts, str):
-        return [prompts] * (1 if count is None else count)
-    made = [] if prompts is None else _listed("the prompt", prompts)
+        return texts([prompts] * (1 if count is None else count), count)
+    made = [] if prompts is None else _listed("the prompt" if count is None else "the negative prompt", prompts)
     if not made:
         raise ConfigError("there is no prompt; give one text or a list of them")
     if odd := [each for each in made if not isinstance(each, str)]:
         raise ConfigError(f"a prompt is a {type(odd[0]).__name__}; give texts")
+    for each in filter(None, made):
+        if (wrong := flaw(each)) not in (None, "is empty"):  # an empty one asks for any image
+            raise ConfigError(f"a prompt {wrong}: {each[:60]!r}; write another")
     if count is not None and len(made) != count:
         raise ConfigError(f"{len(made)} negative prompts for {count} prompts; give one, or one for each")
     return made
@@ -158,6 +168,12 @@ def whole(name: str, value: Any) -> int:
 def _listed(name: str, given: Any) -> list[Any]:
     """What was given in a row. Raises ConfigError for one thing alone."""
     try:
-        return list(given)
-    except TypeError as err:
-        raise ConfigError(f"{name} is {given!r}; give a list") from err
+        if not isinstance(given, Mapping):  # its keys alone
+            return list(given)
+    except TypeError:
+        pass
+    raise ConfigError(f"{name} is {given!r}; give a list")
+
+
+def _kind(given: Any) -> str:
+    return str(given.dtype) if isinstance(given, Tensor) else f"a {type(given).__name__}"

@@ -27,6 +27,8 @@ def watched(pipeline: Any, callback: Callback | None, tensors: Sequence[str]) ->
     pipeline._interrupt = False
     if callback is None:
         return {}
+    if not callable(callback):
+        raise ConfigError(f"callback_on_step_end is {callback!r}; give a function")
     named = list(getattr(callback, "tensor_inputs", tensors))  # diffusers' own callbacks say which
     if unknown := [name for name in named if name not in TENSORS]:
         raise ConfigError(f"a callback cannot have the tensor '{unknown[0]}'; take some of {', '.join(TENSORS)}")
@@ -35,6 +37,9 @@ def watched(pipeline: Any, callback: Callback | None, tensors: Sequence[str]) ->
         batch._interrupt = pipeline._interrupt
         changed = callback(batch, step, timestep, given)
         pipeline._interrupt = batch._interrupt
+        if not isinstance(changed, dict):
+            what = f"callback_on_step_end gave back a {type(changed).__name__}"
+            raise ConfigError(f"{what}; return the dictionary that it is given, changed or not")
         return changed
 
     return {"callback_on_step_end": on_step_end, "callback_on_step_end_tensor_inputs": named}

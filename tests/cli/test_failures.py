@@ -20,6 +20,11 @@ RUN = ["run", "--method", "dense", "--dataset", "coco", "--scale", "smoke"]
     ("words", "line"),
     [
         (["run", "--method", "atpt", "--dataset", "coco"], "unknown method 'atpt'; did you mean 'aptp'?"),
+        (["route", "--run", "", "--prompt", "a cat"], "--run is empty"),
+        (["evaluate", "images", "--captions", "c.txt", "--reals="], "--reals= is empty"),
+        (["evaluate", "x", "--captions", "c.txt", "--metrics", "fid,fid"], "names one twice"),
+        (["evaluate", "x", "--captions", "c.txt", "--metrics", "fid,,"], "name each metric once"),
+        (["tables", " "], "an argument is empty"),
         (["run", "--method", "aptp"], "Missing option '--dataset' (see: "),
         ([*RUN, "--budgt", "0.5"], "--budget"),
         ([*RUN, "--budget", "much"], "Invalid value for '--budget'"),
@@ -136,3 +141,23 @@ def test_ctrl_c_says_how_to_go_on(call, monkeypatch):
 
     monkeypatch.setattr(run, "run_each", interrupted)
     assert call(*RUN, "--weights", "random")[0] == STOPPED and call.err == "stopped; run the same command to go on\n"
+
+
+@pytest.mark.parametrize(
+    ("err", "said"),
+    [
+        (MemoryError(), "not enough memory"),
+        (
+            type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0"),
+            "20.00 GiB",
+        ),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 512 bytes"), "512 bytes"),
+    ],
+)
+def test_too_little_memory_is_one_line_with_what_to_make_smaller(err: Exception, said: str, capfd: Any) -> None:
+    def fails() -> None:
+        raise err
+
+    assert outcome(fails) == MEND
+    line = capfd.readouterr().err
+    assert said in line and "sampling.batch=1" in line and line.count("\n") == 1

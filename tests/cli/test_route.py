@@ -109,7 +109,7 @@ def test_an_encoder_that_moved_is_named_and_must_be_the_same(
         (["--captions", "unseen.txt"], "unseen.txt line 2 is empty"),
         (["--captions", "pipe"], "there is no prompt"),
         (["--captions", "/dev/zero"], "/dev/zero cannot be read"),
-        (["--prompt", " "], "--prompt ' ' is empty"),
+        (["--prompt", " "], "--prompt is empty"),
         (["--captions", "one.txt", "--encoder", "x"], "router 'constant' in"),
         (["--captions", "one.txt", "--out", "one.txt"], "name another place with --out"),
         (["--captions", "one.txt", "--out", "."], "error: . is a folder; name a file, such as --out routes.csv"),

@@ -72,7 +72,7 @@ def test_a_broken_record_is_named_and_left_out(call: Any, tmp_path: Path, make_r
     [
         (["aptp_1c"], "there is no published table 'aptp_1c'; did you mean aptp_1"),
         (["--format", "pdf"], "there is no format 'pdf'; use --format with one of md, csv, latex, html"),
-        (["1b", "--out", "/proc/x/y"], "cannot be written"),
+        (["1b", "--out", "/proc/x/y"], "cannot write in /proc/x"),
     ],
 )
 def test_what_is_not_there_is_refused_in_one_line(call: Any, words: list[str], hint: str) -> None:

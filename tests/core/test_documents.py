@@ -16,9 +16,9 @@ from aptp_bench.core.documents import (
     meant,
     nearest,
     problem_of,
+    said_once,
     shipped_yaml,
     typed,
-    unambiguous_yaml,
     written_yaml,
 )
 
@@ -122,9 +122,39 @@ def test_true_and_false_are_no_numbers(document: dict[str, Any], where: str | No
 @pytest.mark.parametrize("text", ["a: 1\na: 2", "x: [{b: 1, 'b': 2}]", "- &m {a: 1}\n- {<<: *m, b: 1, b: 2}"])
 def test_a_key_that_stands_twice_is_no_yaml(text: str) -> None:
     with pytest.raises(yaml.YAMLError, match="stands there twice"):
-        unambiguous_yaml(text)
+        written_yaml(text)
+
+
+@pytest.mark.parametrize("text", ["&a [*a]", "&a {b: *a}", "[&a [1, 1], &b [*a, *a]]"])
+def test_a_document_that_holds_itself_is_none_and_aliases_are_fine(text: str) -> None:
+    if "&b" in text:
+        assert written_yaml(text)[1] == [[1, 1], [1, 1]]
+        return
+    with pytest.raises(yaml.YAMLError, match="holds itself"):
+        written_yaml(text)
+
+
+def test_a_document_that_means_millions_of_values_is_refused_at_once() -> None:
+    levels = [f"l{i}: &l{i} [{', '.join([f'*l{i - 1}'] * 9)}]" for i in range(1, 30)]
+    with pytest.raises(yaml.YAMLError, match="values"):
+        written_yaml("\n".join(["l0: &l0 [x]", *levels]))
+
+
+@pytest.mark.parametrize(
+    ("settings", "twice"),
+    [
+        (["seed=1", "seed=2"], "seed"), (["order=1", "method_config.order=2"], "order"), (["a.b=1", "a={b: 2}"], "a.b"),
+        (["a.b=1", "a={c: 2}", "b=1", "a.bc=1"], None), (["a", "b"], None), ([], None),
+    ],
+)  # fmt: skip
+def test_a_setting_is_said_once(settings: list[str], twice: str | None) -> None:
+    if twice is None:
+        assert said_once(settings) == settings
+        return
+    with pytest.raises(ValueError, match=f"'{twice}' is given twice"):
+        said_once(settings)
 
 
 def test_a_key_that_is_merged_in_may_stand_beside_its_change() -> None:
-    both = unambiguous_yaml("- {<<: &m {a: 1, b: 2}, b: 3}\n- {<<: *m, b: 4}\n- *m")
+    both = written_yaml("- {<<: &m {a: 1, b: 2}, b: 3}\n- {<<: *m, b: 4}\n- *m")
     assert both == [{"a": 1, "b": 3}, {"a": 1, "b": 4}, {"a": 1, "b": 2}]

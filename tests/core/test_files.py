@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import threading
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from aptp_bench.core.files import content, sha256_of, write_text, write_whole, written_aside
+from aptp_bench.core.files import check_writable, content, sha256_of, write_text, write_whole, written_aside
 from aptp_bench.errors import CheckpointError, StoreError
 
 
@@ -95,3 +96,38 @@ def test_what_a_new_folder_would_lose_is_said_and_what_is_hidden_is_kept(tmp_pat
 def test_a_digest_is_of_the_contents_in_order(tmp_path):
     one, other = write_text(tmp_path / "1", "a"), write_text(tmp_path / "2", "b")
     assert sha256_of(one, other) == sha256_of(write_text(tmp_path / "3", "ab")) != sha256_of(other, one)
+
+
+@pytest.mark.parametrize(
+    "fault", [OSError(errno.ENOSPC, "No space left"), RuntimeError("I/O error: No space left (os error 28)")]
+)
+def test_a_full_disk_names_the_outermost_folder_whoever_writes(tmp_path, fault):
+    """safetensors writes in Rust, whose errors are no OSError."""
+    with (
+        pytest.raises(CheckpointError, match=f"^{tmp_path / 'whole'} cannot be written .*No space left"),
+        written_aside(tmp_path / "whole", marker="m") as outer,
+        written_aside(outer / "part", marker="m"),
+    ):
+        raise fault
+    with pytest.raises(StoreError, match=r"a\.bin cannot be written .*No space left"):
+        write_whole(tmp_path / "a.bin", lambda aside: throw(fault))
+    assert not any(tmp_path.iterdir())
+    with pytest.raises(FileNotFoundError), written_aside(tmp_path / "whole", marker="m"):  # of what is read
+        raise FileNotFoundError(errno.ENOENT, "gone")
+
+
+def throw(fault):
+    raise fault
+
+
+@pytest.mark.parametrize("inside", ["generate-0123456789ab/images", "pipe/vae", "mixture", "pipe"])
+def test_nothing_is_written_into_what_is_finished(tmp_path, inside):
+    for name in ("generate-0123456789ab/manifest.json", "pipe/model_index.json", "mixture/mixture.json"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(StoreError, match="finished; choose another folder with --out"):
+        check_writable(tmp_path / inside, "--out")
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "manifest.json").write_text("{}")  # anybody's
+    check_writable(tmp_path / "site", "--out")
+    check_writable(tmp_path, "--out")

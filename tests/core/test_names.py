@@ -20,6 +20,7 @@ def _files(*names: str) -> list[Path]:
 @pytest.mark.parametrize("names", [
     ["0.png", "2.png", "10.png"], ["a-1.png", "a-2.png", "a-10.png", "b-1.png"], ["IMG_1.PNG", "img_2.jpg"],
     ["0.25.png", "0.50.png", "1.00.png"], ["1e1.png", "2e1.png"], ["cat.png", "dog 1.png", "dog 12.png"],
+    ["caf\u00e9.png", "dog.png"], ["cafe\u0301.png", "dog.png"],
 ])  # fmt: skip
 def test_an_order_that_everybody_means_is_taken(names: list[str]) -> None:
     check_order(_files(*names))
@@ -28,7 +29,7 @@ def test_an_order_that_everybody_means_is_taken(names: list[str]) -> None:
 @pytest.mark.parametrize("names", [
     ["-2.png", "-1.png", "0.png"], ["-2.png", "-1.png"], ["0.5.png", "0.10.png", "0.25.png"], ["1e3.png", "2e1.png"],
     ["a.png", "B.png"], ["0a.png", "1f.png", "10.png", "ff.png"], ["0.png", "0 (1).png", "1.png"], ["a.png", "a-1.png"],
-    ["1.png", "01.png"], ["I.png", "i.png"],
+    ["1.png", "01.png"], ["I.png", "i.png"], ["fa.png", "\u00e9cole.png"], ["fa.png", "e\u0301cole.png"], ["x.png", "A\u030a.png"],
 ])  # fmt: skip
 def test_an_order_that_is_not_clear_is_asked_about(names: list[str]) -> None:
     for given in (names, names[::-1]):

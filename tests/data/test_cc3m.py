@@ -52,6 +52,15 @@ def test_no_download_at_all_is_an_error(root: Path) -> None:
         CC3M(root=root).load("val")
 
 
+def test_two_downloads_of_one_row_are_refused(root: Path) -> None:
+    """Which of them is read would be the file system's choice."""
+    (root / "images" / "training").mkdir(exist_ok=True)
+    for name in ("0_12.jpg", "0_12.png"):
+        Image.new("RGB", (4, 4)).save(root / "images" / "training" / name)
+    with pytest.raises(DataError, match=r"0_12\.jpg and 0_12\.png for one row"):
+        CC3M(root=root).load("train")
+
+
 def test_a_missing_path_is_an_error(root: Path) -> None:
     (root / "images" / "00000" / "1.png").unlink()
     with pytest.raises(DataError, match=r"1\.png of row 2 is missing"):

@@ -220,3 +220,45 @@ def test_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
     Image.new("1", (20_000, 20_000)).save(tmp_path / "bomb.png")
     with pytest.raises(DataError, match=r"bomb\.png"):
         images.read(tmp_path / "bomb.png")
+
+
+def _with_chunk(path: Path, kind: bytes, data: bytes) -> Path:
+    """A PNG with one more chunk before its pixels."""
+    Image.new("RGB", (4, 4), (200, 100, 50)).save(path)
+    whole = path.read_bytes()
+    chunk = struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    path.write_bytes(whole[:33] + chunk + whole[33:])
+    return path
+
+
+def test_a_damaged_png_never_gives_other_pixels(tmp_path: Path) -> None:
+    """Its checksums know; Pillow looks at none of the pixels'."""
+    rows, columns = np.mgrid[0:32, 0:32]
+    pixels = np.stack([columns * 8, rows * 8, rows + columns], axis=-1).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "whole.png")
+    whole = (tmp_path / "whole.png").read_bytes()
+    for at in range(8, len(whole), 5):
+        for damaged in (whole[:at], whole[:at] + bytes([whole[at] ^ 16]) + whole[at + 1 :]):
+            (tmp_path / "damaged.png").write_bytes(damaged)
+            with pytest.raises(DataError, match=r"damaged\.png"):
+                images.read(tmp_path / "damaged.png")
+    assert np.array_equal(np.asarray(images.read(tmp_path / "whole.png")), pixels)
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "is_srgb"),
+    [
+        (b"gAMA", struct.pack(">I", 45_455), True),
+        (b"gAMA", struct.pack(">I", 100_000), False),
+        (b"cICP", bytes((1, 13, 0, 1)), True),
+        (b"cICP", bytes((9, 16, 0, 1)), False),
+        (b"cHRM", struct.pack(">8I", *range(8)), True),  # without a gamma viewers do not look at it
+    ],
+)
+def test_a_png_that_says_other_colours_is_refused(tmp_path: Path, kind: bytes, data: bytes, is_srgb: bool) -> None:
+    path = _with_chunk(tmp_path / "a.png", kind, data)
+    if is_srgb:
+        assert np.asarray(images.read(path))[0, 0].tolist() == [200, 100, 50]
+    else:
+        with pytest.raises(DataError, match=kind.decode()):
+            images.read(path)

@@ -287,6 +287,12 @@ def test_networks_are_told_the_device(register):
     assert found["cmmd"].config.device == "cpu"
 
 
+def _of_itself() -> list[Any]:
+    made: list[Any] = []
+    made.append(made)
+    return made
+
+
 @pytest.mark.parametrize(
     ("gives", "words"),
     [
@@ -299,6 +305,14 @@ def test_networks_are_told_the_device(register):
         (lambda metric: metric.measured(1.0, n=7, interval=(0.0, float("inf"))), r"interval.1: .*finite"),
         (lambda metric: metric.measured(1.0, n=7, interval=(2.0, 0.0)), "the interval begins at 2 and ends at 0"),
         (lambda metric: metric.measured(1.0, n=0), "n: .*greater than 0"),
+        (lambda metric: metric.measured(1.0, n=7, of=torch.ones(2)), r"stranger gives no .*of holds tensor.*Tensor"),
+        (lambda metric: metric.measured(1.0, n=7, of=[{"a": {1}}]), r"of holds \{1\} \(set\)"),
+        (lambda metric: metric.measured(1.0, n=7, of={1: 2}), r"of holds 1 \(int\)"),
+        (lambda metric: metric.measured(1.0, n=7, of=float("nan")), "of holds nan"),
+        (lambda metric: metric.measured(1.0, n=7, of="\ud800"), "of holds"),
+        (lambda metric: metric.measured(1.0, n=7, of=_of_itself()), "holds itself"),
+        (lambda metric: Measurement(value=1.0, unit="", better="higher", n=-1), "stranger gives no measurement: n: "),
+        (lambda metric: metric.measured(1.0, n=7).model_copy(update={"unit": "kg"}), "gives 'kg'"),
     ],
 )
 def test_what_is_no_measurement_is_said_and_the_other_metrics_go_on(evidence: Evidence, gives: Any, words: str) -> None:

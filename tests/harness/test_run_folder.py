@@ -118,6 +118,38 @@ def test_another_runs_stage_of_the_same_kind_is_refused(tiny_run, tmp_path):
         (folder / run_folder.FILE).write_text(json.dumps(whole))
 
 
+def test_measurements_and_references_of_another_run_are_refused(tiny_run, tmp_path):
+    settings = ("budget.ratio=0.8", "metrics=[macs,psnr]")
+    _, folder = made(tiny_run("norm", *settings), tmp_path)
+    whole = json.loads((folder / run_folder.FILE).read_text())
+    _, other = made(tiny_run("norm", *settings, "seed=1"), tmp_path)
+    theirs = json.loads((other / run_folder.FILE).read_text())["stages"]
+    for name in ("measure-macs", "measure-psnr", "reference"):
+        assert theirs[name] != whole["stages"][name]
+        (folder / run_folder.FILE).write_text(json.dumps(merged(whole, {"stages": {name: theirs[name]}})))
+        with pytest.raises(ConfigError, match=rf"has another run's {theirs[name]} for its stage {name}"):
+            RunFolder.load(folder)
+    (folder / run_folder.FILE).write_text(json.dumps(whole))
+    assert RunFolder.load(folder).stages.keys() == whole["stages"].keys()
+
+
+@pytest.mark.parametrize(
+    ("section", "edit"),
+    [
+        ("method_config", {"order": 3.0}),
+        ("finetune", {"lr": 0.5}),
+        ("sampling", {"steps": 3}),
+        ("budget", {"ratio": 0.7}),
+    ],
+)
+def test_settings_that_no_stage_was_made_with_are_refused(tiny_run, tmp_path, section, edit):
+    _, folder = made(tiny_run("norm", "budget.ratio=0.8"), tmp_path)
+    whole = json.loads((folder / run_folder.FILE).read_text())
+    (folder / run_folder.FILE).write_text(json.dumps(merged(whole, {"record": {"what": {section: edit}}})))
+    with pytest.raises(ConfigError, match="run again: "):
+        RunFolder.load(folder)
+
+
 def test_a_key_that_stands_twice_is_refused(tiny_run, tmp_path):
     _, folder = made(tiny_run("dense"), tmp_path)
     text = (folder / run_folder.FILE).read_text()

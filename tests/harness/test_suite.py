@@ -122,7 +122,7 @@ def test_a_suite_without_a_scale_serves_the_one_that_is_asked_for(tmp_path: Path
     seen = {scale: (r.budget.ratio, r.budget.convention, r.settings) for scale, r in found.items()}
     assert seen["mini"] == (0.7, "exact", ("sampling.steps=9", "experts=2"))
     assert seen["smoke"] == (0.6, "exact", ("sampling.steps=9", "experts=2"))
-    assert seen["paper"] == (0.5, "aptp", ("sampling.steps=9", "sampling.steps=7", "experts=2", "experts=3"))
+    assert seen["paper"] == (0.5, "aptp", ("sampling.steps=7", "experts=3"))
 
 
 def test_a_suite_of_one_scale_refuses_another(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_rows_differ_in_what_they_say_and_share_the_rest(tmp_path: Path) -> None
     runs = Suite.load(name).runs(["sampling.steps=2"])
     assert [(run.label, run.seed) for run in runs] == [("all", 0), ("all", 3), ("few", 0), ("few", 3)]
     flags = {"budget.ratio": 0.6, "budget.convention": "aptp", "seed": 3}
-    lines = ["sampling.steps=4", "sizes.val=5", "experts=2", "sampling.steps=2"]
+    lines = ["sizes.val=5", "experts=2", "sampling.steps=2"]  # what is said anew is left out
     assert runs[3].recipe == recipe("aptp", "coco", "smoke", flags, lines)
     assert runs[3].recipe.sampling.steps == 2 and runs[3].name == "few, seed 3"
 
@@ -254,3 +254,18 @@ def test_a_misspelt_or_doubled_key_is_named(tmp_path, written, line):
     (tmp_path / "s.yaml").write_text(written)
     with pytest.raises(ConfigError, match=re.escape(line)):
         Suite.load(str(tmp_path / "s.yaml"))
+
+
+@pytest.mark.parametrize("twice", ["settings: [seed=1, seed=2]", "mini: {settings: [order=1, method_config.order=2]}"])
+def test_a_setting_that_one_place_says_twice_is_refused_and_another_place_may_change_it(
+    tmp_path: Path, twice: str
+) -> None:
+    suite = tmp_path / "s.yaml"
+    text = "title: t\ndataset: coco\nrows: [{label: a, method: norm, settings: [order=2]}]\n"
+    suite.write_text(text + "settings: [order=1]\n")
+    made = Suite.load(str(suite)).runs(["order=3"])[0].recipe
+    assert made.method_config["order"] == 3
+    assert made.settings == ("order=3",)  # or the command of its record would give one key three times
+    suite.write_text(text + twice + "\n")
+    with pytest.raises(ConfigError, match="given twice"):
+        Suite.load(str(suite))

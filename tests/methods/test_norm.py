@@ -82,3 +82,12 @@ def test_aligned_widths_meet_the_same_budget(job: MakeJob, left: Any, small_sd: 
 def test_only_the_hardwares_multiples_may_be_asked_for() -> None:
     with pytest.raises(ConfigError, match="align"):
         Norm(align=12)
+
+
+@pytest.mark.parametrize("order", [0.1, 8.0])
+def test_every_order_that_it_takes_tells_small_weights_apart(order: float) -> None:
+    """In float32, in which they are compared; of another order none is taken."""
+    small = torch.tensor([1e-4, 1.1e-4]) ** Norm(order=order).config.order
+    assert 0 < small[0] < small[1]
+    with pytest.raises(ConfigError):
+        Norm(order=order * (10 if order > 1 else 0.01))

@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from aptp_bench import registry
 from aptp_bench.errors import CheckpointError, ConfigError, PruningError, UnknownNameError
@@ -228,11 +229,19 @@ def test_what_a_file_manager_leaves_is_no_edit(mixture, tmp_path):
 
 
 def test_weights_that_are_no_numbers_are_refused(mixture, tmp_path):
-    with torch.no_grad():
-        next(mixture.experts[1].parameters()).view(-1)[0] = float("nan")
     mixture.save(tmp_path / "mix")
+    file = tmp_path / "mix" / "expert-01" / "model.safetensors"
+    tensors = load_file(file)
+    tensors["conv_in.weight"].view(-1)[0] = float("nan")
+    save_file(tensors, file)
+    path = tmp_path / "mix" / "mixture.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"digests": {}}))  # as a folder of an earlier release
     with pytest.raises(CheckpointError, match="not finite"):
         Mixture.load(tmp_path / "mix")
+    with torch.no_grad():
+        next(mixture.experts[1].parameters()).view(-1)[0] = float("nan")
+    with pytest.raises(CheckpointError, match="not finite"):
+        mixture.save(tmp_path / "other")
 
 
 def test_a_folder_of_an_earlier_release_has_no_digests_and_is_read(mixture, tmp_path):

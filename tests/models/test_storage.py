@@ -101,3 +101,19 @@ def test_a_folder_of_diffusers_and_a_device_that_is_not_there_are_said(small_sd:
         aptp_bench.load(tmp_path / "stock")
     with pytest.raises(ConfigError, match=r"device 'gpu' cannot be used here \(.*\); use device cpu"):
         aptp_bench.load(tmp_path / "stock", device="gpu")
+
+
+@pytest.mark.parametrize("dtype", ["float16", torch.int8])
+def test_weights_are_read_as_a_floating_type_or_as_they_are(small_sd: Any, tmp_path: Path, dtype: Any) -> None:
+    aptp_bench.save(small_sd.unet, tmp_path / "unet")
+    with pytest.raises(ConfigError, match="floating types"):
+        aptp_bench.load(tmp_path / "unet", dtype=dtype)
+
+
+def test_what_would_not_be_read_again_is_not_saved(tiny: Any, tmp_path: Path) -> None:
+    broken = clone(tiny.unet)
+    broken.conv_in.weight.data[0, 0, 0, 0] = float("nan")
+    for network, line in ((broken, "not finite in conv_in.weight"), (clone(tiny.unet).to("meta"), "meta device")):
+        with pytest.raises(CheckpointError, match=line):
+            aptp_bench.save(network, tmp_path / "unet")
+    assert not any(tmp_path.iterdir())

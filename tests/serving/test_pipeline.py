@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import DDPMScheduler, LCMScheduler
+from diffusers import DDIMScheduler, DDPMScheduler, LCMScheduler
 from diffusers.callbacks import SDCFGCutoffCallback
 from torch import Tensor
 
 import aptp_bench
 from aptp_bench.core.settings import SamplingConfig
-from aptp_bench.errors import CheckpointError, ConfigError, WeightsError
+from aptp_bench.errors import CheckpointError, ConfigError, DataError, WeightsError
 from aptp_bench.generation.sampling import Sampler, parts_of, quantised
 from aptp_bench.models import mixture as mixtures
 from aptp_bench.models.mixture import Mixture
@@ -152,6 +152,11 @@ def test_a_callback_sees_every_step_of_every_batch_and_may_change_latents(pipe):
     assert sorted(seen) == sorted((n, step, 4) for n in served for step in range(4))  # PNDM makes one call more
     zeros = latents(pipe, PROMPTS[:2], callback_on_step_end=lambda *given: {"latents": 0 * given[-1]["latents"]})
     assert not zeros.any()
+
+
+def test_a_callback_that_gives_nothing_back_is_told_what_to_return(pipe):
+    with pytest.raises(ConfigError, match="gave back a NoneType; return the dictionary"):
+        pipe(PROMPTS[:2], callback_on_step_end=lambda *_: None, **STEPS)
 
 
 def test_diffusers_own_callbacks_work(pipe):
@@ -342,6 +347,16 @@ BAD = [
     ({"generator": [torch.Generator()]}, "1 generators for 3 images"),
     ({"generator": torch.Generator(), "indices": [0, 1, 2]}, "leave out them or the generator"),
     ({"callback_on_step_end": print, "callback_on_step_end_tensor_inputs": ["image"]}, "tensor 'image'.*latents"),
+    ({"callback_on_step_end": 3}, "callback_on_step_end is 3; give a function"),
+    ({"seed": 1.5}, "seed is 1.5; give a whole number"),
+    ({"seed": -1}, "seed is -1; give 0 or more"),
+    ({"indices": [0, 1, -2]}, "an index is -2"),
+    ({"latents": np.zeros((3, 4, 8, 8))}, "latents are a ndarray; give a tensor"),
+    ({"latents": torch.zeros(3, 4, 8, 8, dtype=torch.int64)}, "latents are torch.int64"),
+    ({"prompt": {"a dog": 1}}, "the prompt is .*; give a list"),
+    ({"prompt": ["a", "b", "\ud800"]}, "holds what is no character"),
+    ({"negative_prompt": 3}, "the negative prompt is 3; give a list"),
+    ({"exact": "no"}, "exact is 'no'"),
 ]
 
 
@@ -376,6 +391,35 @@ def test_a_scheduler_that_draws_draws_as_in_diffusers(small_sd: Any, each: bool)
     settings = {"num_inference_steps": 3, "guidance_scale": 3.0, "output_type": "latent"}
     want = stock(PROMPTS[:2], generator=drawn(), **settings).images
     assert torch.equal(ours(PROMPTS[:2], generator=drawn(), exact=False, **settings).images, want)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_a_scheduler_that_is_set_is_followed_as_in_diffusers(small_sd: Any) -> None:
+    """Diffusers changes some of its settings, such as clip_sample, where a pipeline is made, and not where one is set."""
+    ours = RoutedPipeline.of(copy.deepcopy(small_sd), Mixture.of_one(small_sd.unet))
+    stock = assembled(small_sd.unet, ours.parts)
+    settings = {**STEPS, "output_type": "latent", "latents": torch.randn(1, 4, 8, 8) * 3}
+    found = []
+    for clip in (True, False):
+        for pipeline in (ours, stock):
+            pipeline.scheduler = DDIMScheduler.from_config(stock.scheduler.config, clip_sample=clip)
+        found.append(ours(PROMPTS[0], exact=False, **settings).images)
+        assert torch.equal(found[-1], stock(PROMPTS[0], **settings).images)
+    assert not torch.equal(*found)
+
+
+def test_a_number_without_its_name_is_refused(pipe: RoutedPipeline) -> None:
+    """In diffusers' pipelines the second and the third are height and width."""
+    with pytest.raises(TypeError):
+        pipe("a dog", 64, 64)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("kind", ["pil", "pt", "np", "latent"])
+def test_images_that_are_not_finite_are_an_error_of_whatever_type(pipe: RoutedPipeline, kind: Any) -> None:
+    noise = torch.randn(2, 4, 8, 8)
+    noise[1, 0, 0, 0] = float("nan")
+    with pytest.raises(DataError, match="1 of 2 sampled images are not finite"):
+        pipe(PROMPTS[:2], latents=noise, output_type=kind, **STEPS)
 
 
 def test_what_cannot_be_served_is_said_at_once(small_sd: Any, mixture: Mixture) -> None:
