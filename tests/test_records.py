@@ -51,6 +51,16 @@ def test_a_key_that_stands_twice_is_refused(record, tmp_path):
         records.load(path)
 
 
+@pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity"])
+def test_a_number_that_json_lacks_is_refused_wherever_it_stands(record, tmp_path, word):
+    """Python writes it; pages that hold it are read by nobody."""
+    path = records.save(record(), tmp_path)
+    path.write_text(path.read_text().replace('"detail": {', f'"detail": {{"odd": {word}, ', 1).replace(", }", "}"))
+    assert word in path.read_text()
+    with pytest.raises(ConfigError, match=word):
+        records.load(path)
+
+
 def test_a_number_that_is_not_one_is_no_result():
     with pytest.raises(ValueError, match="finite"):
         Measurement(value=float("nan"), unit="", better="lower", n=1)

@@ -80,7 +80,7 @@ def from_json(kind: type[Document], text: bytes, strict: bool = False) -> Docume
 
     strict: nothing is converted, "1" to a number for one.
     """
-    unambiguous_json(text.decode("utf-8"))  # pydantic takes the last of two without a word
+    unambiguous_json(text.decode("utf-8"), finite=True)  # pydantic takes NaN, and the last of two, without a word
     return kind.model_validate_json(text, strict=strict)
 
 

@@ -50,12 +50,19 @@ def is_json(line: str) -> bool:
         return False
 
 
-def unambiguous_json(text: str) -> Any:
-    """A JSON document. Raises ValueError, also for brackets that are too deep and for a key that stands twice."""
+def unambiguous_json(text: str, finite: bool = False) -> Any:
+    """A JSON document. Raises ValueError, also for brackets that are too deep and for a key that stands twice.
+
+    finite: also for NaN and Infinity, which Python writes and no other reader takes.
+    """
     try:
-        return json.loads(text, object_pairs_hook=_once)
+        return json.loads(text, object_pairs_hook=_once, parse_constant=_no_number if finite else None)
     except RecursionError as err:
         raise ValueError("it is nested too deeply") from err
+
+
+def _no_number(word: str) -> float:
+    raise ValueError(f"{word} is no number")
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

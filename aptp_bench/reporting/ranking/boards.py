@@ -137,8 +137,7 @@ def _records(board: Board) -> int:
 
 
 def _board(group: ComparisonGroup, ratio: float, convention: str) -> Board:
-    here = [entry for entry in group.entries if budget(entry) == (ratio, convention)]
-    shown = [entry for entry in group.entries if entry in here or budget(entry)[0] == 1]
+    shown = [entry for entry in group.entries if budget(entry) == (ratio, convention) or budget(entry)[0] == 1]
     members = {kind: [entry for entry in shown if entry.kind == kind] for kind in KINDS}
     found = [(kind, entry) for kind in KINDS for entry in members[kind]]
     among = [entry for _, entry in found]
