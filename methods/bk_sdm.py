@@ -79,17 +79,16 @@ class BKSDM(Method):
         asked = f"{c.order}, {c.side}, {budget.ratio:g} {budget.convention}" if c.variant == "budget" else c.variant
 
         def kept() -> int:
-            return chosen(sketch.unet(), sketch.tokens, budget, c)[0].parameters
+            try:
+                return chosen(sketch.unet(), sketch.tokens, budget, c)[0].parameters
+            except (BudgetError, ConfigError, PruningError):
+                return 0  # `prune` says why; a number, so that this too is found once
 
         def whole() -> int:
             return sum(p.numel() for p in sketch.unet().parameters())
 
-        try:
-            return Forecast(
-                size=sketch.noted(f"bk_sdm parameters, {asked}", kept) / sketch.noted("parameters unet", whole)
-            )
-        except (BudgetError, ConfigError, PruningError):
-            return None  # `prune` says why
+        parameters = sketch.noted(f"bk_sdm parameters, {asked}", kept)
+        return Forecast(size=parameters / sketch.noted("parameters unet", whole)) if parameters else None
 
     def prune(self, job: Job) -> Mixture:
         """The chosen member, with a remark if it misses the budget by more than the tolerance.

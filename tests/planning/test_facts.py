@@ -9,10 +9,11 @@ import pytest
 from aptp_bench import registry
 from aptp_bench.core.costs import StepCost
 from aptp_bench.planning import facts
-from aptp_bench.planning.facts import Facts, Known, Pass, shipped_for
+from aptp_bench.planning.facts import Facts, Known, Pass, Row, shipped_for
 
 MODELS = ["mini-sd", "sd21", "mini-faces", "mini-sounds"]
 LARGE = ["sd15", "sd21-base", "ldm-celebahq", "audio-diffusion-256"]
+BATCH = 16
 ASKED: dict[str, Any] = {
     "forward": lambda facts, size: facts.forward(size),
     "decode": lambda facts, size: facts.decoding(size),
@@ -46,7 +47,7 @@ def test_shipped_steps_are_what_is_counted_now(model: str) -> None:
     half = [how for how in asked if ((how[0] == "gates") + how[1] + how[3]) % 2 == (model == "sd21")]
     assert len(half) == len(asked) // 2
     for how in half:
-        assert same(shipped.learning(*how), now.learning(*how)), how
+        assert same(shipped.learning(*how), now.learning(*how), within=0.02), how
 
 
 def test_counts_of_another_geometry_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,15 +62,36 @@ def test_an_own_number_is_counted_once() -> None:
 
 
 def test_a_pass_is_kept_whole() -> None:
-    cost = Facts("mini-sd").forward(registry.get("models", "mini-sd").latent_size)
-    assert same(Pass.model_validate_json(Pass.of(cost).model_dump_json()).cost(), cost)
-    assert Known.model_validate_json(Known(passes={"one": Pass.of(cost)}).model_dump_json()).passes["one"] == Pass.of(
-        cost
+    kept = Pass.of(Facts("mini-sd").forward(registry.get("models", "mini-sd").latent_size))
+    assert Pass.of(Pass.model_validate_json(kept.model_dump_json()).cost()) == kept
+    assert Known.model_validate_json(Known(passes={"one": kept}).model_dump_json()).passes["one"] == kept
+
+
+def same(a: StepCost, b: StepCost, within: float = 0.12) -> bool:
+    """Products alike, and what sets the time and the memory of a batch: numbers moved, to the share `within`, and peaks.
+
+    How small operations are split is torch's own affair: beside later ones, 2.6 moves up to a ninth more in a decoder,
+    whose features it lays out anew, and a fiftieth in a step.
+    """
+    kept = ("trained", "cast", "widest")
+    return (
+        products(a) == products(b)
+        and [getattr(a, name) for name in kept] == [getattr(b, name) for name in kept]
+        and moved(a) == pytest.approx(moved(b), rel=within)
+        and peaks(a) == pytest.approx(peaks(b), rel=0.005)
     )
 
 
-def same(a: StepCost, b: StepCost) -> bool:
-    """Alike but for the names and the order of operations."""
-    one, other = Pass.of(a), Pass.of(b)
-    alike = sorted(one.operations) == sorted(other.operations)
-    return alike and one.model_copy(update={"operations": ()}) == other.model_copy(update={"operations": ()})
+def products(cost: StepCost) -> list[Row]:
+    """Without names, in one order."""
+    return sorted(row for row in Pass.of(cost).operations if row[0] != "other")
+
+
+def moved(cost: StepCost) -> int:
+    """Numbers, for a batch."""
+    return sum(operation.scaled(BATCH)[1] for operation in cost.operations)
+
+
+def peaks(cost: StepCost) -> list[int]:
+    """Bytes of a batch, and of one that finds the gradients of an earlier one."""
+    return [cost.working(BATCH, kept) for kept in (False, True)]
