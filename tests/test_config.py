@@ -200,3 +200,10 @@ def test_options_of_a_plugin_whose_name_has_a_dot_are_reached() -> None:
     assert asked.backbone_config == {"hps-v2.1": {"batch": 2}}
     with pytest.raises(ConfigError, match=r"hps-v2\.1\.batch"):
         recipe("norm", "coco", "paper", {}, ["backbone_config.hps-v2.1.bach=2"])
+
+
+def test_a_rule_of_several_options_is_said_in_its_own_words() -> None:
+    with pytest.raises(ConfigError) as caught:
+        registry.get("methods", "aptp")(batch=2, experts=4)
+    said = str(caught.value)
+    assert "batch of 2" in said and "Value error" not in said and "''" not in said and "{" not in said
