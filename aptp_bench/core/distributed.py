@@ -67,13 +67,16 @@ class Ranks:
             PartialState().wait_for_everyone()
 
     def gathered(self, said: T) -> list[T]:
-        """What each process says, in their order; all have come here then."""
+        """What each process says, in their order; all have come here then. Raises Parted where one has ended."""
         if self.size == 1:
             return [said]
         import torch.distributed
 
         found: list[Any] = [None] * self.size
-        torch.distributed.all_gather_object(found, said, _meeting())
+        try:
+            torch.distributed.all_gather_object(found, said, _meeting())
+        except RuntimeError:
+            raise Parted from None
         return found
 
     def come(self, within: timedelta | None = None) -> bool:
