@@ -228,3 +228,10 @@ def test_a_flag_and_a_setting_may_not_differ(flags, settings, clear):
         return
     with pytest.raises(ConfigError, match="leave one out"):
         resolved("norm", "coco", "mini", settings, flags, False)
+
+
+def test_a_rule_of_several_options_is_said_in_its_own_words() -> None:
+    with pytest.raises(ConfigError) as caught:
+        registry.get("methods", "aptp")(batch=2, experts=4)
+    said = str(caught.value)
+    assert "batch of 2" in said and "Value error" not in said and "''" not in said and "{" not in said

@@ -14,9 +14,10 @@ from contextlib import suppress
 from typing import Any, TextIO
 
 from aptp_bench.cli.interrupts import STOPPED, STOPPED_LINE
+from aptp_bench.core.distributed import HEARD, Parted
 from aptp_bench.errors import AptpBenchError
 
-MEND, UNREAD = 2, 141
+BUG, MEND, UNREAD = 1, 2, 141
 GONE = "the folder that this command was started in is gone; go to one that is there"
 _OUTSIDE = "ENOSPC EDQUOT EROFS EACCES EPERM ENAMETOOLONG EFBIG EIO"  # the user's to mend
 OUTSIDE = {getattr(errno, name) for name in _OUTSIDE.split()}
@@ -35,13 +36,20 @@ def outcome(command: Callable[[], Any]) -> int:
     except KeyboardInterrupt:
         return _say(STOPPED_LINE, STOPPED)
     except Exception as err:
-        line = _line(err)
-        if line is None:
-            raise
-        return _say(f"error: {line}", MEND)
+        return _failed(err)
+    except Parted as err:
+        return _failed(err.__cause__) if isinstance(err.__cause__, Exception) else MEND
     if code == STOPPED:  # typer catches ctrl-C itself
         return _say(STOPPED_LINE, STOPPED)
     return code if isinstance(code, int) else 0
+
+
+def _failed(err: Exception) -> int:
+    """The exit code of a failure, said in a line unless another process says it; a bug is raised, and keeps its traceback."""
+    line, heard = _line(err), hasattr(err, HEARD)
+    if line is None and not heard:
+        raise err
+    return (BUG if line is None else MEND) if heard else _say(f"error: {line}", MEND)
 
 
 def usage_line(err: Exception) -> str | None:

@@ -132,7 +132,8 @@ def _finish(
     run_folder.shed_untuned(chain.from_iterable(records.values()), store)
     if store.ranks.first:
         _show(asked, records, failures, as_json)
-    raise_failures(failures, len(runs))
+    with store.ranks.together():
+        raise_failures(failures, len(runs))
 
 
 def _show(asked: Suite, records: dict[str, list[Record]], failures: dict[str, str], as_json: bool) -> None:

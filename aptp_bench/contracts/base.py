@@ -56,4 +56,6 @@ def _explain(plugin: Plugin, err: ValidationError) -> str:
     if unknown:
         known = ", ".join(type(plugin).Config.model_fields) or "none"
         return f"{plugin.name} has no option '{key}'; its options are: {known}"
+    if not key:  # a rule of several options, which its words name
+        return f"{plugin.name}: {what}"
     return f"{plugin.name}: option '{key}': {what} (got {got!r})"

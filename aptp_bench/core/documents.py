@@ -64,7 +64,8 @@ def problem_of(err: ValidationError) -> Problem:
     """The first thing that pydantic found wrong."""
     first = err.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
-    return Problem(where, first["msg"], first.get("input"), first["type"] == "extra_forbidden")
+    said = first["msg"].removeprefix("Value error, ")  # pydantic's word for what a rule of ours says
+    return Problem(where, said, first.get("input"), first["type"] == "extra_forbidden")
 
 
 def first_problem(err: Exception) -> str:

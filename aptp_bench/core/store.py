@@ -96,13 +96,10 @@ class Store:
         """
         folder, digest = self.named(name, key, after)
         if not self.dry:
-            with self._alone_on(folder):
-                try:
-                    again = (self.refresh and folder not in self.fresh) or (whole and bool(_shed(folder)))
-                    if again or not (folder / MANIFEST).is_file():
-                        self._make(folder, fn, {"name": name, "digest": digest, "key": key}, shared, again)
-                finally:
-                    self.ranks.wait()  # after a failure too, or the other processes would wait for ever
+            with self._alone_on(folder), self.ranks.together():
+                again = (self.refresh and folder not in self.fresh) or (whole and bool(_shed(folder)))
+                if again or not (folder / MANIFEST).is_file():
+                    self._make(folder, fn, {"name": name, "digest": digest, "key": key}, shared, again)
             self.fresh.add(folder)
         seconds = seconds_of(folder, self.verify)
         date = "" if seconds is None else json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("date", "")

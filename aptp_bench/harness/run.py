@@ -45,6 +45,7 @@ from aptp_bench.models.call_plan import PLAIN
 from aptp_bench.models.mixture import Mixture, given_back, saved_plan
 from aptp_bench.records import Measurement, Record, run_name
 from aptp_bench.training.finetune import finetune
+from aptp_bench.training.fit import check_batch
 from aptp_bench.training.latents import Pairs, encode_pairs
 
 SCHEMA = 1  # part of every key: raise it when a stage's files or meaning change
@@ -83,10 +84,11 @@ def _passed(bench: Bench) -> Record:
 
 def run_each(recipes: Sequence[Recipe], store: Store, device: torch.device) -> list[Record]:
     """The records of recipes that have their model and data in common, such as a run's and its reference's."""
-    materials = Materials.of(recipes[0], device)
+    with store.ranks.together():
+        materials = Materials.of(recipes[0], device)
+        benches = [Bench.of(recipe, materials, store) for recipe in recipes]
     for line in materials.left_out:
         store.progress.say(line)
-    benches = [Bench.of(recipe, materials, store) for recipe in recipes]
     say_unmeasured(recipes, store.progress.say, set())
     store.progress.plan(plans.shares(recipes))
     try:
@@ -122,6 +124,8 @@ class Bench:
         """Resolve every name. Raises UnknownNameError, ConfigError."""
         method = registry.get("methods", recipe.method)(**recipe.method_config)
         method.check(recipe.scale)
+        if method.tunes:
+            check_batch(FinetuneConfig(**recipe.finetune).batch)
         metrics = metrics_of(recipe)
         networks, lacking = backbones(recipe.backbones, materials.device, recipe.backbone_config)
         # read before any work: what is edited from here on is not what runs

@@ -120,6 +120,10 @@ def carrier(store: Store, device: str) -> Carrier:
     said: set[str] = set()
 
     def carry(recipe: Recipe) -> Record:
+        with store.ranks.together():  # a suite goes on past a failure: on every process, or on none
+            return carried(recipe)
+
+    def carried(recipe: Recipe) -> Record:
         key = shared_key(recipe)
         if key not in held:
             held.clear()  # two teachers at once may not fit

@@ -33,10 +33,8 @@ def parts(
     whether the processes share the network. Raises TrainingError where the batch is smaller than the processes are many.
     """
     ranks = Ranks.here()
+    check_batch(batch)
     most = batch // ranks.size
-    if not most:
-        why = f"a batch of {batch} is too small for {ranks.size} processes"
-        raise TrainingError(f"{why}; start as many as it has samples, or set a larger batch")
     if asked != "auto":
         return min(asked, most)
     room = _free(device)
@@ -44,6 +42,14 @@ def parts(
     shards = ranks.size if shard else 1
     found = 1 if room is None else count().fitting(share, USED * room, precision, ranks.size, shards) or share
     return min(most, max(ranks.gathered(found)))  # the processes' parts tile the batch, so they are as many everywhere
+
+
+def check_batch(batch: int) -> None:
+    """Raise TrainingError where a batch has no sample for some process: before hours of work, not after them."""
+    size = Ranks.here().size
+    if batch < size:
+        why = f"a batch of {batch} is too small for {size} processes"
+        raise TrainingError(f"{why}; start as many as it has samples, or set a larger batch")
 
 
 def sharded(unet: Any, wanted: bool) -> Any:

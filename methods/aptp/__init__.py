@@ -63,9 +63,11 @@ class APTP(Method):
         return not self.config.uni_arch
 
     def check(self, scale: str) -> None:
-        """Raise WeightsError now if there is no prompt encoder."""
+        """Raise WeightsError now if there is no prompt encoder, TrainingError if the search has more processes than pairs a step."""
         from aptp_bench.methods.aptp import encoder
+        from aptp_bench.training.fit import check_batch
 
+        check_batch(self.config.batch)
         if not self.config.uni_arch:
             encoder.found(self.config.encoder or encoder.default(scale))
 

@@ -84,3 +84,51 @@ def test_what_one_process_raises_all_raise_and_the_others_wait_longer_than_a_gro
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "said-0").read_text()) == ["0 MetricError True", "0 RuntimeError True"]
     assert json.loads((tmp_path / "said-1").read_text()) == ["1 MetricError True", "1 KeyError True"]
+
+
+PARTED = """
+from datetime import timedelta
+import sys
+import aptp_bench.core.distributed as distributed
+from aptp_bench.cli.failures import outcome
+from aptp_bench.core.distributed import Ranks, leave
+from aptp_bench.errors import TrainingError
+import torch
+distributed.GRACE = timedelta(seconds=2)
+ranks = Ranks.here()
+
+def alone():
+    with ranks.together():
+        if ranks.first:
+            torch.distributed.all_reduce(torch.zeros(1))  # of a step that the other does not take
+        raise TrainingError("the step failed")
+
+def on_one():
+    with ranks.together(), ranks.together():
+        if not ranks.first:
+            raise PermissionError(13, "Permission denied", "a.png")
+
+def on_all():
+    with ranks.together():
+        raise TrainingError("the batch is wrong")
+
+codes = ranks.gathered([outcome(on_one), outcome(on_all)])
+assert codes == [[2, 2], [2, 2]], codes
+sys.exit(outcome(alone))
+"""
+
+
+def test_a_failure_is_said_once_and_ends_all_wherever_the_others_wait(tmp_path):
+    (tmp_path / "program.py").write_text(PARTED)
+    words = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--rdzv_backend=c10d"]
+    words += ["--rdzv_endpoint=localhost:0", "program.py"]
+    quiet = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120, env=quiet, cwd=tmp_path)
+    assert done.returncode
+    said = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert [next(word for word in ("a.png", "batch", "step") if word in line) for line in said] == [
+        "a.png",
+        "batch",
+        "step",
+    ]
+    assert "AssertionError" not in done.stderr

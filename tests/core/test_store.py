@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +204,10 @@ class Threads(Ranks):
 
     def wait(self) -> None:
         self.barrier.wait(20)
+
+    def come(self, within: timedelta | None = None) -> bool:
+        self.wait()
+        return True
 
     def gathered(self, said: Any) -> list[Any]:
         self.said[self.rank] = said

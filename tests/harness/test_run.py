@@ -13,7 +13,7 @@ from filelock import FileLock
 from aptp_bench.config import with_reference
 from aptp_bench.core.progress import PlainProgress, SilentProgress
 from aptp_bench.core.store import Store
-from aptp_bench.errors import PruningError, WeightsError
+from aptp_bench.errors import PruningError, TrainingError, WeightsError
 from aptp_bench.harness.inputs import Materials
 from aptp_bench.harness.run import plan, run, run_each
 from aptp_bench.harness.run_folder import shed_untuned
@@ -22,6 +22,7 @@ from aptp_bench.models.mixture import Mixture
 from aptp_bench.plugins import Job, Method
 from aptp_bench.pruning.gates import GateSpace
 from aptp_bench.pruning.surgery import cut
+from aptp_bench.training import fit
 
 CPU = torch.device("cpu")
 
@@ -96,6 +97,14 @@ def test_a_second_run_reads_everything_and_gives_the_same_record(tiny_run, halve
     assert [r.how.seconds for r in first] == [r.how.seconds for r in second]
     assert halves.calls == ["prune"]
     assert stamps == {path: path.stat().st_mtime_ns for path in stamps}
+
+
+def test_a_batch_without_a_sample_for_each_process_is_refused_before_any_work(tiny_run, halves, store, monkeypatch):
+    monkeypatch.setattr(fit.Ranks, "here", lambda: fit.Ranks(0, 3))
+    for method, *settings in (("halves", "finetune.batch=2"), ("aptp", "batch=2", "experts=2")):
+        with pytest.raises(TrainingError, match="too small for 3 processes"):
+            run_each([tiny_run(method, *settings)], store, CPU)
+    assert not halves.calls and not store.root.exists()
 
 
 def test_runs_share_the_stages_they_have_in_common(tiny_run, halves, store):

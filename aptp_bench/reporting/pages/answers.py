@@ -41,6 +41,8 @@ def leading(lead: Lead) -> str:
     one = len(lead.leaders) == 1
     if not lead.others:
         return f"no two of the {len(lead.leaders)} are told apart"
+    if not lead.leaders:
+        return f"nobody leads: each of the {len(lead.others)} is behind another beyond doubt"
     if lead.doubt is None:
         behind = f"{_others(lead)} {'is' if len(lead.others) == 1 else 'are'} behind somebody"
         return f"nobody is ahead beyond doubt of {names(lead.leaders)}, and {behind}"
@@ -96,6 +98,8 @@ def how_sure(lead: Lead) -> str:
         return "undecided"
     if lead.doubt is not None:
         return f"ahead of {_others(lead)}, {chance(lead.doubt)}"
+    if not lead.leaders:
+        return "each is behind another"
     return "nobody is ahead beyond doubt"
 
 
@@ -111,6 +115,8 @@ def percent(share: float, decimals: int = 1) -> str:
 
 def names(entries: Sequence[Entry]) -> str:
     """A, B and C."""
+    if not entries:
+        return "nobody"
     *most, last = map(entry_title, entries)
     return f"{', '.join(most)} and {last}" if most else last
 

@@ -22,6 +22,7 @@ class Lead:
     """Some entries in one metric. leaders: nobody among them is ahead of these beyond doubt; others: the rest.
 
     doubt: the largest p-value by which a leader is ahead of another; None where some leader is not ahead of some other.
+    Nobody leads where A is ahead of B, B of C and C of A: each pair is of the seeds that both have.
     """
 
     column: Column

@@ -64,6 +64,17 @@ def test_a_leader_that_is_not_ahead_of_each_other_is_not_said_to_be(make_record:
     assert "each ahead" not in answers.leading(lead)
 
 
+def test_nobody_leads_where_each_is_behind_another(world: World) -> None:
+    """Each two have one seed in common, always another one, and there the first is ahead of the second."""
+    for first, second, seed in (("a", "b", 0), ("b", "c", 1), ("c", "a", 2)):
+        world.add(first, 2.0, seed)
+        world.add(second, 0.0, seed)
+    found = answer(world.board())
+    assert found.lead.leaders == () and methods(found.lead.others) == ["a", "b", "c"]
+    assert "nobody leads" in answers.verdict(found) and "p ≤" not in answers.verdict(found)
+    assert all(answers.names(lead.leaders) and "nobody is ahead" not in answers.how_sure(lead) for lead in found.leads)
+
+
 def test_networks_that_lost_parameters_have_leaders_of_their_own(world: World) -> None:
     for method, worth in (("a", 4.0), ("b", 2.0), ("c", 0.0)):
         world.add(method, worth)
