@@ -113,8 +113,9 @@ class Ranks:
         """Return when every process has come here. Where one brought a failure, each raises: its own, or the first's."""
         if not self.come(GRACE if failure else None):
             raise Parted from failure
-        own = failure and _told(failure)
-        known = [each for each in self.gathered(failure and (self.rank, own, hasattr(failure, HEARD))) if each]
+        own = None if failure is None else _told(failure)
+        said = None if own is None else (self.rank, own, hasattr(failure, HEARD))
+        known = [each for each in self.gathered(said) if each is not None]
         if not known:
             return
         speaker, told, _ = min(known, key=lambda each: (each[2], each[0]))  # the first that nobody speaks for
