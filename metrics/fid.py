@@ -107,8 +107,8 @@ class Moments:
             for at in range(0, width, BLOCK):  # a triangle of blocks: down to half the operations
                 outer[at : at + BLOCK, at:] += x[:, at : at + BLOCK].T @ x[:, at:]
         outer, middle = outer.triu() + outer.triu(1).T, point.double()
-        cross = torch.outer(total, middle)
-        return cls(n, total + n * middle, outer + cross + cross.T + n * torch.outer(middle, middle))
+        outer.addr_(total, middle).addr_(middle, total).addr_(middle, middle, alpha=n)
+        return cls(n, total + n * middle, outer)
 
     def __len__(self) -> int:
         return self.n
@@ -149,10 +149,19 @@ def moments_distance(a: Moments, b: Moments) -> tuple[float, Route]:
     if failed:  # V sqrt(max(eigenvalues, 0)) is a root too
         values, vectors = torch.linalg.eigh(first)
         root = vectors * values.clamp(min=0).sqrt()
-    inner = root.T @ second @ root  # has the eigenvalues of S1 S2, S1 = root root^T, and is symmetric
+    inner = root.T @ second @ root if failed else _inner(root, second)
     shared = torch.linalg.eigvalsh((inner + inner.T) / 2).clamp(min=0).sqrt().sum()
     distance = (a.mean - b.mean).square().sum() + first.trace() + second.trace() - 2 * shared
     return max(0.0, float(distance)), "eigen" if failed else "cholesky"
+
+
+def _inner(root: Tensor, second: Tensor) -> Tensor:
+    """root^T S2 root, which has the eigenvalues of S1 S2 where S1 = root root^T; what is zero in a lower root is left out."""
+    import torch
+
+    starts = range(0, len(root), BLOCK)
+    left = torch.cat([root[at:, at : at + BLOCK].T @ second[at:] for at in starts])
+    return torch.cat([left[:, at:] @ root[at:, at : at + BLOCK] for at in starts], dim=1)
 
 
 def low_rank_distance(fake: Tensor, real: Tensor) -> float:
@@ -235,7 +244,7 @@ def judged(fake: Tensor, real: Tensor | Moments) -> Judged:
     steps = root.diagonal().square()
     if failed or steps.min() <= steps.max() * len(steps) * torch.finfo(torch.float64).eps:
         return Judged(*moments_distance(ours, theirs), influences(fake, theirs))
-    inner = root.T @ second @ root
+    inner = _inner(root, second)
     values, turn = torch.linalg.eigh((inner + inner.T) / 2)
     shared, gap = values.clamp(min=0).sqrt(), ours.mean - theirs.mean
     value = float(gap.square().sum() + first.trace() + second.trace() - 2 * shared.sum())

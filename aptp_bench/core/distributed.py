@@ -148,6 +148,14 @@ def leave() -> None:
             torch.distributed.destroy_process_group()
 
 
+def check_batch(batch: int) -> None:
+    """Raise TrainingError where a batch has no sample for some process: before hours of work, not after them."""
+    size = Ranks.here().size
+    if batch < size:
+        why = f"a batch of {batch} is too small for {size} processes"
+        raise errors.TrainingError(f"{why}; start as many as it has samples, or set a larger batch")
+
+
 def left_alone() -> str | None:
     """What to say where `accelerate launch` was asked for several processes and started one, as it does on CPUs."""
     asked = "ACCELERATE_USE_CPU" in os.environ and "MASTER_ADDR" in os.environ  # where several are to meet

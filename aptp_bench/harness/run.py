@@ -21,7 +21,7 @@ from aptp_bench.contracts.metric import Metric
 from aptp_bench.core import tensors
 from aptp_bench.core.blocks import Features, Named, Reading, read_blocks, write_blocks
 from aptp_bench.core.digests import captions_digest
-from aptp_bench.core.distributed import ALONE
+from aptp_bench.core.distributed import ALONE, check_batch
 from aptp_bench.core.documents import execution
 from aptp_bench.core.files import write_json
 from aptp_bench.core.provenance import device_name, provenance
@@ -45,7 +45,6 @@ from aptp_bench.models.call_plan import PLAIN
 from aptp_bench.models.mixture import Mixture, given_back, saved_plan
 from aptp_bench.records import Measurement, Record, run_name
 from aptp_bench.training.finetune import finetune
-from aptp_bench.training.fit import check_batch
 from aptp_bench.training.latents import Pairs, encode_pairs
 
 SCHEMA = 1  # part of every key: raise it when a stage's files or meaning change

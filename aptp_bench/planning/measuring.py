@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aptp_bench import registry
 from aptp_bench.core.costs import Operation, StepCost
 from aptp_bench.core.store import digest_of
 from aptp_bench.planning.loops import Load
-
-if TYPE_CHECKING:
-    from aptp_bench.planning.stages import Run
 
 Work = tuple[str, float]  # its identity, and seconds at best
 
@@ -24,8 +21,8 @@ class Reading(Load):
     works: tuple[Work, ...] | None = None
 
 
-def measuring(run: Run, name: str) -> Reading:
-    """Of a metric of the run."""
+def measuring(run: Any, name: str) -> Reading:
+    """Of a metric of the run, as `stages` has it: its stages ask for this, so its type is not named here."""
     kind = registry.get("metrics", name)
     if kind.timed:
         return Reading(works=((run.identity("timing"), _timing(run)),))
@@ -37,7 +34,7 @@ def measuring(run: Run, name: str) -> Reading:
     return Reading(works=tuple(_passes(run, kind, network, macs)) if macs else None)
 
 
-def _passes(run: Run, metric: Any, network: Any, macs: dict[Any, float]) -> Iterator[Work]:
+def _passes(run: Any, metric: Any, network: Any, macs: dict[Any, float]) -> Iterator[Work]:
     """The sets of images that a metric's network reads. Of pairs each is read beside the other."""
     operations = tuple(Operation(kind, kind, round(each), 0, 0) for kind, each in macs.items())
     cost = StepCost(operations=operations, trained=0, first=((0, 0),), later=((0, 0),))
@@ -49,7 +46,7 @@ def _passes(run: Run, metric: Any, network: Any, macs: dict[Any, float]) -> Iter
         yield digest_of([what, *how]), run.machine.bound(cost, run.machine.share(images))
 
 
-def _timing(run: Run) -> float:
+def _timing(run: Any) -> float:
     """Every expert's calls beside the dense network's, and whole images of one beside the dense network's; no process shares."""
     how, left = run.recipe.latency, run.recipe.budget.ratio
     often = how.warmup + how.repeats

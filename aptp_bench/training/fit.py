@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from aptp_bench.core.costs import USED, StepCost
-from aptp_bench.core.distributed import Ranks
+from aptp_bench.core.distributed import Ranks, check_batch
 from aptp_bench.core.settings import Parts, Precision
 from aptp_bench.errors import TrainingError
 
@@ -42,14 +42,6 @@ def parts(
     shards = ranks.size if shard else 1
     found = 1 if room is None else count().fitting(share, USED * room, precision, ranks.size, shards) or share
     return min(most, max(ranks.gathered(found)))  # the processes' parts tile the batch, so they are as many everywhere
-
-
-def check_batch(batch: int) -> None:
-    """Raise TrainingError where a batch has no sample for some process: before hours of work, not after them."""
-    size = Ranks.here().size
-    if batch < size:
-        why = f"a batch of {batch} is too small for {size} processes"
-        raise TrainingError(f"{why}; start as many as it has samples, or set a larger batch")
 
 
 def sharded(unet: Any, wanted: bool) -> Any:

@@ -64,8 +64,8 @@ class APTP(Method):
 
     def check(self, scale: str) -> None:
         """Raise WeightsError now if there is no prompt encoder, TrainingError if the search has more processes than pairs a step."""
+        from aptp_bench.core.distributed import check_batch
         from aptp_bench.methods.aptp import encoder
-        from aptp_bench.training.fit import check_batch
 
         check_batch(self.config.batch)
         if not self.config.uni_arch:

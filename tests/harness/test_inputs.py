@@ -7,6 +7,7 @@ import torch
 from datasets import Dataset
 
 from aptp_bench import registry
+from aptp_bench.core.distributed import ALONE
 from aptp_bench.errors import DataError
 from aptp_bench.harness.inputs import Materials
 from aptp_bench.harness.run import run_each
@@ -43,7 +44,7 @@ def test_a_run_says_what_its_data_leave_out(tiny_run, register, monkeypatch):
     assert given.left_out == ["train: 2 rows left out: no image"]
     monkeypatch.setattr(Materials, "of", lambda recipe, device: given)
     lines = []
-    store = SimpleNamespace(progress=SimpleNamespace(say=lines.append))
+    store = SimpleNamespace(progress=SimpleNamespace(say=lines.append), ranks=ALONE)
     with pytest.raises(AttributeError):  # it ends where stages would begin
         run_each([tiny_run("dense")], store, torch.device("cpu"))
     assert lines[0] == "train: 2 rows left out: no image"

@@ -55,7 +55,9 @@ def test_gaussians_with_diagonal_covariances_have_a_closed_form() -> None:
     assert frechet_distance(fake, real)[0] == pytest.approx(expected, rel=1e-12)
 
 
-def test_the_three_routes_agree() -> None:
+@pytest.mark.parametrize("block", [512, 16, 7])
+def test_the_three_routes_agree(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    monkeypatch.setattr(fid, "BLOCK", block)
     fake, real = features(300, 40, 4, 0.2), features(200, 40, 5)
     value, route = moments_distance(Moments.of(fake), Moments.of(real))
     assert route == "cholesky"
@@ -99,6 +101,7 @@ def test_many_features_in_float32_give_the_distance_of_float64(monkeypatch: pyte
     """With a mean far from zero, a dead feature, and rows that come in order of size."""
     monkeypatch.setattr(fid, "CHUNK", 300)
     monkeypatch.setattr(fid, "CHEAP", 32)
+    monkeypatch.setattr(fid, "BLOCK", 24)
     a, b = (torch.cat([x + 50, torch.zeros(len(x), 1)], 1) for x in (features(1500, 64, 1, 0.2), features(900, 64, 2)))
     a = a[a.norm(dim=1).argsort()]
     assert frechet_distance(a, b)[0] == pytest.approx(frechet_distance(a.double(), b.double())[0], abs=1e-5)
