@@ -27,9 +27,6 @@ def main() -> None:
             stream.reconfigure(errors="replace")
     gc.set_threshold(GARBAGE)
     os.environ["MPLBACKEND"] = "agg"  # commands draw into files alone; a window's, or a misspelt one, ends them
-    os.environ.setdefault(
-        "OPENBLAS_NUM_THREADS", "1"
-    )  # numpy's threads would spin beside ours; what is large, torch multiplies
     from aptp_bench.cli.commands import app
     from aptp_bench.cli.failures import outcome
     from aptp_bench.core.distributed import leave

@@ -33,9 +33,8 @@ class Form(NamedTuple):
         return torch.empty_strided(self.shape, self.stride, dtype=self.dtype, device="meta")
 
 
-_KNOWN: dict[
-    Any, tuple[bool, tuple[Form, ...]]
-] = {}  # a call -> whether it gives one tensor, and the forms of what it gives
+# a call -> whether it gives one tensor, and the forms of what it gives
+_KNOWN: dict[Any, tuple[bool, tuple[Form, ...]]] = {}
 
 
 class Remembered(TorchDispatchMode):

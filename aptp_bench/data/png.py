@@ -9,13 +9,8 @@ from typing import IO
 from aptp_bench.core.files import BLOCK
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-NAMED = (
-    b"cICP",
-    b"iCCP",
-    b"sRGB",
-    b"gAMA",
-    b"cHRM",
-)  # chunks that say what colours mean; the first that is there counts
+# chunks that say what colours mean; the first that is there counts
+NAMED = (b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM")
 CODED_SRGB = bytes((1, 13, 0, 1))  # primaries, transfer, matrix and range as cICP numbers them
 SRGB_GAMMA, ALIKE = 45_455, 0.05  # in 100,000ths; the share by which viewers let it differ
 SRGB_CORNERS = (31_270, 32_900, 64_000, 33_000, 30_000, 60_000, 15_000, 6_000)  # white, red, green, blue: x and y
