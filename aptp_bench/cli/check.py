@@ -8,16 +8,14 @@ from typing import Annotated
 
 import typer
 
-from aptp_bench.cli.options import Json, print_json, settings_once
+from aptp_bench.cli.options import Json, print_json, set_option
 
 EPILOG = "Exit code 0: every promise is kept; 1: one is broken."
 
 
 def check(
     method: Annotated[str, typer.Argument(help="A registered method: see aptp-bench methods.")],
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", callback=settings_once, help="key=value, one of the method's options.")
-    ] = None,
+    settings: Annotated[list[str] | None, set_option("key=value, one of the method's options.")] = None,
     as_json: Json = False,
 ) -> None:
     """Try what every method must keep to, on a small network with random weights: for authors of methods."""

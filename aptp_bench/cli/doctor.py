@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from aptp_bench.cli.finding import THIS_RUN, Check, Scope
-from aptp_bench.cli.options import Json, print_json, settings_once
+from aptp_bench.cli.options import Json, print_json, set_option
 from aptp_bench.errors import ConfigError
 
 EPILOG = (
@@ -40,9 +40,7 @@ def doctor(
     dataset: Annotated[str | None, typer.Option(help="Of one run: its dataset; default: coco.")] = None,
     model: Annotated[str | None, typer.Option(help="Of one run: its model.")] = None,
     weights: Annotated[str | None, typer.Option(help="Of one run: the teacher's, as in run.")] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", callback=settings_once, help="Of one run: key=value, as in run.")
-    ] = None,
+    settings: Annotated[list[str] | None, set_option("Of one run: key=value, as in run.")] = None,
     whole: Annotated[bool, typer.Option("--all", help="Every fix in full.")] = False,
     as_json: Json = False,
 ) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from aptp_bench.cli.options import Device, Json, print_json, settings_once
+from aptp_bench.cli.options import Device, Json, print_json, set_option
 from aptp_bench.errors import ConfigError, MetricError
 
 if TYPE_CHECKING:
@@ -37,11 +37,7 @@ def evaluate(
     scale: Annotated[str, typer.Option(help="Whose metric networks: mini, or paper for the published ones.")] = "mini",
     settings: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set",
-            callback=settings_once,
-            help="key=value, as in run: dataset_config.root=DIR, sizes.val=64, metric_config.fid.groups=50.",
-        ),
+        set_option("key=value, as in run: dataset_config.root=DIR, sizes.val=64, metric_config.fid.groups=50."),
     ] = None,
     fit: Annotated[
         Literal["crop", "squash"] | None,

@@ -30,8 +30,7 @@ def _track(word: str | None) -> str | None:
     return word
 
 
-def settings_once(given: list[str] | None) -> list[str] | None:
-    """The lines of --set as they are: the callback of every such option. Raises ConfigError where two say the same."""
+def _said_once(given: list[str] | None) -> list[str] | None:
     from aptp_bench.core.documents import said_once
     from aptp_bench.errors import ConfigError
 
@@ -40,6 +39,11 @@ def settings_once(given: list[str] | None) -> list[str] | None:
     except ValueError as err:
         raise ConfigError(str(err)) from err
     return given
+
+
+def set_option(meaning: str) -> Any:
+    """A command's --set. Two lines that say the same key are refused."""
+    return typer.Option("--set", callback=_said_once, help=meaning)
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]

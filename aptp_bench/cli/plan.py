@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aptp_bench.cli.options import Json, print_json, settings_once
+from aptp_bench.cli.options import Json, print_json, set_option
 from aptp_bench.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -34,8 +34,7 @@ def plan(
     macs: Annotated[str | None, typer.Option(help="How the budget's MACs are counted: exact, aptp or modules.")] = None,
     only: Annotated[list[str] | None, typer.Option(help="Only the suite's row of this label; repeatable.")] = None,
     settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", callback=settings_once, help="key=value, any setting; of a suite: METHOD.key=value too."),
+        list[str] | None, set_option("key=value, any setting; of a suite: METHOD.key=value too.")
     ] = None,
     device: Annotated[
         str | None,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from aptp_bench.cli.options import Device, Json, print_json, settings_once
+from aptp_bench.cli.options import Device, Json, print_json, set_option
 from aptp_bench.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -34,9 +34,7 @@ def profile(
         float | None, typer.Option(help="Share of the dense MACs that the method keeps; default: 0.78.")
     ] = None,
     macs: Annotated[str, typer.Option(help="How the budget's MACs are counted: exact, aptp or modules.")] = "exact",
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", callback=settings_once, help="key=value, an option of the method.")
-    ] = None,
+    settings: Annotated[list[str] | None, set_option("key=value, an option of the method.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the method.")] = 0,
     run: Annotated[Path | None, typer.Option(help="A run's folder: profile its experts.")] = None,
     mixture: Annotated[Path | None, typer.Option(help="A saved mixture of this model: profile its experts.")] = None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aptp_bench.cli.options import Device, Json, Keep, Refresh, ResultsDir, Track, Verify, print_json, settings_once
+from aptp_bench.cli.options import Device, Json, Keep, Refresh, ResultsDir, Track, Verify, print_json, set_option
 
 if TYPE_CHECKING:
     from aptp_bench.core.recipe import Recipe
@@ -34,10 +34,7 @@ def run(
     macs: Annotated[str | None, typer.Option(help="How the budget's MACs are counted: exact, aptp or modules.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of pruning, fine-tuning and noise.")] = None,
     weights: Annotated[str | None, typer.Option(help="The teacher's: a folder, a hub id, or random.")] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", callback=settings_once, help="key=value, any setting; --dry-run shows them."),
-    ] = None,
+    settings: Annotated[list[str] | None, set_option("key=value, any setting; --dry-run shows them.")] = None,
     as_: Annotated[
         str | None,
         typer.Option(

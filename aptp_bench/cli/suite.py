@@ -9,18 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aptp_bench.cli.options import (
-    Device,
-    Json,
-    Keep,
-    Refresh,
-    ResultsDir,
-    Track,
-    Verify,
-    print_json,
-    say,
-    settings_once,
-)
+from aptp_bench.cli.options import Device, Json, Keep, Refresh, ResultsDir, Track, Verify, print_json, say, set_option
 from aptp_bench.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -42,11 +31,7 @@ def suite(
     only: Annotated[list[str] | None, typer.Option(help="Only the row of this label; may be given again.")] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set",
-            callback=settings_once,
-            help="key=value for every row, over what the suite says; METHOD.key=value for the rows of a method.",
-        ),
+        set_option("key=value for every row, over what the suite says; METHOD.key=value for the rows of a method."),
     ] = None,
     device: Device = "auto",
     runs_dir: Annotated[Path, typer.Option(help="Where stages are kept.")] = Path("runs"),
